@@ -1,0 +1,7 @@
+//! Writing Model.lock.
+
+use crate::lock::Lock;
+
+pub(super) fn render(lock: &Lock) -> String {
+    todo!()
+}

@@ -1,0 +1,5 @@
+//! The binary `mpm`.
+
+fn main() -> std::process::ExitCode {
+    modelpm::cli::main()
+}

@@ -1,0 +1,223 @@
+//! Model.toml: what a project needs, what it publishes, and where things go (docs/formats/manifest.md).
+//!
+//! Pure: text in, values out, with the line of every dependency. `edit` changes the text and keeps comments. Refuses to
+//! know versions that exist, files and the lock.
+
+mod edit;
+mod parse;
+
+use std::collections::BTreeMap;
+
+use crate::diagnose::{Class, Code, Diagnose};
+use crate::model::{
+    DependencyKey, Glob, GroupName, Namespace, PackageKind, PackageName, RegistryId, RelPath, Requirement, SafeUrl,
+    Sha256, VariantName, Version,
+};
+
+pub use edit::{NewDependency, NewRegistry, add_dependency, add_registry, new_manifest, remove_dependency};
+
+/// The parsed Model.toml.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Manifest {
+    /// `[project] name`.
+    pub project: Option<String>,
+    /// `[registries]` by id.
+    pub registries: BTreeMap<RegistryId, RegistryDeclaration>,
+    /// All dependencies in file order.
+    pub dependencies: Vec<Dependency>,
+    /// `[profiles]`: for each profile, the variants it chooses by key.
+    pub profiles: BTreeMap<String, BTreeMap<DependencyKey, Vec<VariantName>>>,
+    /// `[install]`.
+    pub install: InstallFolders,
+    /// `[policy]`, as far as it is built.
+    pub policy: PolicyDeclaration,
+    /// `[package]` and `[variants]`.
+    pub package: Option<PackageDeclaration>,
+}
+
+/// Where an index is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexAddress {
+    /// Compiled into the binary.
+    Builtin,
+    /// `sparse+https://…` (or http where user configuration allows).
+    Sparse(SafeUrl),
+    /// `git+https`, `git+http`, `git+ssh`, `git+file`; the address without the prefix.
+    Git(SafeUrl),
+    /// A folder; relative to the project.
+    Folder(String),
+}
+
+/// A registry as a project names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryDeclaration {
+    /// Where its index is.
+    pub index: IndexAddress,
+    /// Digest of its first root.
+    pub root: Sha256,
+    /// A later root that must be met: number and digest.
+    pub root_at: Option<(u64, Sha256)>,
+    /// Names that only this registry may answer.
+    pub namespaces: Vec<Namespace>,
+    /// Whether it answers names that nobody claims.
+    pub default: bool,
+    /// Line of the table in Model.toml, from 1.
+    pub line: usize,
+}
+
+/// Where a dependency comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DependencySource {
+    /// A registry.
+    Registry {
+        /// The package.
+        package: PackageName,
+        /// Which versions.
+        requirement: Requirement,
+        /// The registry, if named.
+        registry: Option<RegistryId>,
+        /// Whether one version must serve every edge.
+        unique: bool,
+    },
+    /// A folder, relative to the project (may begin with `../`).
+    Path(String),
+}
+
+/// One dependency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependency {
+    /// Its key: where it lands.
+    pub key: DependencyKey,
+    /// Which table it stands in.
+    pub kind: PackageKind,
+    /// The group, if it is in one.
+    pub group: Option<GroupName>,
+    /// Where it comes from.
+    pub source: DependencySource,
+    /// Variants asked for; empty: the default.
+    pub variants: Vec<VariantName>,
+    /// Only these paths; empty: all.
+    pub include: Vec<Glob>,
+    /// Not these paths; wins.
+    pub exclude: Vec<Glob>,
+    /// Where it lands instead of its key.
+    pub to: Option<RelPath>,
+    /// Line in Model.toml, from 1.
+    pub line: usize,
+}
+
+/// `[install]`: where things land.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallFolders {
+    /// Folder of models.
+    pub models: RelPath,
+    /// Folder of datasets.
+    pub datasets: RelPath,
+}
+
+/// `[policy]`, as far as it is built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyDeclaration {
+    /// Expired checkpoints stop `sync` too.
+    pub require_fresh: bool,
+    /// `[policy.unsafe]` by `namespace/name@version`.
+    pub unsafe_releases: BTreeMap<(PackageName, Version), UnsafeAllowance>,
+}
+
+/// What one release may carry although it can run code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsafeAllowance {
+    /// The format words, such as `pickle`.
+    pub formats: Vec<String>,
+    /// Digest of the release statement, if pinned.
+    pub sha256: Option<Sha256>,
+    /// Why.
+    pub reason: String,
+    /// Line in Model.toml, from 1.
+    pub line: usize,
+}
+
+/// `[package]`: what this project publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageDeclaration {
+    /// The package.
+    pub name: PackageName,
+    /// The version.
+    pub version: Version,
+    /// Model or dataset.
+    pub kind: PackageKind,
+    /// One line for people.
+    pub description: Option<String>,
+    /// An SPDX expression.
+    pub license: Option<String>,
+    /// The folder that is published, relative to Model.toml.
+    pub dir: RelPath,
+    /// Keys among the dependencies that are installed along.
+    pub requires: Vec<DependencyKey>,
+    /// The key that this was made from.
+    pub base_model: Option<DependencyKey>,
+    /// Keys that this was trained on.
+    pub trained_on: Vec<DependencyKey>,
+    /// The variant that is installed when nobody names one.
+    pub default_variant: Option<VariantName>,
+    /// `[variants]`.
+    pub variants: BTreeMap<VariantName, VariantDeclaration>,
+    /// Globs of files declared as code.
+    pub code: Vec<Glob>,
+}
+
+/// `[variants.NAME]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VariantDeclaration {
+    /// A folder whose files appear without this prefix.
+    pub dir: Option<RelPath>,
+    /// Globs of its files.
+    pub include: Vec<Glob>,
+    /// File format.
+    pub format: Option<String>,
+    /// Number format.
+    pub precision: Option<String>,
+    /// Quantisation.
+    pub quantization: Option<String>,
+}
+
+/// Why Model.toml is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Placeholder variant; the room's owner replaces it.
+    #[error("placeholder")]
+    Placeholder,
+}
+
+impl Diagnose for ManifestError {
+    fn code(&self) -> Code {
+        Code("E0301")
+    }
+    fn class(&self) -> Class {
+        Class::Yours
+    }
+}
+
+impl Default for InstallFolders {
+    fn default() -> Self {
+        todo!()
+    }
+}
+
+impl Manifest {
+    /// Parses Model.toml. `path` is for messages.
+    ///
+    /// # Errors
+    /// Syntax, unknown keys (with line, column and the nearest known key), words of features that are not built yet.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        parse::parse(text)
+    }
+
+    /// Which registry answers a name: the dependency's own, the one whose namespaces claim it, the default, the only one.
+    ///
+    /// # Errors
+    /// None or several do; the error lists them.
+    pub fn registry_for(&self, name: &PackageName, named: Option<&RegistryId>) -> Result<&RegistryId, ManifestError> {
+        todo!()
+    }
+}

@@ -1,0 +1,7 @@
+//! The grammar of Model.toml.
+
+use crate::manifest::{Manifest, ManifestError};
+
+pub(super) fn parse(text: &str) -> Result<Manifest, ManifestError> {
+    todo!()
+}

@@ -1,0 +1,40 @@
+//! The lowest numbers that may be accepted from a registry.
+
+use std::fmt;
+
+/// A checkpoint's place in the history of an index: epochs first, then numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckpointNumber {
+    /// The epoch of the root that the checkpoint was made under.
+    pub epoch: u64,
+    /// The checkpoint's number within all epochs; it rises by at least one each time.
+    pub number: u64,
+}
+
+impl fmt::Display for CheckpointNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.number)
+    }
+}
+
+/// The lowest numbers that a lock accepts from a registry: the rollback memory of a machine that has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Floor {
+    /// Number of the newest root.
+    pub root_number: u64,
+    /// Number of the newest registrar file.
+    pub registrar: u64,
+    /// Epoch and number of the newest checkpoint.
+    pub checkpoint: CheckpointNumber,
+}
+
+impl Floor {
+    /// The floor that accepts only what both accept: the higher of each number.
+    pub fn highest(self, other: Self) -> Self {
+        Self {
+            root_number: self.root_number.max(other.root_number),
+            registrar: self.registrar.max(other.registrar),
+            checkpoint: self.checkpoint.max(other.checkpoint),
+        }
+    }
+}

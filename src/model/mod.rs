@@ -1,0 +1,33 @@
+//! The words: names, versions, digests, pins, paths, keys, signatures, addresses and time as values.
+//!
+//! Owns what every other room speaks in. Refuses to know files, sockets, clocks and formats of whole documents;
+//! `canonical` is the one exception, because the fixed JSON form is a property of words, not of one document.
+
+pub mod canonical;
+mod digest;
+mod floor;
+mod glob;
+mod key;
+mod kind;
+mod name;
+mod path;
+mod requirement;
+mod signature;
+mod time;
+mod url;
+
+pub use digest::{DigestError, Pin, Sha256, Sha256Hasher};
+pub use floor::{CheckpointNumber, Floor};
+pub use glob::{Glob, GlobError};
+pub use key::{Fingerprint, KeyError, PublicKey};
+pub use kind::{FileClass, KindError, PackageKind};
+pub use name::{
+    DependencyKey, GroupName, NameError, Namespace, PackageId, PackageName, PackageRef, RegistryId, VariantName,
+    nearest,
+};
+pub use path::{PathError, PathSet, RelPath};
+pub use requirement::{Requirement, RequirementError};
+pub use semver::Version;
+pub use signature::{Signature, SignatureError};
+pub use time::{TimeError, Timestamp};
+pub use url::{SafeUrl, UrlError};

@@ -1,0 +1,32 @@
+//! The clock, read once a run.
+
+use crate::model::Timestamp;
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Now, UTC.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+/// A clock that stands, for tests.
+#[derive(Debug, Clone, Copy)]
+pub struct FixedClock(pub Timestamp);
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let seconds =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+        Timestamp::from_seconds(seconds)
+            .unwrap_or_else(|_| Timestamp::from_seconds(0).unwrap_or_else(|_| unreachable!()))
+    }
+}
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}

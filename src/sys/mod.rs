@@ -1,0 +1,24 @@
+//! The world: clock, files, staged writes, leases, HTTP, git, places on disk.
+//!
+//! The only room that touches it. Refuses to know what the bytes mean.
+
+mod blobs;
+mod cancel;
+mod clock;
+pub mod fault;
+pub mod files;
+pub mod git;
+mod http;
+mod lease;
+mod places;
+mod runtime;
+mod staged;
+
+pub use blobs::{BlobReader, blob_path};
+pub use cancel::Cancel;
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use http::{Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy};
+pub use lease::{Lease, LeaseError};
+pub use places::Folders;
+pub use runtime::{block_on, run_bounded};
+pub use staged::{Staged, Staging};

@@ -1,0 +1,1 @@
+//! What tests share: builders of registries and projects, servers that lie, clocks, keys.
