@@ -7,9 +7,11 @@ mod bringing;
 mod contents;
 mod error;
 mod locking;
+mod pipeline;
 mod project;
 mod registries;
 mod report;
+mod sources;
 pub mod services;
 
 pub mod add;
