@@ -7,7 +7,8 @@ use crate::catalog::Listing;
 use crate::index::{Gate, Registry};
 use crate::manifest::{self, Manifest, NewDependency, NewRegistry};
 use crate::model::{
-    DependencyKey, GroupName, Namespace, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName, Version,
+    DependencyKey, GroupName, Namespace, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName,
+    Version,
 };
 use crate::ops::info;
 use crate::ops::pipeline::{self, Reach, Wish};
@@ -141,10 +142,9 @@ fn edit(services: &Services, request: &Request, item: &Item, project: &mut Proje
     let written = bind_demo(request, item, &project.manifest, &mut text)?;
     let manifest = Manifest::parse(&text)?;
     let id = manifest.registry_for(&item.name, request.registry.as_ref())?.clone();
-    let claimed = manifest
-        .registries
-        .get(&id)
-        .is_some_and(|registry| registry.namespaces.iter().any(|n| n.normalised() == item.name.namespace().normalised()));
+    let claimed = manifest.registries.get(&id).is_some_and(|registry| {
+        registry.namespaces.iter().any(|n| n.normalised() == item.name.namespace().normalised())
+    });
     let old_lock = project.lock()?.map(|found| match found {
         crate::lock::Found::Whole(lock) | crate::lock::Found::Conflict { merged: lock } => lock,
     });
@@ -180,7 +180,8 @@ fn edit(services: &Services, request: &Request, item: &Item, project: &mut Proje
 
 /// The registry that is compiled in is bound only here, by name, where no registry claims its namespace.
 fn bind_demo(request: &Request, item: &Item, manifest: &Manifest, text: &mut String) -> Result<bool, PipelineError> {
-    let claimed = manifest.registries.values().flat_map(|registry| &registry.namespaces).any(|n| n.as_str() == DEMO_NAMESPACE);
+    let claimed =
+        manifest.registries.values().flat_map(|registry| &registry.namespaces).any(|n| n.as_str() == DEMO_NAMESPACE);
     if item.name.namespace().as_str() != DEMO_NAMESPACE || claimed || request.registry.is_some() {
         return Ok(false);
     }
@@ -230,7 +231,10 @@ fn no_release(listing: &Listing, requirement: &str) -> PipelineError {
 
 /// Variants and no default: a person chooses, or nobody does. Never all of them unasked.
 fn ask_variant(
-    services: &Services, registry: &Registry, listing: &Listing, item: &Item,
+    services: &Services,
+    registry: &Registry,
+    listing: &Listing,
+    item: &Item,
 ) -> Result<Vec<VariantName>, PipelineError> {
     let Some((version, _)) = pick(listing, item.requirement.as_ref()) else { return Ok(Vec::new()) };
     let Some(release) = listing.releases.get(&version) else { return Ok(Vec::new()) };
@@ -242,7 +246,11 @@ fn ask_variant(
     let labels: Vec<String> = lines
         .iter()
         .map(|line| match line.bytes {
-            Some(bytes) => format!("{} ({bytes} bytes{})", line.name, line.properties.iter().map(|p| format!(", {p}")).collect::<String>()),
+            Some(bytes) => format!(
+                "{} ({bytes} bytes{})",
+                line.name,
+                line.properties.iter().map(|p| format!(", {p}")).collect::<String>()
+            ),
             None => line.name.clone(),
         })
         .collect();
@@ -251,6 +259,8 @@ fn ask_variant(
     let chosen = services.ask.ask(&question).and_then(|number| statement.variants.keys().nth(number).cloned());
     match chosen {
         Some(variant) => Ok(vec![variant]),
-        None => Err(PipelineError::Unanswered { question: format!("{text} {}", labels.join("; ")), flag: "--variant NAME" }),
+        None => {
+            Err(PipelineError::Unanswered { question: format!("{text} {}", labels.join("; ")), flag: "--variant NAME" })
+        }
     }
 }

@@ -45,7 +45,8 @@ pub(super) enum Broken {
 
 /// What of it the store lacks, and what it has.
 pub(super) fn missing<'w>(
-    store: &Store, wanted: &'w [Wanted],
+    store: &Store,
+    wanted: &'w [Wanted],
 ) -> Result<(BTreeMap<Pin, &'w Wanted>, Travel), PipelineError> {
     let distinct: BTreeMap<Pin, &Wanted> = wanted.iter().map(|wanted| (wanted.pin, wanted)).collect();
     let lacking = store.missing(&distinct.keys().copied().collect())?;
@@ -67,7 +68,10 @@ pub(super) fn missing<'w>(
 
 /// Brings what the store lacks.
 pub(super) fn bring(
-    services: &Services, store: &Store, registries: &mut Registries<'_>, wanted: &[Wanted],
+    services: &Services,
+    store: &Store,
+    registries: &mut Registries<'_>,
+    wanted: &[Wanted],
 ) -> Result<Travel, PipelineError> {
     let (needed, travel) = missing(store, wanted)?;
     if needed.is_empty() {
@@ -136,7 +140,10 @@ impl Batch<'_> {
 
 /// Copies what folders that are sources hold into the store. Bytes that are no longer what the lock says are refused.
 pub(super) fn bring_sources(
-    services: &Services, store: &Store, project: &Path, selected: &Selected,
+    services: &Services,
+    store: &Store,
+    project: &Path,
+    selected: &Selected,
 ) -> Result<(), PipelineError> {
     for package in selected.packages() {
         let Origin::Source(id) = &package.origin else { continue };
@@ -148,7 +155,8 @@ pub(super) fn bring_sources(
                 return Err(PipelineError::Cancelled);
             }
             let path = file.release_path.under(&folder);
-            let broken = |error: std::io::Error| PipelineError::SourceFolder { path: path.clone(), problem: error.to_string() };
+            let broken =
+                |error: std::io::Error| PipelineError::SourceFolder { path: path.clone(), problem: error.to_string() };
             let staged = copy(store, &path, &format!("{id} {}", file.release_path)).map_err(broken)?;
             store.insert(verify(staged, &file.pin)?)?;
         }

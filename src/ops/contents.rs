@@ -45,7 +45,9 @@ pub(super) struct Gathered {
 impl Gathering<'_, '_> {
     /// Gathers the given entries; `fresh` holds statements that this run has verified already.
     pub(super) fn gather(
-        mut self, releases: &BTreeSet<PackageId>, sources: &BTreeSet<SourceId>,
+        mut self,
+        releases: &BTreeSet<PackageId>,
+        sources: &BTreeSet<SourceId>,
         mut fresh: BTreeMap<PackageId, VerifiedStatement>,
     ) -> Result<Gathered, PipelineError> {
         let mut statements = BTreeMap::new();
@@ -80,7 +82,10 @@ impl Gathering<'_, '_> {
     }
 
     fn statement(
-        &mut self, id: &PackageId, locked: &LockedPackage, fresh: Option<VerifiedStatement>,
+        &mut self,
+        id: &PackageId,
+        locked: &LockedPackage,
+        fresh: Option<VerifiedStatement>,
     ) -> Result<Statement, PipelineError> {
         if let Some(verified) = fresh {
             self.store.put_bytes(&verified.bytes)?;
@@ -126,7 +131,10 @@ impl Gathering<'_, '_> {
 
     /// A locked statement may since have been signed by others, if the registry handed the namespace over to them.
     fn check_signers(
-        &mut self, id: &PackageId, locked: &LockedPackage, found: &BTreeSet<Fingerprint>,
+        &mut self,
+        id: &PackageId,
+        locked: &LockedPackage,
+        found: &BTreeSet<Fingerprint>,
     ) -> Result<(), PipelineError> {
         if locked.signers.is_subset(found) {
             return Ok(());
@@ -159,7 +167,11 @@ impl Gathering<'_, '_> {
                 }));
             }
         }
-        if wanted.is_empty() { Ok(Travel::default()) } else { bring(self.services, self.store, self.registries, &wanted) }
+        if wanted.is_empty() {
+            Ok(Travel::default())
+        } else {
+            bring(self.services, self.store, self.registries, &wanted)
+        }
     }
 
     fn files(&self, statement: &Statement) -> Result<ReleaseFiles, PipelineError> {
@@ -180,7 +192,6 @@ impl Gathering<'_, '_> {
         })
     }
 }
-
 
 fn short(keys: &BTreeSet<Fingerprint>) -> String {
     keys.iter().map(Fingerprint::short).collect::<Vec<_>>().join(", ")

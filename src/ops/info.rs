@@ -13,6 +13,7 @@ use crate::ops::project::{self, Project};
 use crate::ops::registries::Registries;
 use crate::ops::{PipelineError, Services};
 use crate::statement::{Files, Statement};
+use crate::trust::Severity;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,9 +98,8 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
             version: version.clone(),
             admitted: release.event.admitted.time,
             bytes: release.event.size,
-            yanked: yanked.map(|record| {
-                (record.severity.as_str().to_owned(), record.reason.escape_debug().to_string())
-            }),
+            yanked: yanked
+                .map(|record| (severity(record.severity).to_owned(), record.reason.escape_debug().to_string())),
         });
     }
     Ok(Outcome {
@@ -110,6 +110,14 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         signers: verified.signers,
         versions,
     })
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Notice => "notice",
+        Severity::Broken => "broken",
+        Severity::Malicious => "malicious",
+    }
 }
 
 /// The demo registry answers `demo/` where the project has no other for it, without being written down.
@@ -142,7 +150,8 @@ pub(super) fn listing(registry: &Registry, name: &PackageName) -> Result<Listing
 }
 
 fn choose<'l>(
-    listing: &'l Listing, requirement: Option<&Requirement>,
+    listing: &'l Listing,
+    requirement: Option<&Requirement>,
 ) -> Result<(&'l Version, &'l ListedRelease), PipelineError> {
     let any = Requirement::any();
     let wanted = requirement.unwrap_or(&any);
@@ -169,7 +178,11 @@ pub(super) fn variants(statement: &Statement) -> Vec<VariantLine> {
     let line = |(name, variant): (&VariantName, &crate::statement::Variant)| VariantLine {
         name: name.to_string(),
         default: statement.default_variant.as_ref() == Some(name),
-        properties: [&variant.format, &variant.precision, &variant.quantization].into_iter().flatten().cloned().collect(),
+        properties: [&variant.format, &variant.precision, &variant.quantization]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect(),
         bytes: inline.map(|_| weights.get(&Some(name.clone())).copied().unwrap_or(0).saturating_add(common)),
     };
     statement.variants.iter().map(line).collect()

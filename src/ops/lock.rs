@@ -61,5 +61,10 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     };
     let wish = Wish { request: &wish, released: BTreeSet::new(), reach: Reach::Lock, manifest_changed: false };
     let done = pipeline::run(services, &project, &wish)?;
-    Ok(Outcome { project: done.project, changes: done.lock_changes, written: done.lock_written, entries: done.lock_entries })
+    Ok(Outcome {
+        project: done.project,
+        changes: done.lock_changes,
+        written: done.lock_written,
+        entries: done.lock_entries,
+    })
 }

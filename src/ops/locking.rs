@@ -47,7 +47,12 @@ impl Making<'_, '_> {
     pub(super) fn make(mut self) -> Result<Made, PipelineError> {
         self.check_roots()?;
         let (resolution, snapshot) = self.resolve()?;
-        let mut made = Made { lock: Lock::default(), statements: BTreeMap::new(), tables: BTreeMap::new(), learnt: BTreeMap::new() };
+        let mut made = Made {
+            lock: Lock::default(),
+            statements: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            learnt: BTreeMap::new(),
+        };
         for ((key, group), id) in &resolution.direct {
             made.lock.direct.insert((key.clone(), group.clone()), Target::Release(id.clone()));
         }
@@ -70,14 +75,19 @@ impl Making<'_, '_> {
                 && declared.root != locked.root
                 && !self.accepted.roots.contains(&declared.root)
             {
-                return Err(PipelineError::RootChanged { registry: id.clone(), found: declared.root, locked: locked.root });
+                return Err(PipelineError::RootChanged {
+                    registry: id.clone(),
+                    found: declared.root,
+                    locked: locked.root,
+                });
             }
         }
         Ok(())
     }
 
     fn resolve(&mut self) -> Result<(Resolution, Snapshot), PipelineError> {
-        let question = resolve::Question { roots: roots(self.manifest)?, registries: self.registries.ids().cloned().collect() };
+        let question =
+            resolve::Question { roots: roots(self.manifest)?, registries: self.registries.ids().cloned().collect() };
         let prefer = self.preferences();
         let mut snapshot = Snapshot::default();
         loop {
@@ -135,7 +145,11 @@ impl Making<'_, '_> {
 
     /// The entry of one release: its statement verified, its signers known or accepted.
     fn pin(
-        &mut self, id: &PackageId, listed: &ListedRelease, dependencies: &[PackageId], made: &mut Made,
+        &mut self,
+        id: &PackageId,
+        listed: &ListedRelease,
+        dependencies: &[PackageId],
+        made: &mut Made,
     ) -> Result<LockedPackage, PipelineError> {
         let event = &listed.event;
         let old = self.old_entry(id).cloned();
@@ -167,20 +181,24 @@ impl Making<'_, '_> {
     }
 
     fn accept_signers(
-        &mut self, id: &PackageId, signers: &BTreeSet<Fingerprint>, made: &mut Made,
+        &mut self,
+        id: &PackageId,
+        signers: &BTreeSet<Fingerprint>,
+        made: &mut Made,
     ) -> Result<(), PipelineError> {
         let namespace = id.package.name.namespace();
         let locked = self.locked_signers(id);
         let registry = self.registries.open(&id.package.registry)?;
         if let Familiarity::Changed { remembered } = registry.knows_signers(&namespace, signers, &locked)? {
-            let confirmed = signers.is_subset(&self.accepted.keys) || {
-                let text = format!(
-                    "{id} is signed by {}, but {namespace} was known to publish with {}. Did the publisher confirm this through another channel?",
-                    short(signers),
-                    short(&remembered)
-                );
-                self.services.ask.ask(&Question::Confirm { text }) == Some(0)
-            };
+            let confirmed = signers.is_subset(&self.accepted.keys)
+                || {
+                    let text = format!(
+                        "{id} is signed by {}, but {namespace} was known to publish with {}. Did the publisher confirm this through another channel?",
+                        short(signers),
+                        short(&remembered)
+                    );
+                    self.services.ask.ask(&Question::Confirm { text }) == Some(0)
+                };
             if !confirmed {
                 return Err(PipelineError::SignersChanged {
                     package: id.to_string(),
@@ -200,7 +218,8 @@ impl Making<'_, '_> {
             return BTreeSet::new();
         }
         let same = |other: &PackageId| {
-            other.package.registry == id.package.registry && other.package.name.namespace() == id.package.name.namespace()
+            other.package.registry == id.package.registry
+                && other.package.name.namespace() == id.package.name.namespace()
         };
         let entries = self.old.into_iter().flat_map(|lock| &lock.packages);
         entries.filter(|(other, _)| same(other)).flat_map(|(_, locked)| locked.signers.iter().copied()).collect()

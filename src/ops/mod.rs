@@ -11,8 +11,8 @@ mod pipeline;
 mod project;
 mod registries;
 mod report;
-mod sources;
 pub mod services;
+mod sources;
 
 pub mod add;
 pub mod diff;

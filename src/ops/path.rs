@@ -37,8 +37,12 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     let lock = project.whole_lock()?;
     let store = Store::open(&services.folders.store)?;
     let receipt = Site { project: &project.folder, store: &store, link: LinkMode::Auto }.receipt()?.unwrap_or_default();
-    let targets: Vec<String> =
-        lock.direct.iter().filter(|((key, _), _)| *key == request.key).map(|(_, target)| report::target_id(target)).collect();
+    let targets: Vec<String> = lock
+        .direct
+        .iter()
+        .filter(|((key, _), _)| *key == request.key)
+        .map(|(_, target)| report::target_id(target))
+        .collect();
     let placed = receipt
         .packages
         .iter()

@@ -97,7 +97,9 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
 
 /// Every reason why the lock does not answer; sources included.
 pub(super) fn stale(
-    services: &Services, project: &Project, found: Option<&Found>,
+    services: &Services,
+    project: &Project,
+    found: Option<&Found>,
 ) -> Result<Vec<String>, PipelineError> {
     match found {
         None => Ok(vec!["there is no Model.lock".to_owned()]),
@@ -150,7 +152,6 @@ impl Carrying<'_, '_> {
             ..Outcome::default()
         };
         let store = Store::open(&services.folders.store)?;
-        let _use = store.begin_use()?;
         let whole = settled.fresh || self.wish.reach == Reach::Lock;
         let everything = Choice { groups: Groups::All, profile: None, only: BTreeSet::new() };
         let (releases, sources) =
@@ -235,7 +236,11 @@ impl Carrying<'_, '_> {
         if travel.bytes <= ASK_ABOVE || self.wish.request.accepted.yes {
             return Ok(());
         }
-        let text = format!("{} GB will travel; {} GB are free. Go on?", travel.bytes / 1_000_000_000, travel.free / 1_000_000_000);
+        let text = format!(
+            "{} GB will travel; {} GB are free. Go on?",
+            travel.bytes / 1_000_000_000,
+            travel.free / 1_000_000_000
+        );
         match self.services.ask.ask(&Question::Confirm { text: text.clone() }) {
             Some(0) => Ok(()),
             Some(_) => Err(PipelineError::Cancelled),
@@ -297,8 +302,7 @@ fn add(travel: &mut Travel, more: &Travel) {
 
 /// Folders of packages that a plan touches.
 fn changed(plan: &Plan, selected: &Selected) -> Vec<crate::model::RelPath> {
-    let touched = |folder: &crate::model::RelPath| {
-        plan.place.iter().any(|(path, _)| path.strip_prefix(folder).is_some())
-    };
+    let touched =
+        |folder: &crate::model::RelPath| plan.place.iter().any(|(path, _)| path.strip_prefix(folder).is_some());
     selected.packages().iter().map(|package| package.folder.clone()).filter(touched).collect()
 }

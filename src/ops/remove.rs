@@ -38,12 +38,14 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     project = Project::open(&project.folder)?;
     let mut text = project.manifest_text.clone();
     for key in &request.keys {
-        text = manifest::remove_dependency(&text, key, request.group.as_ref())?.ok_or_else(|| unknown(&project.manifest, key))?;
+        text = manifest::remove_dependency(&text, key, request.group.as_ref())?
+            .ok_or_else(|| unknown(&project.manifest, key))?;
     }
     project.manifest = Manifest::parse(&text)?;
     project.manifest_text = text;
     let reach = if request.no_sync { Reach::Lock } else { Reach::Place };
-    let wish = Wish { request: &request.sync, released: std::collections::BTreeSet::new(), reach, manifest_changed: true };
+    let wish =
+        Wish { request: &request.sync, released: std::collections::BTreeSet::new(), reach, manifest_changed: true };
     let sync = pipeline::run(services, &project, &wish)?;
     Ok(Outcome { removed: request.keys.clone(), sync })
 }

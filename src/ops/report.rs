@@ -103,8 +103,11 @@ fn package_changes(package: &PackageRef, old: &Lock, new: &Lock, all: &mut Vec<C
     };
     let (mut gone, mut came) = (of(old, new), of(new, old));
     // The same version with other pins is a change of that version; beside it, versions pair up only one to one.
-    let same: Vec<Version> =
-        gone.iter().map(|(version, _)| version.clone()).filter(|version| came.iter().any(|(v, _)| v == version)).collect();
+    let same: Vec<Version> = gone
+        .iter()
+        .map(|(version, _)| version.clone())
+        .filter(|version| came.iter().any(|(v, _)| v == version))
+        .collect();
     let mut push = |before: Option<&(Version, LockedPackage)>, after: Option<&(Version, LockedPackage)>| {
         all.push(Change {
             what: package.to_string(),
@@ -162,14 +165,18 @@ pub fn lines(lock: &Lock, selected: &Selected) -> Vec<PackageLine> {
             }
         })
         .collect();
-    all.sort_by(|left, right| (&left.name, &left.version, &left.folder).cmp(&(&right.name, &right.version, &right.folder)));
+    all.sort_by(|left, right| {
+        (&left.name, &left.version, &left.folder).cmp(&(&right.name, &right.version, &right.folder))
+    });
     all
 }
 
 /// One line a package that the receipt names.
 pub fn placed_lines(lock: &Lock, receipt: &Receipt) -> Vec<PackageLine> {
     let mut all: Vec<PackageLine> = receipt.packages.iter().map(|placed| placed_line(lock, placed)).collect();
-    all.sort_by(|left, right| (&left.name, &left.version, &left.folder).cmp(&(&right.name, &right.version, &right.folder)));
+    all.sort_by(|left, right| {
+        (&left.name, &left.version, &left.folder).cmp(&(&right.name, &right.version, &right.folder))
+    });
     all
 }
 

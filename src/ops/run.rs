@@ -38,7 +38,8 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     let mut variables = vec![("MPM_PROJECT".to_owned(), project.folder.to_string_lossy().into_owned())];
     for ((key, group), target) in &lock.direct {
         let id = report::target_id(target);
-        let placed = receipt.packages.iter().find(|placed| placed.key.as_deref() == Some(key.as_str()) && placed.id == id);
+        let placed =
+            receipt.packages.iter().find(|placed| placed.key.as_deref() == Some(key.as_str()) && placed.id == id);
         match placed {
             Some(placed) => {
                 let folder = placed.folder.under(&project.folder);

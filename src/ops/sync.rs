@@ -83,7 +83,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
 /// The answer where the receipt says that nothing has to be done: no socket is opened, and files are looked at by stat.
 fn nothing_to_do(services: &Services, project: &Project, request: &Request) -> Result<Option<Outcome>, PipelineError> {
     let Some(lock_text) = &project.lock_text else { return Ok(None) };
-    let store = Store::at(&services.folders.store);
+    let store = Store::open(&services.folders.store)?;
     let site = Site { project: &project.folder, store: &store, link: LinkMode::Auto };
     let Some(receipt) = site.receipt()? else { return Ok(None) };
     let inputs = project::inputs(&project.manifest_text, lock_text, &pipeline::settings_text(services, request));
@@ -91,7 +91,8 @@ fn nothing_to_do(services: &Services, project: &Project, request: &Request) -> R
         return Ok(None);
     }
     let Found::Whole(lock) = Lock::parse(lock_text)? else { return Ok(None) };
-    if !locking::doubted(services, &lock)?.is_empty() || !pipeline::stale_sources(services, project, &lock)?.is_empty() {
+    if !locking::doubted(services, &lock)?.is_empty() || !pipeline::stale_sources(services, project, &lock)?.is_empty()
+    {
         return Ok(None);
     }
     let scrutiny = if request.check { Scrutiny::Stat } else { Scrutiny::Quick };

@@ -77,5 +77,12 @@ fn release(lock: &Lock, id: &PackageId, seen: &mut BTreeSet<PackageId>) -> Node 
     // A release that leads further is shown whole once; that also ends cycles.
     let repeated = !seen.insert(id.clone()) && children.is_some_and(|children| !children.is_empty());
     let below = children.into_iter().flatten().filter(|_| !repeated).map(|child| release(lock, child, seen)).collect();
-    Node { id: id.to_string(), key: None, group: None, bytes: locked.map_or(0, |locked| locked.size), repeated, children: below }
+    Node {
+        id: id.to_string(),
+        key: None,
+        group: None,
+        bytes: locked.map_or(0, |locked| locked.size),
+        repeated,
+        children: below,
+    }
 }
