@@ -1,0 +1,1 @@
+//! What Model.lock may say.
