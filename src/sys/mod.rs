@@ -8,6 +8,7 @@ mod clock;
 pub mod fault;
 pub mod files;
 pub mod git;
+mod holder;
 mod http;
 mod lease;
 mod places;
@@ -22,6 +23,6 @@ pub use http::{
     Small,
 };
 pub use lease::{Lease, LeaseError};
-pub use places::Folders;
+pub use places::{EnvironmentValues, Folders, FoldersError};
 pub use runtime::{block_on, run_bounded};
 pub use staged::{Staged, Staging};
