@@ -1,0 +1,1 @@
+//! What Model.toml may say.
