@@ -1,0 +1,1 @@
+//! What locked releases hold: statements and file lists.

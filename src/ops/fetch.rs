@@ -1,0 +1,25 @@
+//! `mpm fetch`: what the lock needs is in the store; nothing is placed.
+
+use crate::ops::{Change, PipelineError, Services, Travel, sync};
+
+/// What is asked: as for `sync`.
+pub type Request = sync::Request;
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether nothing was done but told.
+    pub dry_run: bool,
+    /// What changed in the lock.
+    pub lock_changes: Vec<Change>,
+    /// Bytes that travelled.
+    pub travel: Travel,
+}
+
+/// Does it.
+///
+/// # Errors
+/// Those of every stage but installing.
+pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineError> {
+    todo!()
+}
