@@ -1,5 +1,6 @@
 //! Whether placed files are still as they were placed.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::install::disk::{self, Ground, Grounds, Standing};
@@ -14,6 +15,13 @@ use crate::sys::Cancel;
 /// The task under which this room reports; no other work runs beside it.
 pub(super) const TASK: Task = Task(u64::MAX);
 
+/// Whether a receipt whose files look otherwise, and have the right bytes, is made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Renewal {
+    Make,
+    Leave,
+}
+
 /// A file that a look did not settle: its bytes decide.
 struct Doubt {
     package: usize,
@@ -26,7 +34,7 @@ struct Doubt {
 pub(super) fn examine(
     project: &Path,
     receipt: &Receipt,
-    scrutiny: Scrutiny,
+    (scrutiny, renewal): (Scrutiny, Renewal),
     cancel: &Cancel,
     progress: &dyn Progress,
 ) -> Result<Examined, InstallError> {
@@ -62,28 +70,44 @@ pub(super) fn examine(
         }
         looked.push(Some(files));
     }
-    let refreshed = settle(project, receipt, &mut looked, doubts, &mut altered, &records, (cancel, progress))?;
+    let mut touched = settle(project, receipt, &mut looked, doubts, &mut altered, (cancel, progress))?;
     altered.sort_by(|left, right| left.path.cmp(&right.path));
+    // A large package that was looked at file by file, all in order, had a folder that changed: note the folder anew.
+    for (at, package) in receipt.packages.iter().enumerate() {
+        let table = matches!(package.files, PlacedFiles::Table { .. });
+        if table && looked.get(at).is_some_and(Option::is_some) && !folders_stand(project, package) {
+            touched.insert(at);
+        }
+    }
+    if touched.is_empty() || !altered.is_empty() || renewal == Renewal::Leave {
+        return Ok(Examined { altered, refreshed: None });
+    }
+    let mut refreshed = receipt.clone();
+    for (at, package) in refreshed.packages.iter_mut().enumerate().filter(|(at, _)| touched.contains(at)) {
+        if let Some(Some(files)) = looked.get_mut(at) {
+            package.files = pack(project, &package.folder, std::mem::take(files), &records)?;
+        }
+    }
+    let refreshed = Some(refreshed);
     Ok(Examined { altered, refreshed })
 }
 
-/// Hashes what is in doubt; a receipt with the new stats where bytes were as they should be but looked otherwise.
+/// Hashes what is in doubt; returns the packages whose files have the right bytes but looked otherwise, which is noted.
 fn settle(
     project: &Path,
     receipt: &Receipt,
     looked: &mut [Option<Vec<PlacedFile>>],
     doubts: Vec<Doubt>,
     altered: &mut Vec<Altered>,
-    records: &Records,
     (cancel, progress): (&Cancel, &dyn Progress),
-) -> Result<Option<Receipt>, InstallError> {
+) -> Result<BTreeSet<usize>, InstallError> {
     let file_of = |looked: &[Option<Vec<PlacedFile>>], doubt: &Doubt| {
         looked.get(doubt.package).and_then(Option::as_ref).and_then(|files| files.get(doubt.file)).cloned()
     };
     let pairs: Vec<(&Doubt, Option<PlacedFile>)> = doubts.iter().map(|doubt| (doubt, file_of(looked, doubt))).collect();
     let bytes = pairs.iter().filter_map(|(_, file)| file.as_ref()).map(|file| file.pin.size).sum();
     let found = hash_all(project, &pairs, bytes, cancel, progress)?;
-    let mut touched = std::collections::BTreeSet::new();
+    let mut touched = BTreeSet::new();
     for ((doubt, file), found) in pairs.into_iter().zip(found) {
         let Some(file) = file else { continue };
         if found != file.pin {
@@ -98,23 +122,7 @@ fn settle(
             touched.insert(doubt.package);
         }
     }
-    // A large package that was looked at file by file, all in order, had a folder that changed: note the folder anew.
-    for (at, package) in receipt.packages.iter().enumerate() {
-        let table = matches!(package.files, PlacedFiles::Table { .. });
-        if table && looked.get(at).is_some_and(Option::is_some) && !folders_stand(project, package) {
-            touched.insert(at);
-        }
-    }
-    if touched.is_empty() || !altered.is_empty() {
-        return Ok(None);
-    }
-    let mut refreshed = receipt.clone();
-    for (at, package) in refreshed.packages.iter_mut().enumerate().filter(|(at, _)| touched.contains(at)) {
-        if let Some(Some(files)) = looked.get_mut(at) {
-            package.files = pack(project, &package.folder, std::mem::take(files), records)?;
-        }
-    }
-    Ok(Some(refreshed))
+    Ok(touched)
 }
 
 fn hash_all(
@@ -158,7 +166,7 @@ pub(super) fn pack(
         return Ok(PlacedFiles::Inline(files));
     }
     let digest = records.write_table(&files)?;
-    let mut paths = std::collections::BTreeSet::from([folder.clone()]);
+    let mut paths = BTreeSet::from([folder.clone()]);
     for file in &files {
         let mut below = file.path.parent();
         while let Some(part) = below {
