@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::install::error::InstallError;
 use crate::install::receipt::Stat;
 use crate::model::{Pin, RelPath, Sha256Hasher};
-use crate::sys::Cancel;
+use crate::sys::{self, Cancel};
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 << 10;
@@ -107,8 +107,7 @@ pub(super) fn stat(found: &Metadata) -> Stat {
 
 /// Hashes a file. `advanced` is told of each chunk. A link at its end is followed only by [`hash_through`].
 pub(super) fn hash(path: &Path, cancel: &Cancel, advanced: &dyn Fn(u64)) -> Result<Pin, InstallError> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let file = sys::files::open_regular(path).and_then(|file| file.ok_or_else(|| io::ErrorKind::NotFound.into()));
     drain(file, path, cancel, advanced)
 }
 
