@@ -35,17 +35,21 @@ pub fn run(request: &Request) -> Result<Outcome, ProjectError> {
     std::fs::create_dir_all(&request.folder).map_err(fail)?;
     let name = request.name.clone().unwrap_or_else(|| name_of(&request.folder));
     super::project::write(&manifest, manifest::new_manifest(&name).as_bytes())?;
-    let attributes = request.folder.join(".gitattributes");
-    if attributes.symlink_metadata().is_err() {
-        // The lock is generated: reviewers fold it, and git never converts its line ends.
-        super::project::write(
-            &attributes,
-            b"Model.lock text eol=lf linguist-generated=true\nModel.lock.d/** -text linguist-generated=true\n",
-        )?;
-    }
+    write_attributes(&request.folder)?;
     Ok(Outcome { manifest })
 }
 
-fn name_of(folder: &Path) -> String {
+/// The lock is generated: reviewers fold it, and git never converts its line ends.
+pub(super) fn write_attributes(folder: &Path) -> Result<(), ProjectError> {
+    let attributes = folder.join(".gitattributes");
+    if attributes.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let text = "Model.lock text eol=lf linguist-generated=true\nModel.lock.d/** -text linguist-generated=true\n";
+    super::project::write(&attributes, text.as_bytes())
+}
+
+/// The folder's own name.
+pub(super) fn name_of(folder: &Path) -> String {
     folder.file_name().map_or_else(|| "project".to_owned(), |name| name.to_string_lossy().into_owned())
 }

@@ -1,9 +1,13 @@
 //! `mpm lock`: Model.lock answers Model.toml; `--check` says why it does not.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ops::{Accepted, Change, LockRule, PipelineError, Services};
+use crate::ops::pipeline::{self, Reach, Wish};
+use crate::ops::project::Project;
+use crate::ops::{Accepted, Change, LockRule, PipelineError, Services, sync};
+use crate::select::Choice;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +42,29 @@ pub struct Outcome {
 /// Does it.
 ///
 /// # Errors
-/// Those of the stages that it goes through.
+/// `E0910` with every reason under `--check` and `--locked`, and those of resolving and verifying.
 pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineError> {
-    todo!()
+    let project = Project::open(&request.start)?;
+    let read_only = request.check || request.dry_run || request.lock_rule == LockRule::Locked;
+    let _lease = if read_only { None } else { Some(project.lease(services, request.wait)?) };
+    let project = Project::open(&project.folder)?;
+    let wish = sync::Request {
+        start: project.folder.clone(),
+        choice: Choice::default(),
+        lock_rule: if request.check { LockRule::Locked } else { request.lock_rule },
+        link: None,
+        check: false,
+        dry_run: request.dry_run,
+        force: false,
+        accepted: request.accepted.clone(),
+        wait: request.wait,
+    };
+    let wish = Wish { request: &wish, released: BTreeSet::new(), reach: Reach::Lock, manifest_changed: false };
+    let done = pipeline::run(services, &project, &wish)?;
+    Ok(Outcome {
+        project: done.project,
+        changes: done.lock_changes,
+        written: done.lock_written,
+        entries: done.lock_entries,
+    })
 }

@@ -7,10 +7,12 @@ mod bringing;
 mod contents;
 mod error;
 mod locking;
+mod pipeline;
 mod project;
 mod registries;
 mod report;
 pub mod services;
+mod sources;
 
 pub mod add;
 pub mod diff;
