@@ -118,7 +118,13 @@ impl<'a> Universe<'a> {
         let held: Vec<&Version> = match asker {
             Edge::Root(root) => {
                 let key = (root.key.clone(), root.group.clone());
-                self.prefer.direct.get(&key).filter(|id| id.package == *package).map(|id| &id.version).into_iter().collect()
+                self.prefer
+                    .direct
+                    .get(&key)
+                    .filter(|id| id.package == *package)
+                    .map(|id| &id.version)
+                    .into_iter()
+                    .collect()
             }
             Edge::Release(id) => {
                 let targets = self.prefer.edges.get(*id);
