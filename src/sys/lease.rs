@@ -1,40 +1,276 @@
 //! Leases: locks that do not trust flock. A created file with host, process, boot id, nonce and heartbeat.
+//!
+//! The file is created whole (a hard link of a written one), so it appears with its holder in it or not at all. Its last
+//! line is a counter that the holder raises through its open handle: a waiter that sees it stand still by its own clock
+//! takes the lease over, and no two clocks are ever compared. Whoever removes a lease, its holder included, first creates
+//! a file named by the lease's nonce: so exactly one process removes it, and nobody removes the lease that follows.
 
-use std::path::Path;
-use std::time::Duration;
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use crate::diagnose::{Class, Code, Diagnose};
+use crate::diagnose::{Class, Code, Diagnose, Hint};
+use crate::sys::files;
+use crate::sys::holder::{Holder, Life};
+use crate::sys::{Clock as _, SystemClock};
+
+/// Time between two beats.
+const BEAT: Duration = Duration::from_secs(5);
+/// A lease whose counter stood still for so long, watched by the waiter, is taken over.
+const STILL: Duration = Duration::from_secs(60);
+/// Largest lease file that is read.
+const CAP: u64 = 4096;
 
 /// A held lease; dropping it gives it up.
 #[derive(Debug)]
 pub struct Lease {
-    path: std::path::PathBuf,
+    path: PathBuf,
+    holder: Holder,
+    beat: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 /// Why a lease can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
+    /// Somebody else held it all the time.
+    #[error("{} is held by {holder}; waited {} seconds", path.display(), waited.as_secs())]
+    Held {
+        /// The lease.
+        path: PathBuf,
+        /// Host, process and since when.
+        holder: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Its file can't be made or read.
+    #[error("can't take the lease {}", path.display())]
+    Unusable {
+        /// The lease.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl Diagnose for LeaseError {
     fn code(&self) -> Code {
-        Code("E0171")
+        match self {
+            Self::Held { .. } => Code("E0171"),
+            Self::Unusable { .. } => Code("E0172"),
+        }
     }
     fn class(&self) -> Class {
-        Class::Busy
+        match self {
+            Self::Held { .. } => Class::Busy,
+            Self::Unusable { .. } => Class::Yours,
+        }
+    }
+    fn hints(&self) -> Vec<Hint> {
+        match self {
+            Self::Held { .. } => vec![
+                Hint::Note("nothing was changed; run the command again when the other one has ended".to_owned()),
+                Hint::Note("a lease whose process has died is taken over by itself".to_owned()),
+            ],
+            Self::Unusable { .. } => vec![Hint::Note("nothing was changed".to_owned())],
+        }
     }
 }
 
 impl Lease {
     /// Takes the lease at `path`, waiting at most `wait`. `waiting` is told once who holds it. A lease whose process is
-    /// dead on this host and boot, or whose heartbeat stands still, is taken over.
+    /// dead on this host and boot, or whose heartbeat stands still, is taken over. Its folder is made if it is missing.
     ///
     /// # Errors
-    /// It was held too long, or its folder can't be written.
+    /// `E0171`: it was held too long. `E0172`: its folder can't be written.
     pub fn take(path: &Path, wait: Duration, waiting: &dyn Fn(&str)) -> Result<Self, LeaseError> {
-        todo!()
+        Self::take_watching(path, wait, STILL, waiting)
+    }
+
+    /// The same with another limit for a heartbeat that stands still, for tests.
+    fn take_watching(path: &Path, wait: Duration, still: Duration, waiting: &dyn Fn(&str)) -> Result<Self, LeaseError> {
+        let unusable = |source| LeaseError::Unusable { path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(unusable)?;
+        }
+        let holder = Holder::ourselves(SystemClock.now());
+        let begun = Instant::now();
+        let mut watch: Option<Watch> = None;
+        let mut told = false;
+        let mut pause = Duration::from_millis(5);
+        loop {
+            if let Some(file) = create(path, &holder).map_err(unusable)? {
+                return Ok(Self::held(path, holder, file));
+            }
+            let Some(seen) = read(path).map_err(unusable)? else { continue };
+            let still_for = match &watch {
+                Some(watch) if watch.seen == seen => watch.since.elapsed(),
+                _ => {
+                    watch = Some(Watch { seen: seen.clone(), since: Instant::now() });
+                    Duration::ZERO
+                }
+            };
+            let other = Holder::parse(&seen);
+            let dead = other.as_ref().is_some_and(|other| other.life() == Life::Dead);
+            if (dead || still_for >= still) && remove(path, &seen, &holder).map_err(unusable)? {
+                continue;
+            }
+            let name = || other.as_ref().map_or_else(|| "an unknown process".to_owned(), Holder::to_string);
+            let waited = begun.elapsed();
+            // Most leases are free again before anybody wonders.
+            if !told && waited >= wait.min(Duration::from_millis(200)) {
+                told = true;
+                waiting(&name());
+            }
+            if waited >= wait {
+                return Err(LeaseError::Held { path: path.to_owned(), holder: name(), waited });
+            }
+            std::thread::sleep(pause.min(wait.saturating_sub(waited)));
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
+    }
+
+    fn held(path: &Path, holder: Holder, file: File) -> Self {
+        let (stop, stopped) = channel::<()>();
+        let length = holder.text().len() as u64;
+        // A lease without a heartbeat still tells the living from the dead on this machine, so a thread that can't be had
+        // is no reason to fail.
+        let beat = std::thread::Builder::new().name("lease".to_owned()).spawn(move || {
+            let mut count = 0_u64;
+            while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
+                count = count.saturating_add(1);
+                // Through the handle: it can only ever touch this lease's own file.
+                let _ = file.write_all_at(counter(count).as_bytes(), length);
+            }
+        });
+        Self { path: path.to_owned(), holder, beat: beat.ok().map(|thread| (stop, thread)) }
+    }
+
+    /// Whether the lease is still ours: after a long sleep of the machine another process may have taken it over.
+    pub fn is_ours(&self) -> bool {
+        matches!(read(&self.path), Ok(Some(seen)) if Holder::nonce_of(&seen).as_deref() == Some(self.holder.nonce()))
+    }
+
+    /// Where its file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether somebody who is not known to be dead holds the lease at `path`.
+    pub(crate) fn is_held(path: &Path) -> bool {
+        match read(path) {
+            Ok(Some(seen)) => Holder::parse(&seen).is_none_or(|holder| holder.life() != Life::Dead),
+            Ok(None) => false,
+            Err(_) => true,
+        }
     }
 }
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.beat.take() {
+            drop(stop);
+            let _ = thread.join();
+        }
+        if let Ok(Some(seen)) = read(&self.path)
+            && Holder::nonce_of(&seen).as_deref() == Some(self.holder.nonce())
+        {
+            // A lease that can't be removed is taken over when this process has ended.
+            let _ = remove(&self.path, &seen, &self.holder);
+        }
+    }
+}
+
+/// A lease that is watched: its text, and since when it has not changed.
+struct Watch {
+    seen: String,
+    since: Instant,
+}
+
+fn counter(count: u64) -> String {
+    format!("{count:020}\n")
+}
+
+/// Creates the lease's file with its holder in it; `None` if there is one.
+fn create(path: &Path, holder: &Holder) -> io::Result<Option<File>> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // Other users of a shared store must be able to read who holds it.
+    let mut temporary =
+        tempfile::Builder::new().prefix(".lease-").permissions(Permissions::from_mode(0o644)).tempfile_in(folder)?;
+    io::Write::write_all(&mut temporary, format!("{}{}", holder.text(), counter(0)).as_bytes())?;
+    let (file, name) = temporary.into_parts();
+    match std::fs::hard_link(&name, path) {
+        Ok(()) => name.close().map(|()| Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        // No hard links here: created empty and then written. A reader may see it empty for a moment, and waits.
+        Err(_) => match File::options().write(true).create_new(true).open(path) {
+            Ok(file) => {
+                file.write_all_at(format!("{}{}", holder.text(), counter(0)).as_bytes(), 0)?;
+                Ok(Some(file))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// The text of the lease's file; `None` if there is none.
+fn read(path: &Path) -> io::Result<Option<String>> {
+    Ok(files::read_capped(path, CAP)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Removes the lease whose text was `seen`, unless another process is doing so or it changed. Says whether it is gone.
+fn remove(path: &Path, seen: &str, ourselves: &Holder) -> io::Result<bool> {
+    let nonce = Holder::nonce_of(seen).unwrap_or_else(|| "unknown".to_owned());
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{nonce}.ending"));
+    let right = path.with_file_name(name);
+    if create(&right, ourselves)?.is_none() {
+        // Another process is removing it. If that one died on the way, its right goes first, and we ask again.
+        if let Some(other) = read(&right)?
+            && Holder::parse(&other).is_some_and(|holder| holder.life() == Life::Dead)
+        {
+            take_away(&right, Holder::nonce_of(&other).as_deref(), ourselves)?;
+        }
+        return Ok(false);
+    }
+    let result = match read(path) {
+        Ok(Some(now)) if Holder::nonce_of(&now) == Holder::nonce_of(seen) && still_removable(&now, seen, ourselves) => {
+            take_away(path, Holder::nonce_of(seen).as_deref(), ourselves)
+        }
+        Ok(Some(_)) => Ok(false),
+        Ok(None) => Ok(true),
+        Err(error) => Err(error),
+    };
+    files::remove(&right)?;
+    result
+}
+
+/// Renames a lease to a name that only we use, and looks whose it was: a wrong one goes back.
+fn take_away(path: &Path, nonce: Option<&str>, ourselves: &Holder) -> io::Result<bool> {
+    let aside = path.with_file_name(format!(".lease-{}-gone", ourselves.nonce()));
+    match std::fs::rename(path, &aside) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    }
+    let right = matches!(read(&aside), Ok(Some(text)) if Holder::nonce_of(&text).as_deref() == nonce);
+    if !right {
+        let _ = std::fs::hard_link(&aside, path);
+    }
+    files::remove(&aside)?;
+    Ok(right)
+}
+
+/// Our own lease goes whatever its counter says; another's only if it did not beat meanwhile.
+fn still_removable(now: &str, seen: &str, ourselves: &Holder) -> bool {
+    now == seen || Holder::nonce_of(now).as_deref() == Some(ourselves.nonce())
+}
+
+#[cfg(test)]
+#[path = "lease/tests.rs"]
+mod tests;
