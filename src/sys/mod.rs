@@ -9,6 +9,7 @@ pub mod fault;
 pub mod files;
 pub mod git;
 mod history;
+pub mod hash;
 mod holder;
 mod http;
 mod lease;
@@ -25,6 +26,9 @@ pub use http::{
     Small,
 };
 pub use lease::{Lease, LeaseError};
+pub use holder::Life;
+pub use http::{Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy};
+pub use lease::{Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};
 pub use runtime::{block_on, run_bounded};
 pub use staged::{Staged, Staging};
