@@ -25,9 +25,7 @@ pub use http::{
     AddressClass, AddressError, Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy, Patience, RangeBody, Scope,
     Small,
 };
-pub use lease::{Lease, LeaseError};
 pub use holder::Life;
-pub use http::{Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy};
 pub use lease::{Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};
 pub use runtime::{block_on, run_bounded};
