@@ -46,7 +46,10 @@ fn a_whole_file_says_what_it_says() {
         root.prefixed()
     );
     let config = parse(&text, "x").unwrap();
-    assert_eq!((config.link, config.jobs, config.registry_rule), (Some(LinkMode::Hard), Some(4), Some(RegistryRule::Listed)));
+    assert_eq!(
+        (config.link, config.jobs, config.registry_rule),
+        (Some(LinkMode::Hard), Some(4), Some(RegistryRule::Listed))
+    );
     assert!(config.allow_http.contains("localhost:80"));
     assert_eq!(config.tokens["a.b"].expose(), "s3cret");
     assert_eq!((config.trusted[&root].as_str(), config.mirrors[&root].len()), ("acme", 2));
@@ -57,9 +60,21 @@ fn a_whole_file_says_what_it_says() {
 #[test]
 fn a_user_adds_to_the_site_and_cannot_loosen_it() {
     let (one, two) = (Sha256::of(b"1"), Sha256::of(b"2"));
-    let trusted = |root: &Sha256| format!("[trusted]\n\"{}\" = \"a\"\n[mirrors]\n\"{}\" = [\"/{}\"]\n", root.prefixed(), one.prefixed(), root.short());
-    let site = |rule: &str| parse(&format!("registries = \"{rule}\"\n{}[network]\njobs = 2\nallow-http = [\"a\"]\n", trusted(&one)), "site").unwrap();
-    let user = parse(&format!("registries = \"any\"\n{}[network]\njobs = 3\nallow-http = [\"b\"]\n", trusted(&two)), "user").unwrap();
+    let trusted = |root: &Sha256| {
+        format!(
+            "[trusted]\n\"{}\" = \"a\"\n[mirrors]\n\"{}\" = [\"/{}\"]\n",
+            root.prefixed(),
+            one.prefixed(),
+            root.short()
+        )
+    };
+    let site = |rule: &str| {
+        parse(&format!("registries = \"{rule}\"\n{}[network]\njobs = 2\nallow-http = [\"a\"]\n", trusted(&one)), "site")
+            .unwrap()
+    };
+    let user =
+        parse(&format!("registries = \"any\"\n{}[network]\njobs = 3\nallow-http = [\"b\"]\n", trusted(&two)), "user")
+            .unwrap();
     let closed = site("listed").under(user.clone());
     assert_eq!(closed.registry_rule, Some(RegistryRule::Listed));
     assert_eq!(closed.trusted.keys().collect::<Vec<_>>(), [&one]);

@@ -3,10 +3,10 @@
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use crate::manifest::{Manifest, ManifestError};
+use crate::model::tables::Source;
 use crate::model::{
     DependencyKey, GroupName, Namespace, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName,
 };
-use crate::model::tables::Source;
 
 /// A dependency to write.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -161,7 +161,11 @@ fn an_edit_keeps_comments_and_order() {
     let text = "# mine\n[models]\n# about a\n\"a/a\" = \"1\" # keep me\n\"a/c\" = { version = \"1\", to = \"x\" } # me too\n\n[install]\nmodels = \"m\"\n";
     let text = add_dependency(text, &new("a/b", "^2")).unwrap();
     let text = add_dependency(&text, &new("a/a", "^3")).unwrap();
-    let text = add_dependency(&text, &NewDependency { variants: vec![VariantName::parse("int8").unwrap()], ..new("a/c", "^4") }).unwrap();
+    let text = add_dependency(
+        &text,
+        &NewDependency { variants: vec![VariantName::parse("int8").unwrap()], ..new("a/c", "^4") },
+    )
+    .unwrap();
     assert_eq!(
         text,
         "# mine\n[models]\n# about a\n\"a/a\" = \"^3\" # keep me\n\"a/b\" = \"^2\"\n\"a/c\" = { version = \"^4\", to = \"x\", variant = \"int8\" } # me too\n\n[install]\nmodels = \"m\"\n"
@@ -184,7 +188,11 @@ fn a_fresh_manifest_grows() {
     let text = add_registry(&text, &registry).unwrap();
     let text = add_dependency(&text, &new("demo/digits-mlp", "^1.1")).unwrap();
     let group = Some(GroupName::parse("eval").unwrap());
-    let text = add_dependency(&text, &NewDependency { group: group.clone(), kind: PackageKind::Dataset, ..new("demo/digits", "1") }).unwrap();
+    let text = add_dependency(
+        &text,
+        &NewDependency { group: group.clone(), kind: PackageKind::Dataset, ..new("demo/digits", "1") },
+    )
+    .unwrap();
     let expected = format!(
         "[project]\nname = 'he\"llo'\n\n[registries.mpm-demo]\nindex = \"builtin\"\nroot = \"{}\"\nnamespaces = \
          [\"demo\"]\n\n[models]\n\"demo/digits-mlp\" = \"^1.1\"\n\n[groups.eval.datasets]\n\"demo/digits\" = \"1\"\n",
