@@ -8,8 +8,9 @@ mod clock;
 pub mod fault;
 pub mod files;
 pub mod git;
-mod holder;
 mod history;
+pub mod hash;
+mod holder;
 mod http;
 mod lease;
 mod places;
@@ -24,7 +25,8 @@ pub use http::{
     AddressClass, AddressError, Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy, Patience, RangeBody, Scope,
     Small,
 };
-pub use lease::{Lease, LeaseError};
+pub use holder::Life;
+pub use lease::{Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};
 pub use runtime::{block_on, run_bounded};
 pub use staged::{Staged, Staging};
