@@ -21,7 +21,7 @@ pub use cancel::Cancel;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use holder::Life;
 pub use http::{Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy};
-pub use lease::{Lease, LeaseError, Standing};
+pub use lease::{Attempt, Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};
 pub use runtime::{block_on, run_bounded};
 pub use staged::{Staged, Staging};
