@@ -97,3 +97,10 @@ impl Diagnose for NoSolution {
 pub fn resolve(question: &Question, snapshot: &Snapshot, prefer: &Preferences) -> Result<Step, NoSolution> {
     todo!()
 }
+
+impl NoSolution {
+    /// The package whose absence is the reason, if that is the reason.
+    pub fn unknown_package(&self) -> Option<&PackageRef> {
+        todo!()
+    }
+}

@@ -20,7 +20,10 @@ pub use blobs::{BlobReader, blob_path};
 pub use cancel::Cancel;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use holder::Life;
-pub use http::{Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy};
+pub use http::{
+    AddressClass, AddressError, Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy, Patience, RangeBody, Scope,
+    Small,
+};
 pub use lease::{Attempt, Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};
 pub use runtime::{block_on, run_bounded};
