@@ -28,7 +28,7 @@ use crate::trust::{Revocations, YankRecord};
 
 pub use memory::Memory;
 pub use origin::{Freshness, Origin, OriginError};
-pub use reader::Registry;
+pub use reader::{Familiarity, Registry};
 
 /// Fingerprint of the first root of the registry that is compiled in.
 pub fn builtin_root() -> Sha256 {

@@ -152,6 +152,10 @@ impl SourceId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+    /// The folder of a `path` source, seen from the project's.
+    pub fn folder(&self, project: &std::path::Path) -> Option<std::path::PathBuf> {
+        self.0.strip_prefix("path:").map(|path| project.join(path))
+    }
 }
 
 impl std::fmt::Display for SourceId {

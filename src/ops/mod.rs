@@ -1,5 +1,56 @@
 //! One file a verb: Request, Outcome, Error, run(). Puts stages in order; decides nothing that a stage could.
+//!
+//! `project` opens the files of a project, `locking` makes a lock, `contents` gathers what locked releases hold,
+//! `bringing` fetches, `pipeline` is the error that verbs share which do all of it.
 
+mod bringing;
+mod contents;
+mod error;
+mod locking;
+mod pipeline;
+mod project;
+mod registries;
+mod report;
 pub mod services;
+mod sources;
 
-pub use services::{Ask, Question, Services};
+pub mod add;
+pub mod diff;
+pub mod fetch;
+pub mod info;
+pub mod init;
+pub mod list;
+pub mod lock;
+pub mod path;
+pub mod remove;
+pub mod run;
+pub mod store;
+pub mod sync;
+pub mod tree;
+pub mod update;
+pub mod verify;
+
+pub use error::{PipelineError, ProjectError};
+pub use report::{Change, PackageLine, Travel};
+pub use services::{Ask, Nobody, Question, Services};
+
+/// Whether a command may change Model.lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LockRule {
+    /// It may.
+    #[default]
+    Free,
+    /// It checks, and never writes (`--locked`, `--frozen`).
+    Locked,
+}
+
+/// What a person has accepted on the command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Publisher keys (`--accept-key`).
+    pub keys: std::collections::BTreeSet<crate::model::Fingerprint>,
+    /// First roots that replace the locked ones (`--accept-root`).
+    pub roots: std::collections::BTreeSet<crate::model::Sha256>,
+    /// Every other question (`--yes`).
+    pub yes: bool,
+}

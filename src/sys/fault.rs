@@ -1,20 +1,85 @@
 //! Named fault points, compiled in under the feature `faults` alone: tests end a process between two steps.
+//!
+//! `MPM_FAULT` is `NAME:kill`, `NAME:error:ENOSPC` or `NAME:error:EIO`; `NAME@3:…` acts at the third passage only. The
+//! points, each just before the step that it names:
+//!
+//! | point | step |
+//! |---|---|
+//! | `fetch-write` | a piece of a blob is written to its partial download |
+//! | `blob-sync` | staged bytes are made durable |
+//! | `blob-rename` | a blob gets its name in the store |
+//! | `atomic-rename` | any file replaced atomically gets its name |
+//! | `statement-write` | a release statement goes into the store |
+//! | `lock-write` | Model.lock is written |
+//! | `receipt-write` | the receipt is written |
+//! | `place-file` | a file is placed in a project |
+//! | `trust-state-write` | trust state is written |
+//! | `gc-remove` | a blob is removed by a collection |
 
 /// Ends the process with SIGKILL, or fails with an I/O error, if the environment's `MPM_FAULT` names this point.
 ///
 /// # Errors
 /// The injected error.
 #[cfg(not(feature = "faults"))]
+#[expect(clippy::unnecessary_wraps, reason = "the same signature as with the feature")]
 #[inline]
 pub fn point(_name: &'static str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// See above.
+/// Ends the process with SIGKILL, or fails with an I/O error, if the environment's `MPM_FAULT` names this point.
 ///
 /// # Errors
 /// The injected error.
 #[cfg(feature = "faults")]
-pub fn point(_name: &'static str) -> std::io::Result<()> {
-    todo!()
+pub fn point(name: &'static str) -> std::io::Result<()> {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static WANTED: OnceLock<Option<Wanted>> = OnceLock::new();
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    let Some(wanted) = WANTED.get_or_init(Wanted::read) else { return Ok(()) };
+    if wanted.name != name || PASSED.fetch_add(1, Ordering::SeqCst).wrapping_add(1) != wanted.passage {
+        return Ok(());
+    }
+    match wanted.fault {
+        Fault::Kill => {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+            // The signal arrives before this thread runs on, or soon after; nothing may happen meanwhile.
+            loop {
+                std::thread::park();
+            }
+        }
+        Fault::Error(error) => Err(error.into()),
+    }
+}
+
+#[cfg(feature = "faults")]
+struct Wanted {
+    name: String,
+    passage: u64,
+    fault: Fault,
+}
+
+#[cfg(feature = "faults")]
+enum Fault {
+    Kill,
+    Error(rustix::io::Errno),
+}
+
+#[cfg(feature = "faults")]
+impl Wanted {
+    fn read() -> Option<Self> {
+        #[expect(clippy::disallowed_methods, reason = "a test's own variable, never a setting")]
+        let text = std::env::var("MPM_FAULT").ok()?;
+        let (point, fault) = text.split_once(':')?;
+        let (name, passage) = point.split_once('@').unwrap_or((point, "1"));
+        let fault = match fault {
+            "kill" => Fault::Kill,
+            "error:ENOSPC" => Fault::Error(rustix::io::Errno::NOSPC),
+            "error:EIO" => Fault::Error(rustix::io::Errno::IO),
+            _ => return None,
+        };
+        Some(Self { name: name.to_owned(), passage: passage.parse().ok()?, fault })
+    }
 }

@@ -1,26 +1,174 @@
 //! Staged writes: an open handle on the store's file system that hashes what it takes.
+//!
+//! Owns the way of bytes from a stream to a name: written and hashed in order, made durable, renamed. Refuses to know which
+//! bytes were wanted; `verify` compares. A scratch file goes when it is dropped, a partial download stays for the next run.
 
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+
 use crate::model::{Pin, Sha256Hasher};
+use crate::sys::{Cancel, Lease, fault, files};
+
+/// Bytes read at a time where a prefix is hashed again.
+const PIECE: usize = 256 * 1024;
 
 /// A file being written in order; finished, it becomes [`Staged`].
-#[derive(Debug)]
 pub struct Staging {
-    path: PathBuf,
+    what: String,
+    hasher: Sha256Hasher,
+    written: u64,
+    place: Place,
+    file: File,
 }
 
 /// A whole file with its digest, held by an open handle: nothing re-opens a path between check and use. Dropped without
-/// being committed, it is removed.
+/// being committed, a scratch file is removed; a partial download stays.
 #[derive(Debug)]
 pub struct Staged {
     pin: Pin,
     what: String,
+    place: Place,
+    file: File,
+    /// Given up after the file has its name or is gone.
+    _lease: Option<Lease>,
+}
+
+/// A path that may have to go.
+#[derive(Debug)]
+struct Place {
     path: PathBuf,
-    file: std::fs::File,
+    remove: bool,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.remove {
+            // Nobody can act on a leftover; a collection removes it.
+            let _ = files::remove(&self.path);
+        }
+    }
+}
+
+impl fmt::Debug for Staging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Staging").field("place", &self.place).field("written", &self.written).finish_non_exhaustive()
+    }
+}
+
+impl Staging {
+    /// A scratch file in `folder`, which must exist.
+    ///
+    /// # Errors
+    /// The folder can't be written.
+    pub fn create(folder: &Path, what: impl Into<String>) -> io::Result<Self> {
+        let temporary = tempfile::Builder::new().prefix("scratch-").tempfile_in(folder)?;
+        let (file, path) = temporary.keep().map_err(|error| error.error)?;
+        Ok(Self {
+            what: what.into(),
+            hasher: Sha256Hasher::new(),
+            written: 0,
+            place: Place { path, remove: true },
+            file,
+        })
+    }
+
+    /// Goes on with the partial download at `path`, or begins it. What is there is hashed again, so nothing is believed
+    /// about it; of a file longer than `limit` nothing is kept. The caller holds the lease of this download.
+    ///
+    /// # Errors
+    /// It can't be opened, is a symlink or no regular file; `Interrupted` if `cancel` was set meanwhile.
+    pub fn resume(path: &Path, what: impl Into<String>, limit: u64, cancel: &Cancel) -> io::Result<Self> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = File::from(rustix::fs::open(path, flags, mode)?);
+        let metadata = file.metadata()?;
+        // A name elsewhere means bytes that somebody else counts on.
+        if !metadata.is_file() || metadata.nlink() > 1 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no partial download of ours"));
+        }
+        let place = Place { path: path.to_owned(), remove: false };
+        let mut staging = Self { what: what.into(), hasher: Sha256Hasher::new(), written: 0, place, file };
+        if metadata.len() > limit {
+            staging.restart()?;
+        }
+        let mut buffer = vec![0; PIECE];
+        loop {
+            if cancel.is_cancelled() {
+                return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
+            }
+            let count = match staging.file.read(&mut buffer) {
+                Ok(0) => return Ok(staging),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            staging.hasher.update(buffer.get(..count).unwrap_or_default());
+            staging.written = staging.written.saturating_add(count as u64);
+        }
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// The disk is full or broken. What of `bytes` was written is not known: a partial download is cut back.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let result = fault::point("fetch-write").and_then(|()| self.file.write_all(bytes));
+        if let Err(error) = result {
+            self.file.set_len(self.written)?;
+            self.file.seek(io::SeekFrom::Start(self.written))?;
+            return Err(error);
+        }
+        self.hasher.update(bytes);
+        self.written = self.written.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Bytes so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Forgets all bytes and begins anew.
+    ///
+    /// # Errors
+    /// The file can't be cut.
+    pub fn restart(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.hasher = Sha256Hasher::new();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Removes the file, also if it is a partial download.
+    pub fn discard(mut self) {
+        self.place.remove = true;
+    }
+
+    /// Digest and size of what was written so far.
+    pub fn pin(&self) -> Pin {
+        Pin { sha256: self.hasher.clone().finish(), size: self.written }
+    }
+
+    /// The whole file with its digest.
+    pub fn finish(self) -> Staged {
+        let pin = Pin { sha256: self.hasher.finish(), size: self.written };
+        Staged { pin, what: self.what, place: self.place, file: self.file, _lease: None }
+    }
 }
 
 impl Staged {
+    /// The same file, with a lease that is held until it is stored or dropped.
+    #[must_use]
+    pub fn guarded_by(self, lease: Lease) -> Self {
+        Self { _lease: Some(lease), ..self }
+    }
+
     /// Digest and size of what was written.
     pub fn pin(&self) -> Pin {
         self.pin
@@ -29,5 +177,95 @@ impl Staged {
     /// What it is for, in messages.
     pub fn what(&self) -> &str {
         &self.what
+    }
+
+    /// The open file; read it by position.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Removes the file, also if it is a partial download.
+    pub fn discard(mut self) {
+        self.place.remove = true;
+    }
+
+    /// Makes the bytes durable.
+    ///
+    /// # Errors
+    /// A write was lost.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        fault::point("blob-sync")?;
+        self.file.sync_all()
+    }
+
+    /// Gives the file its last name without replacing anything; `false` if something stands there. The caller has made
+    /// the bytes durable, and syncs the folder after.
+    ///
+    /// # Errors
+    /// The file system refuses; or the name that was renamed did not lead to the open file: nothing stays there then.
+    pub(crate) fn rename_to(&mut self, path: &Path) -> io::Result<bool> {
+        fault::point("blob-rename")?;
+        if !files::rename_new(&self.place.path, path)? {
+            return Ok(false);
+        }
+        self.place.remove = false;
+        let (ours, named) = (self.file.metadata()?, path.symlink_metadata()?);
+        if (ours.dev(), ours.ino()) != (named.dev(), named.ino()) {
+            files::remove(path)?;
+            return Err(io::Error::other("another file was put in the place of a checked one"));
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::Pin;
+    use crate::sys::{Cancel, Staging, files};
+
+    #[test]
+    fn a_scratch_file_goes_and_a_partial_download_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut scratch = Staging::create(folder.path(), "x").expect("made");
+        scratch.write(b"abc").expect("written");
+        assert_eq!(scratch.finish().pin(), Pin::of(b"abc"));
+        assert!(files::list(folder.path()).expect("readable").is_empty());
+
+        let path = folder.path().join("blob.part");
+        let mut partial = Staging::resume(&path, "x", 6, &Cancel::new()).expect("begun");
+        partial.write(b"abc").expect("written");
+        drop(partial);
+        let mut partial = Staging::resume(&path, "x", 6, &Cancel::new()).expect("went on");
+        assert_eq!(partial.written(), 3);
+        partial.write(b"def").expect("written");
+        let mut staged = partial.finish();
+        assert_eq!(staged.pin(), Pin::of(b"abcdef"));
+        let name = folder.path().join("blob");
+        assert!(staged.rename_to(&name).expect("renamed"));
+        assert_eq!(files::read_capped(&name, 6).expect("readable").as_deref(), Some(&b"abcdef"[..]));
+    }
+
+    #[test]
+    fn a_partial_download_that_is_too_long_or_no_file_of_ours_is_not_gone_on_with() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("blob.part");
+        files::write_atomic(&path, b"abcdef").expect("written");
+        assert_eq!(Staging::resume(&path, "x", 5, &Cancel::new()).expect("begun").written(), 0);
+        let link = folder.path().join("link.part");
+        std::os::unix::fs::symlink(&path, &link).expect("linked");
+        assert!(Staging::resume(&link, "x", 5, &Cancel::new()).is_err());
+        std::fs::hard_link(&path, folder.path().join("again")).expect("linked");
+        assert!(Staging::resume(&path, "x", 5, &Cancel::new()).is_err());
+    }
+
+    #[test]
+    fn a_file_put_in_the_place_of_a_checked_one_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("blob.part");
+        let mut staged = Staging::resume(&path, "x", 6, &Cancel::new()).expect("begun").finish();
+        files::remove(&path).expect("removed");
+        files::write_atomic(&path, b"evil").expect("written");
+        assert!(staged.rename_to(&folder.path().join("blob")).is_err());
+        assert!(!folder.path().join("blob").exists());
     }
 }

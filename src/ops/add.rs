@@ -1,0 +1,266 @@
+//! `mpm add`: names into Model.toml, resolved, locked and placed in one go.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::catalog::Listing;
+use crate::index::{Gate, Registry};
+use crate::manifest::{self, Manifest, NewDependency, NewRegistry};
+use crate::model::{
+    DependencyKey, GroupName, Namespace, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName,
+    Version,
+};
+use crate::ops::info;
+use crate::ops::pipeline::{self, Reach, Wish};
+use crate::ops::project::{self, Project};
+use crate::ops::registries::Registries;
+use crate::ops::{PipelineError, ProjectError, Question, Services, init, sync};
+
+/// One thing to add: `NAME[@REQUIREMENT]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The package.
+    pub name: PackageName,
+    /// Which versions; none: compatible with the newest.
+    pub requirement: Option<Requirement>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What to add.
+    pub items: Vec<Item>,
+    /// Key instead of the name; only with one item.
+    pub key: Option<DependencyKey>,
+    /// The group.
+    pub group: Option<GroupName>,
+    /// The registry, if it must be named.
+    pub registry: Option<RegistryId>,
+    /// Variants.
+    pub variants: Vec<VariantName>,
+    /// Make the project where there is none.
+    pub init: bool,
+    /// Stop when the lock is written.
+    pub no_sync: bool,
+    /// The rest: project, choice, rules.
+    pub sync: sync::Request,
+}
+
+/// One thing that was added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// Its key.
+    pub key: DependencyKey,
+    /// The requirement as written.
+    pub requirement: String,
+    /// The registry that answers it.
+    pub registry: RegistryId,
+    /// Whether the registry was written down with it.
+    pub registry_written: bool,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether Model.toml was made.
+    pub created: bool,
+    /// What was added.
+    pub added: Vec<Added>,
+    /// What followed.
+    pub sync: sync::Outcome,
+}
+
+/// Namespace of the registry that is compiled in.
+const DEMO_NAMESPACE: &str = "demo";
+/// Id of that registry.
+const DEMO_REGISTRY: &str = "mpm-demo";
+
+/// Does it.
+///
+/// # Errors
+/// Those of every stage; nothing in the project is changed then, and a project that this run made is removed again.
+pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineError> {
+    let start = &request.sync.start;
+    let folder = match project::find(start) {
+        Ok(folder) => folder,
+        Err(_) if request.init => return in_new_project(services, request),
+        Err(error) => return Err(error.into()),
+    };
+    let project = Project::open(&folder)?;
+    let _lease = if request.sync.dry_run { None } else { Some(project.lease(services, request.sync.wait)?) };
+    in_project(services, request, Project::open(&folder)?)
+}
+
+fn in_new_project(services: &Services, request: &Request) -> Result<Outcome, PipelineError> {
+    let folder = &request.sync.start;
+    let text = manifest::new_manifest(&init::name_of(folder));
+    let manifest = Manifest::parse(&text)?;
+    let project = Project { folder: folder.clone(), manifest_text: text, manifest, lock_text: None };
+    if request.sync.dry_run {
+        return Ok(Outcome { created: true, ..in_project(services, request, project)? });
+    }
+    let existed = folder.exists();
+    let fail = |source| ProjectError::Write { path: folder.clone(), source };
+    std::fs::create_dir_all(folder).map_err(fail)?;
+    let lease = project.lease(services, request.sync.wait)?;
+    let done = in_project(services, request, project).and_then(|outcome| {
+        init::write_attributes(folder)?;
+        Ok(Outcome { created: true, ..outcome })
+    });
+    drop(lease);
+    if done.is_err() && !folder.join("Model.toml").exists() {
+        take_back(folder, existed);
+    }
+    done
+}
+
+/// Removes what was made for a project that did not come to be; what is not empty stays.
+fn take_back(folder: &Path, existed: bool) {
+    let state = folder.join(".mpm");
+    let _ = std::fs::remove_file(state.join(".gitignore"));
+    let _ = std::fs::remove_dir(&state);
+    if !existed {
+        let _ = std::fs::remove_dir(folder);
+    }
+}
+
+fn in_project(services: &Services, request: &Request, mut project: Project) -> Result<Outcome, PipelineError> {
+    let mut outcome = Outcome::default();
+    for item in &request.items {
+        let added = edit(services, request, item, &mut project)?;
+        outcome.added.push(added);
+    }
+    let reach = if request.no_sync { Reach::Lock } else { Reach::Place };
+    let wish = Wish { request: &request.sync, released: BTreeSet::new(), reach, manifest_changed: true };
+    outcome.sync = pipeline::run(services, &project, &wish)?;
+    Ok(outcome)
+}
+
+/// Writes one item into the manifest's text, still in memory.
+fn edit(services: &Services, request: &Request, item: &Item, project: &mut Project) -> Result<Added, PipelineError> {
+    let mut text = project.manifest_text.clone();
+    let written = bind_demo(request, item, &project.manifest, &mut text)?;
+    let manifest = Manifest::parse(&text)?;
+    let id = manifest.registry_for(&item.name, request.registry.as_ref())?.clone();
+    let claimed = manifest.registries.get(&id).is_some_and(|registry| {
+        registry.namespaces.iter().any(|n| n.normalised() == item.name.namespace().normalised())
+    });
+    let old_lock = project.lock()?.map(|found| match found {
+        crate::lock::Found::Whole(lock) | crate::lock::Found::Conflict { merged: lock } => lock,
+    });
+    let mut registries = Registries::new(services, &project.folder, &manifest, old_lock.as_ref(), Gate::NewTrust);
+    let registry = registries.open(&id)?;
+    let listing = info::listing(registry, &item.name)?;
+    let newest = pick(&listing, item.requirement.as_ref());
+    let (kind, requirement) = match (&item.requirement, newest) {
+        (Some(requirement), newest) => (newest.map_or(PackageKind::Model, |(_, kind)| kind), requirement.clone()),
+        (None, Some((version, kind))) => (kind, compatible(&version)?),
+        (None, None) => return Err(no_release(&listing, "*")),
+    };
+    let variants = if request.variants.is_empty() {
+        ask_variant(services, registry, &listing, item)?
+    } else {
+        request.variants.clone()
+    };
+    let key = request.key.clone().map_or_else(|| DependencyKey::parse(item.name.as_str()), Ok);
+    let key = key.map_err(|_| PipelineError::UnknownKey { key: item.name.to_string(), near: Vec::new() })?;
+    let dependency = NewDependency {
+        package: (key.as_str() != item.name.as_str()).then(|| item.name.clone()),
+        key: key.clone(),
+        kind,
+        group: request.group.clone(),
+        requirement: requirement.clone(),
+        registry: (!claimed).then(|| id.clone()),
+        variants,
+    };
+    project.manifest_text = manifest::add_dependency(&text, &dependency)?;
+    project.manifest = Manifest::parse(&project.manifest_text)?;
+    Ok(Added { key, requirement: requirement.to_string(), registry: id, registry_written: written })
+}
+
+/// The registry that is compiled in is bound only here, by name, where no registry claims its namespace.
+fn bind_demo(request: &Request, item: &Item, manifest: &Manifest, text: &mut String) -> Result<bool, PipelineError> {
+    let claimed =
+        manifest.registries.values().flat_map(|registry| &registry.namespaces).any(|n| n.as_str() == DEMO_NAMESPACE);
+    if item.name.namespace().as_str() != DEMO_NAMESPACE || claimed || request.registry.is_some() {
+        return Ok(false);
+    }
+    let name = |error| PipelineError::SourceFolder { path: "mpm-demo".into(), problem: format!("{error}") };
+    let registry = NewRegistry {
+        id: RegistryId::parse(DEMO_REGISTRY).map_err(name)?,
+        index: "builtin".to_owned(),
+        root: crate::index::builtin_root(),
+        namespaces: vec![Namespace::parse(DEMO_NAMESPACE).map_err(name)?],
+    };
+    if manifest.registries.contains_key(&registry.id) {
+        return Ok(false);
+    }
+    *text = manifest::add_registry(text, &registry)?;
+    Ok(true)
+}
+
+/// The newest release that the requirement admits: not yanked, and no pre-release unless it asks for one.
+fn pick(listing: &Listing, requirement: Option<&Requirement>) -> Option<(Version, PackageKind)> {
+    let any = Requirement::any();
+    let requirement = requirement.unwrap_or(&any);
+    let mut fitting = listing.releases.iter().rev().filter(|(version, _)| requirement.matches(version));
+    let found = fitting.clone().find(|(_, release)| release.yanked.is_none()).or_else(|| fitting.next());
+    found.map(|(version, release)| (version.clone(), release.event.kind))
+}
+
+/// What is written where nobody named a requirement: this version or a compatible one.
+fn compatible(version: &Version) -> Result<Requirement, PipelineError> {
+    Requirement::parse(&version.to_string()).map_err(|_| PipelineError::NoRevision {
+        revision: version.to_string(),
+        problem: "not a requirement".to_owned(),
+    })
+}
+
+fn no_release(listing: &Listing, requirement: &str) -> PipelineError {
+    PipelineError::NoRelease {
+        name: listing.package.name.clone(),
+        requirement: requirement.to_owned(),
+        versions: listing
+            .releases
+            .iter()
+            .rev()
+            .map(|(version, release)| format!("{version}{}", if release.yanked.is_some() { " (yanked)" } else { "" }))
+            .collect(),
+    }
+}
+
+/// Variants and no default: a person chooses, or nobody does. Never all of them unasked.
+fn ask_variant(
+    services: &Services,
+    registry: &Registry,
+    listing: &Listing,
+    item: &Item,
+) -> Result<Vec<VariantName>, PipelineError> {
+    let Some((version, _)) = pick(listing, item.requirement.as_ref()) else { return Ok(Vec::new()) };
+    let Some(release) = listing.releases.get(&version) else { return Ok(Vec::new()) };
+    let statement = registry.statement(&item.name, release)?.statement;
+    if statement.default_variant.is_some() || statement.variants.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lines = info::variants(&statement);
+    let labels: Vec<String> = lines
+        .iter()
+        .map(|line| match line.bytes {
+            Some(bytes) => format!(
+                "{} ({bytes} bytes{})",
+                line.name,
+                line.properties.iter().map(|p| format!(", {p}")).collect::<String>()
+            ),
+            None => line.name.clone(),
+        })
+        .collect();
+    let text = format!("{} {version} has no default variant; which one?", item.name);
+    let question = Question::Which { text: text.clone(), labels: labels.clone() };
+    let chosen = services.ask.ask(&question).and_then(|number| statement.variants.keys().nth(number).cloned());
+    match chosen {
+        Some(variant) => Ok(vec![variant]),
+        None => {
+            Err(PipelineError::Unanswered { question: format!("{text} {}", labels.join("; ")), flag: "--variant NAME" })
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Blobs into the store: from places, and from folders that are sources.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::fetch::{FetchOutcome, Fetcher, Job, Place};
+use crate::index::Base;
+use crate::model::{Pin, RegistryId};
+use crate::ops::registries::Registries;
+use crate::ops::{PipelineError, Services, Travel};
+use crate::select::{Origin, Selected};
+use crate::store::{Store, StoreError};
+use crate::sys::{Staged, Staging, files};
+use crate::verify::{Mismatch, Verified, verify};
+
+/// Blobs at a time where configuration says nothing.
+const JOBS: usize = 8;
+/// Verified blobs that wait for one shared barrier: so many…
+const BATCH_BLOBS: usize = 256;
+/// …or so many bytes.
+const BATCH_BYTES: u64 = 64 << 20;
+/// Bytes of a source file that are copied at a time.
+const COPY_BUFFER: usize = 1 << 20;
+
+/// A blob that a release needs.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    /// Its bytes.
+    pub(super) pin: Pin,
+    /// What it is, for messages.
+    pub(super) what: String,
+    /// The registry whose places have it.
+    pub(super) registry: RegistryId,
+}
+
+/// Why a blob that landed was not taken.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// Other bytes.
+    Mismatch(Mismatch),
+    /// The store.
+    Store(StoreError),
+}
+
+/// What of it the store lacks, and what it has.
+pub(super) fn missing<'w>(
+    store: &Store,
+    wanted: &'w [Wanted],
+) -> Result<(BTreeMap<Pin, &'w Wanted>, Travel), PipelineError> {
+    let distinct: BTreeMap<Pin, &Wanted> = wanted.iter().map(|wanted| (wanted.pin, wanted)).collect();
+    let lacking = store.missing(&distinct.keys().copied().collect())?;
+    let free = files::free_space(store.folder()).unwrap_or(u64::MAX);
+    let mut travel = Travel { free, ..Travel::default() };
+    let mut needed = BTreeMap::new();
+    for (pin, wanted) in distinct {
+        if lacking.contains(&pin) {
+            travel.blobs += 1;
+            travel.bytes += pin.size;
+            needed.insert(pin, wanted);
+        } else {
+            travel.reused_blobs += 1;
+            travel.reused_bytes += pin.size;
+        }
+    }
+    Ok((needed, travel))
+}
+
+/// Brings what the store lacks.
+pub(super) fn bring(
+    services: &Services,
+    store: &Store,
+    registries: &mut Registries<'_>,
+    wanted: &[Wanted],
+) -> Result<Travel, PipelineError> {
+    let (needed, travel) = missing(store, wanted)?;
+    if needed.is_empty() {
+        return Ok(travel);
+    }
+    let mut places: Vec<Vec<Place>> = Vec::new();
+    let mut numbers: BTreeMap<RegistryId, usize> = BTreeMap::new();
+    let mut jobs = Vec::with_capacity(needed.len());
+    for (pin, wanted) in needed {
+        let number = match numbers.get(&wanted.registry) {
+            Some(number) => *number,
+            None => {
+                places.push(registries.bases(&wanted.registry)?.into_iter().map(place).collect());
+                numbers.insert(wanted.registry.clone(), places.len() - 1);
+                places.len() - 1
+            }
+        };
+        jobs.push(Job { pin, what: wanted.what.clone(), places: number });
+    }
+    let fetcher = Fetcher {
+        http: &services.http,
+        staging: store.staging(),
+        jobs: services.config.jobs.unwrap_or(JOBS),
+        cancel: &services.cancel,
+        progress: &*services.progress,
+    };
+    let mut batch = Batch { store, blobs: Vec::new(), bytes: 0 };
+    let result = fetcher.fetch(&jobs, &places, &mut |job, staged| batch.take(job, staged));
+    // What landed before an error stays: the next run does not fetch it again.
+    let flushed = batch.flush();
+    match result {
+        Ok(()) => flushed?,
+        Err(FetchOutcome::Fetch(error)) => return Err(error.into()),
+        Err(FetchOutcome::Done(broken)) => return Err(broken.into()),
+    }
+    Ok(travel)
+}
+
+fn place(base: Base) -> Place {
+    match base {
+        Base::Http(url) => Place::Http(url),
+        Base::Folder(folder) => Place::Folder(folder),
+        Base::Objects(reader) => Place::Objects(reader),
+    }
+}
+
+/// Verified blobs on their way into the store, so that small ones share a barrier.
+struct Batch<'s> {
+    store: &'s Store,
+    blobs: Vec<Verified>,
+    bytes: u64,
+}
+
+impl Batch<'_> {
+    fn take(&mut self, job: &Job, staged: Staged) -> Result<(), Broken> {
+        self.blobs.push(verify(staged, &job.pin).map_err(Broken::Mismatch)?);
+        self.bytes += job.pin.size;
+        if self.blobs.len() >= BATCH_BLOBS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Broken> {
+        self.bytes = 0;
+        self.store.insert_all(std::mem::take(&mut self.blobs)).map(|_| ()).map_err(Broken::Store)
+    }
+}
+
+/// Copies what folders that are sources hold into the store. Bytes that are no longer what the lock says are refused.
+pub(super) fn bring_sources(
+    services: &Services,
+    store: &Store,
+    project: &Path,
+    selected: &Selected,
+) -> Result<(), PipelineError> {
+    for package in selected.packages() {
+        let Origin::Source(id) = &package.origin else { continue };
+        let Some(folder) = id.folder(project) else { continue };
+        let pins: BTreeSet<Pin> = package.files.iter().map(|file| file.pin).collect();
+        let lacking = store.missing(&pins)?;
+        for file in package.files.iter().filter(|file| lacking.contains(&file.pin)) {
+            if services.cancel.is_cancelled() {
+                return Err(PipelineError::Cancelled);
+            }
+            let path = file.release_path.under(&folder);
+            let broken =
+                |error: std::io::Error| PipelineError::SourceFolder { path: path.clone(), problem: error.to_string() };
+            let staged = copy(store, &path, &format!("{id} {}", file.release_path)).map_err(broken)?;
+            store.insert(verify(staged, &file.pin)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(store: &Store, path: &Path, what: &str) -> std::io::Result<Staged> {
+    let mut file = files::open_regular(path)?.ok_or(std::io::ErrorKind::NotFound)?;
+    let mut staging = Staging::create(&store.staging(), what)?;
+    let mut buffer = vec![0_u8; COPY_BUFFER];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(staging.finish());
+        }
+        staging.write(buffer.get(..count).unwrap_or_default())?;
+    }
+}

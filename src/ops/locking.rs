@@ -1,0 +1,332 @@
+//! Making a lock: requirements to releases, releases to signed statements, statements to entries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::{ListedRelease, Snapshot};
+use crate::index::{Familiarity, Memory, VerifiedStatement};
+use crate::lock::{Lock, LockedPackage, LockedRegistry, LockedUnsafe, Target};
+use crate::manifest::{DependencySource, Manifest};
+use crate::model::{Fingerprint, Namespace, PackageId, PackageName, PackageRef, RegistryId};
+use crate::ops::registries::Registries;
+use crate::ops::sources::{self, Hashed};
+use crate::ops::{Accepted, PipelineError, Question, Services};
+use crate::resolve::{self, NoSolution, Preferences, Resolution, RootRequirement, Step};
+
+/// What a lock is made from.
+pub(super) struct Making<'a, 'r> {
+    /// The world.
+    pub(super) services: &'a Services,
+    /// The project's folder.
+    pub(super) project: &'a std::path::Path,
+    /// What is wanted.
+    pub(super) manifest: &'a Manifest,
+    /// The lock before, if any: preferences.
+    pub(super) old: Option<&'a Lock>,
+    /// Packages whose locked versions are not preferred.
+    pub(super) released: BTreeSet<PackageRef>,
+    /// What a person has accepted.
+    pub(super) accepted: &'a Accepted,
+    /// The registries of this run.
+    pub(super) registries: &'a mut Registries<'r>,
+}
+
+/// A new lock and what was learnt on the way.
+pub(super) struct Made {
+    /// The lock.
+    pub(super) lock: Lock,
+    /// Statements that this run verified.
+    pub(super) statements: BTreeMap<PackageId, VerifiedStatement>,
+    /// File tables of sources that do not fit into the lock.
+    pub(super) tables: BTreeMap<crate::model::Sha256, Vec<u8>>,
+    /// Keys that the user has now accepted, by registry and namespace.
+    pub(super) learnt: BTreeMap<RegistryId, BTreeMap<Namespace, BTreeSet<Fingerprint>>>,
+}
+
+impl Making<'_, '_> {
+    /// Resolves, verifies and pins.
+    pub(super) fn make(mut self) -> Result<Made, PipelineError> {
+        self.check_roots()?;
+        let (resolution, snapshot) = self.resolve()?;
+        let mut made = Made {
+            lock: Lock::default(),
+            statements: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            learnt: BTreeMap::new(),
+        };
+        for ((key, group), id) in &resolution.direct {
+            made.lock.direct.insert((key.clone(), group.clone()), Target::Release(id.clone()));
+        }
+        for (id, resolved) in &resolution.releases {
+            let listed = listed(&snapshot, id)?;
+            let locked = self.pin(id, listed, &resolved.dependencies, &mut made)?;
+            made.lock.packages.insert(id.clone(), locked);
+        }
+        self.add_sources(&mut made)?;
+        self.add_unsafe(&mut made);
+        self.add_registries(&mut made)?;
+        Ok(made)
+    }
+
+    /// Another first root is another registry: a person must say so.
+    fn check_roots(&self) -> Result<(), PipelineError> {
+        let Some(old) = self.old else { return Ok(()) };
+        for (id, locked) in &old.registries {
+            if let Some(declared) = self.manifest.registries.get(id)
+                && declared.root != locked.root
+                && !self.accepted.roots.contains(&declared.root)
+            {
+                return Err(PipelineError::RootChanged {
+                    registry: id.clone(),
+                    found: declared.root,
+                    locked: locked.root,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self) -> Result<(Resolution, Snapshot), PipelineError> {
+        let question =
+            resolve::Question { roots: roots(self.manifest)?, registries: self.registries.ids().cloned().collect() };
+        let prefer = self.preferences();
+        let mut snapshot = Snapshot::default();
+        loop {
+            match resolve::resolve(&question, &snapshot, &prefer) {
+                Ok(Step::Done(resolution)) => return Ok((resolution, snapshot)),
+                Ok(Step::Need(packages)) => self.load(&packages, &mut snapshot)?,
+                Err(error) => return Err(self.with_near_names(error)),
+            }
+        }
+    }
+
+    fn load(&mut self, packages: &BTreeSet<PackageRef>, snapshot: &mut Snapshot) -> Result<(), PipelineError> {
+        let mut by_registry: BTreeMap<RegistryId, BTreeSet<PackageName>> = BTreeMap::new();
+        for package in packages {
+            by_registry.entry(package.registry.clone()).or_default().insert(package.name.clone());
+        }
+        for (registry, names) in by_registry {
+            for (name, listing) in self.registries.open(&registry)?.listings(&names)? {
+                snapshot.listings.insert(PackageRef { registry: registry.clone(), name }, listing);
+            }
+        }
+        Ok(())
+    }
+
+    fn with_near_names(&mut self, error: NoSolution) -> PipelineError {
+        let Some(package) = error.unknown_package().cloned() else { return error.into() };
+        let near = self.registries.open(&package.registry).map(|registry| registry.names_near(&package.name));
+        PipelineError::UnknownPackage {
+            name: package.name,
+            registry: package.registry,
+            near: near.unwrap_or_default().iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn preferences(&self) -> Preferences {
+        let mut prefer = Preferences { released: self.released.clone(), ..Preferences::default() };
+        for id in self.old.into_iter().flat_map(|lock| lock.packages.keys()) {
+            if self.keeps_root(&id.package.registry) {
+                prefer.locked.entry(id.package.clone()).or_default().insert(id.version.clone());
+            }
+        }
+        prefer
+    }
+
+    /// Whether the old lock speaks of the same registry: its versions and floors count only then.
+    fn keeps_root(&self, id: &RegistryId) -> bool {
+        let locked = self.old.and_then(|lock| lock.registries.get(id)).map(|registry| registry.root);
+        let declared = self.manifest.registries.get(id).map(|registry| registry.root);
+        locked.is_some() && locked == declared
+    }
+
+    fn old_entry(&self, id: &PackageId) -> Option<&LockedPackage> {
+        if self.keeps_root(&id.package.registry) { self.old?.packages.get(id) } else { None }
+    }
+
+    /// The entry of one release: its statement verified, its signers known or accepted.
+    fn pin(
+        &mut self,
+        id: &PackageId,
+        listed: &ListedRelease,
+        dependencies: &[PackageId],
+        made: &mut Made,
+    ) -> Result<LockedPackage, PipelineError> {
+        let event = &listed.event;
+        let old = self.old_entry(id).cloned();
+        if let Some(old) = &old
+            && old.statement != event.statement
+        {
+            return Err(PipelineError::PinDisagrees {
+                package: id.to_string(),
+                what: "statement",
+                locked: old.statement.sha256.prefixed(),
+                found: event.statement.sha256.prefixed(),
+            });
+        }
+        let registry = self.registries.open(&id.package.registry)?;
+        let verified = registry.statement(&id.package.name, listed)?;
+        let signers = verified.signers.clone();
+        made.statements.insert(id.clone(), verified);
+        // A release that was locked with these signers was accepted when it was locked.
+        if old.as_ref().is_none_or(|old| !old.signers.is_subset(&signers)) {
+            self.accept_signers(id, &signers, made)?;
+        }
+        Ok(LockedPackage {
+            kind: event.kind,
+            statement: event.statement,
+            signers: old.filter(|old| old.signers.is_subset(&signers)).map_or(signers, |old| old.signers),
+            size: event.size,
+            dependencies: dependencies.iter().cloned().collect(),
+        })
+    }
+
+    fn accept_signers(
+        &mut self,
+        id: &PackageId,
+        signers: &BTreeSet<Fingerprint>,
+        made: &mut Made,
+    ) -> Result<(), PipelineError> {
+        let namespace = id.package.name.namespace();
+        let locked = self.locked_signers(id);
+        let registry = self.registries.open(&id.package.registry)?;
+        if let Familiarity::Changed { remembered } = registry.knows_signers(&namespace, signers, &locked)? {
+            let confirmed = signers.is_subset(&self.accepted.keys)
+                || {
+                    let text = format!(
+                        "{id} is signed by {}, but {namespace} was known to publish with {}. Did the publisher confirm this through another channel?",
+                        short(signers),
+                        short(&remembered)
+                    );
+                    self.services.ask.ask(&Question::Confirm { text }) == Some(0)
+                };
+            if !confirmed {
+                return Err(PipelineError::SignersChanged {
+                    package: id.to_string(),
+                    namespace,
+                    found: signers.clone(),
+                    remembered,
+                });
+            }
+        }
+        made.learnt.entry(id.package.registry.clone()).or_default().entry(namespace).or_default().extend(signers);
+        Ok(())
+    }
+
+    /// Signers that the old lock remembers for the namespace of a release.
+    fn locked_signers(&self, id: &PackageId) -> BTreeSet<Fingerprint> {
+        if !self.keeps_root(&id.package.registry) {
+            return BTreeSet::new();
+        }
+        let same = |other: &PackageId| {
+            other.package.registry == id.package.registry
+                && other.package.name.namespace() == id.package.name.namespace()
+        };
+        let entries = self.old.into_iter().flat_map(|lock| &lock.packages);
+        entries.filter(|(other, _)| same(other)).flat_map(|(_, locked)| locked.signers.iter().copied()).collect()
+    }
+
+    fn add_sources(&self, made: &mut Made) -> Result<(), PipelineError> {
+        for (id, folder, kind) in sources::of(self.manifest, self.project) {
+            let Hashed { locked, table, .. } = sources::hash(&folder, kind, &self.services.cancel)?;
+            if let Some(table) = table {
+                made.tables.insert(crate::model::Sha256::of(&table), table);
+            }
+            made.lock.sources.insert(id, locked);
+        }
+        for dependency in &self.manifest.dependencies {
+            if let DependencySource::Path(path) = &dependency.source {
+                let target = Target::Source(crate::lock::SourceId::path(path));
+                made.lock.direct.insert((dependency.key.clone(), dependency.group.clone()), target);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_unsafe(&self, made: &mut Made) {
+        for id in made.lock.packages.keys() {
+            let key = (id.package.name.clone(), id.version.clone());
+            if let Some(allowance) = self.manifest.policy.unsafe_releases.get(&key) {
+                let formats = allowance.formats.iter().cloned().collect();
+                let recorded = LockedUnsafe { formats, reason: allowance.reason.clone() };
+                made.lock.unsafe_releases.insert(id.clone(), recorded);
+            }
+        }
+    }
+
+    /// Registries with their floors. A floor rises only together with an entry of its registry, so that a lock does not
+    /// change because time passed.
+    fn add_registries(&mut self, made: &mut Made) -> Result<(), PipelineError> {
+        let used: BTreeSet<RegistryId> = made.lock.packages.keys().map(|id| id.package.registry.clone()).collect();
+        for id in used {
+            let root = self.registries.declaration(&id)?.root;
+            let entries = |lock: &Lock| -> BTreeMap<PackageId, LockedPackage> {
+                lock.packages
+                    .iter()
+                    .filter(|(package, _)| package.package.registry == id)
+                    .map(|(package, locked)| (package.clone(), locked.clone()))
+                    .collect()
+            };
+            let before = self.old.filter(|_| self.keeps_root(&id));
+            let old_floor = before.and_then(|lock| lock.registries.get(&id)).map(|registry| registry.floor);
+            let unchanged = before.is_some_and(|lock| entries(lock) == entries(&made.lock));
+            let floor = match old_floor {
+                Some(floor) if unchanged => floor,
+                Some(floor) => floor.highest(self.registries.open(&id)?.floor()),
+                None => self.registries.open(&id)?.floor(),
+            };
+            made.lock.registries.insert(id, LockedRegistry { root, floor });
+        }
+        Ok(())
+    }
+}
+
+fn short(keys: &BTreeSet<Fingerprint>) -> String {
+    keys.iter().map(Fingerprint::short).collect::<Vec<_>>().join(", ")
+}
+
+fn listed<'s>(snapshot: &'s Snapshot, id: &PackageId) -> Result<&'s ListedRelease, PipelineError> {
+    let listing = snapshot.listings.get(&id.package).and_then(Option::as_ref);
+    listing.and_then(|listing| listing.releases.get(&id.version)).ok_or_else(|| PipelineError::NoRelease {
+        name: id.package.name.clone(),
+        requirement: id.version.to_string(),
+        versions: Vec::new(),
+    })
+}
+
+/// The project's own requirements, each bound to the registry that answers it.
+pub(super) fn roots(manifest: &Manifest) -> Result<Vec<RootRequirement>, PipelineError> {
+    let mut roots = Vec::new();
+    for dependency in &manifest.dependencies {
+        if let DependencySource::Registry { package, requirement, registry, unique } = &dependency.source {
+            let registry = manifest.registry_for(package, registry.as_ref())?.clone();
+            roots.push(RootRequirement {
+                key: dependency.key.clone(),
+                group: dependency.group.clone(),
+                package: PackageRef { registry, name: package.clone() },
+                requirement: requirement.clone(),
+                unique: *unique,
+                line: dependency.line,
+            });
+        }
+    }
+    Ok(roots)
+}
+
+/// Entries of a lock that stored revocations speak against: their records count for nothing until a registry says otherwise.
+pub(super) fn doubted(services: &Services, lock: &Lock) -> Result<BTreeMap<PackageId, String>, PipelineError> {
+    let mut doubted = BTreeMap::new();
+    for (registry, locked) in &lock.registries {
+        let memory = Memory::load(&services.folders.trust, &locked.root)?;
+        let revoked = memory.revocations();
+        if revoked.keys.is_empty() && revoked.releases.is_empty() {
+            continue;
+        }
+        for (id, entry) in lock.packages.iter().filter(|(id, _)| id.package.registry == *registry) {
+            let by_key = entry.signers.iter().find_map(|key| revoked.keys.get(key));
+            if let Some(reason) = revoked.releases.get(&entry.statement.sha256).or(by_key) {
+                doubted.insert(id.clone(), reason.escape_debug().to_string());
+            }
+        }
+    }
+    Ok(doubted)
+}

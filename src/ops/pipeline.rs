@@ -1,0 +1,308 @@
+//! The pipeline: a manifest and a lock become files in the project, each stage's proof handed to the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::LinkMode;
+use crate::index::{Gate, VerifiedStatement};
+use crate::inspect::inspect;
+use crate::install::{InstallError, Plan, Site};
+use crate::lock::{Found, Lock, Target};
+use crate::model::{Fingerprint, Namespace, PackageId, PackageRef, Pin, RegistryId, Sha256};
+use crate::ops::bringing::{self, Wanted, bring};
+use crate::ops::contents::Gathering;
+use crate::ops::locking::{self, Made, Making};
+use crate::ops::project::{self, Project};
+use crate::ops::registries::Registries;
+use crate::ops::sync::{Outcome, Request};
+use crate::ops::{Change, LockRule, PipelineError, Question, Services, Travel, report, sources};
+use crate::policy::Policy;
+use crate::select::{Choice, Groups, Origin, Selected, needed, select};
+use crate::store::Store;
+
+/// Bytes above which a question is asked before they travel.
+const ASK_ABOVE: u64 = 20_000_000_000;
+
+/// How far to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Write the lock.
+    Lock,
+    /// Bring the blobs.
+    Fetch,
+    /// Place the files.
+    Place,
+}
+
+/// What a verb wants of the pipeline.
+pub(super) struct Wish<'a> {
+    /// Choice, rules, waiting.
+    pub(super) request: &'a Request,
+    /// Packages whose locked versions are not preferred.
+    pub(super) released: BTreeSet<PackageRef>,
+    /// How far to go.
+    pub(super) reach: Reach,
+    /// Whether `project.manifest_text` differs from the file and must be written.
+    pub(super) manifest_changed: bool,
+}
+
+/// The lock that a run goes on with.
+struct Settled {
+    fresh: bool,
+    old: Option<Lock>,
+    lock: Lock,
+    statements: BTreeMap<PackageId, VerifiedStatement>,
+    tables: BTreeMap<Sha256, Vec<u8>>,
+    learnt: BTreeMap<RegistryId, BTreeMap<Namespace, BTreeSet<Fingerprint>>>,
+}
+
+/// Runs as far as wished.
+pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Result<Outcome, PipelineError> {
+    let request = wish.request;
+    let found = project.lock()?;
+    let reasons = stale(services, project, found.as_ref())?;
+    if request.lock_rule == LockRule::Locked && !reasons.is_empty() {
+        return Err(PipelineError::Stale { reasons });
+    }
+    let fresh = !reasons.is_empty() || !wish.released.is_empty();
+    let old = found.map(|found| match found {
+        Found::Whole(lock) | Found::Conflict { merged: lock } => lock,
+    });
+    let gate = if fresh { Gate::NewTrust } else { Gate::Locked };
+    let mut registries = Registries::new(services, &project.folder, &project.manifest, old.as_ref(), gate);
+    let settled = match old {
+        Some(lock) if !fresh => Settled {
+            fresh,
+            old: Some(lock.clone()),
+            lock,
+            statements: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            learnt: BTreeMap::new(),
+        },
+        old => {
+            let making = Making {
+                services,
+                project: &project.folder,
+                manifest: &project.manifest,
+                old: old.as_ref(),
+                released: wish.released.clone(),
+                accepted: &request.accepted,
+                registries: &mut registries,
+            };
+            let Made { lock, statements, tables, learnt } = making.make()?;
+            Settled { fresh, old, lock, statements, tables, learnt }
+        }
+    };
+    Carrying { services, project, wish, registries }.carry(settled)
+}
+
+/// Every reason why the lock does not answer; sources included.
+pub(super) fn stale(
+    services: &Services,
+    project: &Project,
+    found: Option<&Found>,
+) -> Result<Vec<String>, PipelineError> {
+    match found {
+        None => Ok(vec!["there is no Model.lock".to_owned()]),
+        Some(Found::Conflict { .. }) => Ok(vec!["Model.lock holds merge-conflict markers".to_owned()]),
+        Some(Found::Whole(lock)) => {
+            let mut reasons: Vec<String> =
+                crate::lock::check(&project.manifest, lock).iter().map(ToString::to_string).collect();
+            if reasons.is_empty() {
+                reasons = stale_sources(services, project, lock)?;
+            }
+            Ok(reasons)
+        }
+    }
+}
+
+/// Sources whose folders no longer are what the lock says.
+pub(super) fn stale_sources(services: &Services, project: &Project, lock: &Lock) -> Result<Vec<String>, PipelineError> {
+    let mut reasons = Vec::new();
+    for (id, folder, kind) in sources::of(&project.manifest, &project.folder) {
+        let Some(locked) = lock.sources.get(&id) else { continue };
+        let now = sources::hash(&folder, kind, &services.cancel)?;
+        if now.locked.revision != locked.revision {
+            reasons.push(format!("{id} changed: locked {}, now {}", locked.revision, now.locked.revision));
+        }
+    }
+    Ok(reasons)
+}
+
+/// What besides manifest and lock decides which files are placed, as text for the receipt.
+pub(super) fn settings_text(services: &Services, request: &Request) -> String {
+    format!("{:?} {:?}", request.choice, request.link.or(services.config.link).unwrap_or_default())
+}
+
+struct Carrying<'a, 'r> {
+    services: &'a Services,
+    project: &'a Project,
+    wish: &'a Wish<'a>,
+    registries: Registries<'r>,
+}
+
+impl Carrying<'_, '_> {
+    fn carry(mut self, settled: Settled) -> Result<Outcome, PipelineError> {
+        let (services, request) = (self.services, self.wish.request);
+        let lock = &settled.lock;
+        let mut outcome = Outcome {
+            project: self.project.folder.clone(),
+            dry_run: request.dry_run,
+            lock_changes: report::changes(settled.old.as_ref(), lock),
+            lock_entries: (lock.packages.len() + lock.sources.len()) as u64,
+            ..Outcome::default()
+        };
+        let store = Store::open(&services.folders.store)?;
+        let whole = settled.fresh || self.wish.reach == Reach::Lock;
+        let everything = Choice { groups: Groups::All, profile: None, only: BTreeSet::new() };
+        let (releases, sources) =
+            needed(&self.project.manifest, lock, if whole { &everything } else { &request.choice });
+        if self.wish.reach == Reach::Lock && !settled.fresh {
+            outcome.lock_written = self.write(&settled)?;
+            return Ok(outcome);
+        }
+        let doubted = locking::doubted(services, lock)?;
+        let gathering = Gathering {
+            services,
+            project: self.project,
+            store: &store,
+            registries: &mut self.registries,
+            lock,
+            doubted,
+            tables: &settled.tables,
+        };
+        let gathered = gathering.gather(&releases, &sources, settled.statements.clone())?;
+        self.learn(&settled)?;
+        if whole {
+            // Collisions between groups are found when the lock is made, not on the machine that installs both.
+            select(&self.project.manifest, lock, &gathered.contents, &everything)?;
+        }
+        if self.wish.reach == Reach::Lock {
+            outcome.lock_written = self.write(&settled)?;
+            return Ok(outcome);
+        }
+        let selected = select(&self.project.manifest, lock, &gathered.contents, &request.choice)?;
+        let policy = Policy {
+            declared: self.project.manifest.policy.clone(),
+            statements: lock.packages.iter().map(|(id, locked)| (id.clone(), locked.statement.sha256)).collect(),
+        };
+        let approved = policy.judge(&selected)?;
+        outcome.packages = report::lines(lock, &selected);
+        let wanted = wanted(&selected);
+        let (_, mut travel) = bringing::missing(&store, &wanted)?;
+        add(&mut travel, &gathered.travel);
+        outcome.travel = travel;
+        if request.dry_run {
+            return Ok(outcome);
+        }
+        self.ask_about(&travel)?;
+        let mut digests: BTreeSet<Sha256> = gathered.describing;
+        digests.extend(selected.pins().iter().map(|pin| pin.sha256));
+        store.keep(&self.project.folder, &digests, services.now)?;
+        bring(services, &store, &mut self.registries, &wanted)?;
+        bringing::bring_sources(services, &store, &self.project.folder, &selected)?;
+        if self.wish.reach == Reach::Fetch {
+            outcome.lock_written = self.write(&settled)?;
+            return Ok(outcome);
+        }
+        let facts = inspect(&store, &selected, &services.cancel)?;
+        let cleared = policy.clear(approved, &facts)?;
+        let link = request.link.or(services.config.link).unwrap_or(LinkMode::Auto);
+        let site = Site { project: &self.project.folder, store: &store, link };
+        let receipt = site.receipt()?;
+        let plan = site.plan(&cleared, receipt.as_ref())?;
+        outcome.lock_written = self.write(&settled)?;
+        let text = settings_text(services, request);
+        let inputs = project::inputs(&self.project.manifest_text, &self.lock_text(&settled), &text);
+        outcome.changed = changed(&plan, &selected);
+        outcome.removed = report::removed(receipt.as_ref(), &selected);
+        outcome.applied = site.apply(&plan, &cleared, inputs, &services.cancel, &*services.progress)?;
+        outcome.up_to_date = plan.place.is_empty() && plan.remove.is_empty() && !outcome.lock_written;
+        Ok(outcome)
+    }
+
+    /// Memory is written once everything that it says was verified.
+    fn learn(&self, settled: &Settled) -> Result<(), PipelineError> {
+        if self.wish.request.dry_run {
+            return Ok(());
+        }
+        let nothing = BTreeMap::new();
+        for (id, registry) in self.registries.opened() {
+            registry.remember(settled.learnt.get(id).unwrap_or(&nothing))?;
+        }
+        Ok(())
+    }
+
+    fn ask_about(&self, travel: &Travel) -> Result<(), PipelineError> {
+        if travel.bytes <= ASK_ABOVE || self.wish.request.accepted.yes {
+            return Ok(());
+        }
+        let text = format!(
+            "{} GB will travel; {} GB are free. Go on?",
+            travel.bytes / 1_000_000_000,
+            travel.free / 1_000_000_000
+        );
+        match self.services.ask.ask(&Question::Confirm { text: text.clone() }) {
+            Some(0) => Ok(()),
+            Some(_) => Err(PipelineError::Cancelled),
+            None => Err(PipelineError::Unanswered { question: text, flag: "--yes" }),
+        }
+    }
+
+    fn lock_text(&self, settled: &Settled) -> String {
+        settled.lock.render()
+    }
+
+    /// Writes Model.toml, tables and Model.lock where they differ. The manifest goes first: a lock that is behind it is
+    /// healed by the next run.
+    fn write(&self, settled: &Settled) -> Result<bool, PipelineError> {
+        if self.wish.request.dry_run {
+            return Ok(false);
+        }
+        let folder = &self.project.folder;
+        if self.wish.manifest_changed {
+            project::write(&folder.join("Model.toml"), self.project.manifest_text.as_bytes())?;
+        }
+        for (digest, table) in &settled.tables {
+            let tables = folder.join("Model.lock.d");
+            std::fs::create_dir_all(&tables)
+                .map_err(|source| crate::ops::ProjectError::Write { path: tables.clone(), source })?;
+            project::write(&tables.join(format!("{digest}.json")), table)?;
+        }
+        let text = self.lock_text(settled);
+        if self.project.lock_text.as_deref() == Some(text.as_str()) {
+            return Ok(false);
+        }
+        crate::sys::fault::point("lock-write")
+            .map_err(|source| crate::ops::ProjectError::Write { path: folder.join("Model.lock"), source })?;
+        project::write(&folder.join("Model.lock"), text.as_bytes())?;
+        Ok(true)
+    }
+}
+
+fn wanted(selected: &Selected) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    for package in selected.packages() {
+        if let Origin::Release(id) = &package.origin {
+            wanted.extend(package.files.iter().map(|file| Wanted {
+                pin: file.pin,
+                what: format!("{} {}", id.package.name, file.release_path),
+                registry: id.package.registry.clone(),
+            }));
+        }
+    }
+    wanted
+}
+
+fn add(travel: &mut Travel, more: &Travel) {
+    travel.blobs += more.blobs;
+    travel.bytes += more.bytes;
+    travel.reused_blobs += more.reused_blobs;
+    travel.reused_bytes += more.reused_bytes;
+}
+
+/// Folders of packages that a plan touches.
+fn changed(plan: &Plan, selected: &Selected) -> Vec<crate::model::RelPath> {
+    let touched =
+        |folder: &crate::model::RelPath| plan.place.iter().any(|(path, _)| path.strip_prefix(folder).is_some());
+    selected.packages().iter().map(|package| package.folder.clone()).filter(touched).collect()
+}

@@ -1,0 +1,131 @@
+//! The registries of a run: each opened once, when it is first needed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::config::RegistryRule;
+use crate::index::{Base, Gate, Opening, Registry, World};
+use crate::lock::Lock;
+use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
+use crate::model::{Floor, RegistryId, Sha256};
+use crate::ops::{PipelineError, Services};
+
+/// Registries by id.
+pub(super) struct Registries<'a> {
+    services: &'a Services,
+    project: &'a Path,
+    declared: BTreeMap<RegistryId, RegistryDeclaration>,
+    locked: BTreeMap<RegistryId, (Sha256, Floor)>,
+    gate: Gate,
+    opened: BTreeMap<RegistryId, Registry>,
+}
+
+impl<'a> Registries<'a> {
+    /// The registries that a manifest declares, with the floors of a lock.
+    pub(super) fn new(
+        services: &'a Services,
+        project: &'a Path,
+        manifest: &Manifest,
+        lock: Option<&Lock>,
+        gate: Gate,
+    ) -> Self {
+        let locked = lock.map(|lock| {
+            lock.registries.iter().map(|(id, registry)| (id.clone(), (registry.root, registry.floor))).collect()
+        });
+        Self {
+            services,
+            project,
+            declared: manifest.registries.clone(),
+            locked: locked.unwrap_or_default(),
+            gate,
+            opened: BTreeMap::new(),
+        }
+    }
+
+    /// The ids that are configured.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &RegistryId> {
+        self.declared.keys()
+    }
+
+    /// What Model.toml says of a registry.
+    pub(super) fn declaration(&self, id: &RegistryId) -> Result<&RegistryDeclaration, PipelineError> {
+        self.declared.get(id).ok_or_else(|| PipelineError::NotConfigured { registry: id.clone() })
+    }
+
+    /// What reading an index works with.
+    pub(super) fn world(&self) -> World<'a> {
+        World {
+            http: &self.services.http,
+            trust: self.services.folders.trust.clone(),
+            cache: self.services.folders.cache.clone(),
+            now: self.services.now,
+            progress: &*self.services.progress,
+        }
+    }
+
+    /// The opened registry.
+    pub(super) fn open(&mut self, id: &RegistryId) -> Result<&Registry, PipelineError> {
+        if !self.opened.contains_key(id) {
+            let declaration = self.declaration(id)?.clone();
+            self.admit(id, &declaration)?;
+            let registry = Registry::open(&self.opening(id, &declaration), &self.world())?;
+            self.opened.insert(id.clone(), registry);
+        }
+        self.opened.get(id).ok_or_else(|| PipelineError::NotConfigured { registry: id.clone() })
+    }
+
+    /// Registries that were opened so far.
+    pub(super) fn opened(&self) -> impl Iterator<Item = (&RegistryId, &Registry)> {
+        self.opened.iter()
+    }
+
+    /// Where the blobs of a registry can be had: configured mirrors first.
+    pub(super) fn bases(&mut self, id: &RegistryId) -> Result<Vec<Base>, PipelineError> {
+        let root = self.declaration(id)?.root;
+        let mut bases = Vec::new();
+        for mirror in self.services.config.mirrors.get(&root).into_iter().flatten() {
+            match crate::model::SafeUrl::parse(mirror) {
+                Ok(url) if matches!(url.inner().scheme(), "http" | "https") => bases.push(Base::Http(url)),
+                _ => bases.push(Base::Folder(mirror.into())),
+            }
+        }
+        bases.extend(self.open(id)?.bases()?);
+        Ok(bases)
+    }
+
+    fn opening(&self, id: &RegistryId, declaration: &RegistryDeclaration) -> Opening {
+        let address = match &declaration.index {
+            IndexAddress::Folder(folder) => {
+                IndexAddress::Folder(self.project.join(folder).to_string_lossy().into_owned())
+            }
+            other => other.clone(),
+        };
+        // A floor belongs to a root: under another one it says nothing.
+        let floor = self.locked.get(id).filter(|(root, _)| *root == declaration.root).map(|(_, floor)| *floor);
+        Opening {
+            id: id.clone(),
+            root: declaration.root,
+            root_at: declaration.root_at,
+            address,
+            floor,
+            gate: self.gate,
+        }
+    }
+
+    /// Whether this machine's configuration admits a registry; a first meeting is told.
+    fn admit(&self, id: &RegistryId, declaration: &RegistryDeclaration) -> Result<(), PipelineError> {
+        let root = declaration.root;
+        let config = &self.services.config;
+        let builtin = declaration.index == IndexAddress::Builtin;
+        if config.registry_rule == Some(RegistryRule::Listed) && !config.trusted.contains_key(&root) && !builtin {
+            return Err(PipelineError::NotListed { registry: id.clone(), root });
+        }
+        if !builtin && !config.trusted.contains_key(&root) && !self.services.folders.trust.join(root.hex()).exists() {
+            self.services.progress.note(
+                "first-trust",
+                format!("registry {id} is new to this machine: trusting root sha256:{root}, which Model.toml names"),
+            );
+        }
+        Ok(())
+    }
+}

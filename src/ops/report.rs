@@ -1,0 +1,224 @@
+//! What outcomes have in common: changes of a lock, lines about packages, bytes that travel.
+
+use std::collections::BTreeSet;
+
+use crate::install::{PlacedPackage, Receipt};
+use crate::lock::{Lock, LockedPackage, Target};
+use crate::model::{Fingerprint, PackageId, PackageKind, PackageRef, RelPath, VariantName, Version};
+use crate::select::{Origin, Selected};
+
+/// One difference between two locks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// `registry:namespace/name`, or a source id.
+    pub what: String,
+    /// Version or revision before; none: added.
+    pub from: Option<String>,
+    /// Version or revision after; none: removed.
+    pub to: Option<String>,
+    /// Bytes of all files before.
+    pub bytes_before: u64,
+    /// Bytes of all files after.
+    pub bytes_after: u64,
+    /// Signers before.
+    pub signers_before: BTreeSet<Fingerprint>,
+    /// Signers after.
+    pub signers_after: BTreeSet<Fingerprint>,
+}
+
+/// One package of a project, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageLine {
+    /// `registry:namespace/name@version`, or a source id.
+    pub id: String,
+    /// The name, or the source id.
+    pub name: String,
+    /// Version, or revision.
+    pub version: String,
+    /// Model or dataset.
+    pub kind: PackageKind,
+    /// The dependency's key, if it is direct.
+    pub key: Option<String>,
+    /// Variants chosen.
+    pub variants: Vec<VariantName>,
+    /// Where it lands, relative to the project; none: not selected.
+    pub folder: Option<RelPath>,
+    /// Bytes selected.
+    pub bytes: u64,
+    /// Files selected.
+    pub files: u64,
+    /// Who signed; empty for sources.
+    pub signers: BTreeSet<Fingerprint>,
+}
+
+/// Bytes that travelled, or would.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Travel {
+    /// Blobs brought from places.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Blobs that the store had.
+    pub reused_blobs: u64,
+    /// Their bytes.
+    pub reused_bytes: u64,
+    /// Bytes free where the store is.
+    pub free: u64,
+}
+
+/// What changed between two locks, by name. One version that gave way to one other is an update.
+pub fn changes(old: Option<&Lock>, new: &Lock) -> Vec<Change> {
+    let empty = Lock::default();
+    let old = old.unwrap_or(&empty);
+    let mut all = Vec::new();
+    let refs: BTreeSet<&PackageRef> = old.packages.keys().chain(new.packages.keys()).map(|id| &id.package).collect();
+    for package in refs {
+        package_changes(package, old, new, &mut all);
+    }
+    let sources: BTreeSet<_> = old.sources.keys().chain(new.sources.keys()).collect();
+    for id in sources {
+        let (before, after) = (old.sources.get(id), new.sources.get(id));
+        if before.map(|source| &source.revision) != after.map(|source| &source.revision) {
+            all.push(Change {
+                what: id.to_string(),
+                from: before.map(|source| source.revision.clone()),
+                to: after.map(|source| source.revision.clone()),
+                bytes_before: before.map_or(0, |source| source.size),
+                bytes_after: after.map_or(0, |source| source.size),
+                signers_before: BTreeSet::new(),
+                signers_after: BTreeSet::new(),
+            });
+        }
+    }
+    all
+}
+
+fn package_changes(package: &PackageRef, old: &Lock, new: &Lock, all: &mut Vec<Change>) {
+    let of = |lock: &Lock, other: &Lock| -> Vec<(Version, LockedPackage)> {
+        lock.packages
+            .iter()
+            .filter(|(id, locked)| id.package == *package && other.packages.get(id) != Some(locked))
+            .map(|(id, locked)| (id.version.clone(), locked.clone()))
+            .collect()
+    };
+    let (mut gone, mut came) = (of(old, new), of(new, old));
+    // The same version with other pins is a change of that version; beside it, versions pair up only one to one.
+    let same: Vec<Version> = gone
+        .iter()
+        .map(|(version, _)| version.clone())
+        .filter(|version| came.iter().any(|(v, _)| v == version))
+        .collect();
+    let mut push = |before: Option<&(Version, LockedPackage)>, after: Option<&(Version, LockedPackage)>| {
+        all.push(Change {
+            what: package.to_string(),
+            from: before.map(|(version, _)| version.to_string()),
+            to: after.map(|(version, _)| version.to_string()),
+            bytes_before: before.map_or(0, |(_, locked)| locked.size),
+            bytes_after: after.map_or(0, |(_, locked)| locked.size),
+            signers_before: before.map(|(_, locked)| locked.signers.clone()).unwrap_or_default(),
+            signers_after: after.map(|(_, locked)| locked.signers.clone()).unwrap_or_default(),
+        });
+    };
+    for version in same {
+        let find = |list: &[(Version, LockedPackage)]| list.iter().find(|(v, _)| *v == version).cloned();
+        push(find(&gone).as_ref(), find(&came).as_ref());
+        gone.retain(|(v, _)| *v != version);
+        came.retain(|(v, _)| *v != version);
+    }
+    if let ([before], [after]) = (gone.as_slice(), came.as_slice()) {
+        push(Some(before), Some(after));
+        return;
+    }
+    gone.iter().for_each(|before| push(Some(before), None));
+    came.iter().for_each(|after| push(None, Some(after)));
+}
+
+/// One line a package of the lock, with what is selected of it.
+pub fn lines(lock: &Lock, selected: &Selected) -> Vec<PackageLine> {
+    let mut all: Vec<PackageLine> = selected
+        .packages()
+        .iter()
+        .map(|package| {
+            let (id, name, version, signers) = match &package.origin {
+                Origin::Release(id) => (
+                    id.to_string(),
+                    id.package.name.to_string(),
+                    id.version.to_string(),
+                    lock.packages.get(id).map(|locked| locked.signers.clone()).unwrap_or_default(),
+                ),
+                Origin::Source(id) => {
+                    let revision = lock.sources.get(id).map(|source| source.revision.clone()).unwrap_or_default();
+                    (id.to_string(), id.to_string(), revision, BTreeSet::new())
+                }
+            };
+            PackageLine {
+                id,
+                name,
+                version,
+                kind: package.kind,
+                key: package.key.as_ref().map(ToString::to_string),
+                variants: package.variants.clone(),
+                folder: Some(package.folder.clone()),
+                bytes: package.files.iter().map(|file| file.pin.size).sum(),
+                files: package.files.len() as u64,
+                signers,
+            }
+        })
+        .collect();
+    all.sort_by(|left, right| {
+        (&left.name, &left.version, &left.folder).cmp(&(&right.name, &right.version, &right.folder))
+    });
+    all
+}
+
+/// One line a package that the receipt names.
+pub fn placed_lines(lock: &Lock, receipt: &Receipt) -> Vec<PackageLine> {
+    let mut all: Vec<PackageLine> = receipt.packages.iter().map(|placed| placed_line(lock, placed)).collect();
+    all.sort_by(|left, right| {
+        (&left.name, &left.version, &left.folder).cmp(&(&right.name, &right.version, &right.folder))
+    });
+    all
+}
+
+fn placed_line(lock: &Lock, placed: &PlacedPackage) -> PackageLine {
+    let release = PackageId::parse(&placed.id).ok();
+    let locked = release.as_ref().and_then(|id| lock.packages.get(id));
+    let source = lock.sources.iter().find(|(id, _)| id.as_str() == placed.id).map(|(_, source)| source);
+    PackageLine {
+        id: placed.id.clone(),
+        name: release.as_ref().map_or_else(|| placed.id.clone(), |id| id.package.name.to_string()),
+        version: release.as_ref().map_or_else(
+            || source.map(|source| source.revision.clone()).unwrap_or_default(),
+            |id| id.version.to_string(),
+        ),
+        kind: locked.map(|locked| locked.kind).or(source.map(|source| source.kind)).unwrap_or(PackageKind::Model),
+        key: placed.key.clone(),
+        variants: placed.variants.iter().filter_map(|name| VariantName::parse(name).ok()).collect(),
+        folder: Some(placed.folder.clone()),
+        bytes: placed.size,
+        files: placed.count,
+        signers: locked.map(|locked| locked.signers.clone()).unwrap_or_default(),
+    }
+}
+
+/// Ids of packages that the receipt names and the selection does not.
+pub fn removed(receipt: Option<&Receipt>, selected: &Selected) -> Vec<String> {
+    let now: BTreeSet<String> = selected
+        .packages()
+        .iter()
+        .map(|package| match &package.origin {
+            Origin::Release(id) => id.to_string(),
+            Origin::Source(id) => id.to_string(),
+        })
+        .collect();
+    let placed = receipt.into_iter().flat_map(|receipt| &receipt.packages);
+    placed.map(|package| package.id.clone()).filter(|id| !now.contains(id)).collect()
+}
+
+/// The id of what a key leads to, as text.
+pub fn target_id(target: &Target) -> String {
+    match target {
+        Target::Release(id) => id.to_string(),
+        Target::Source(id) => id.to_string(),
+    }
+}

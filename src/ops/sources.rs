@@ -1,0 +1,110 @@
+//! Folders that are sources: hashed when locked, copied into the store when placed.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use crate::lock::{LockedSource, MAX_INLINE_FILES, SourceFile, SourceFiles, SourceId};
+use crate::manifest::{Dependency, DependencySource, Manifest};
+use crate::model::{PackageKind, PathSet, Pin, RelPath, Sha256Hasher};
+use crate::ops::PipelineError;
+use crate::sys::Cancel;
+
+/// Most files of a folder that is a source.
+const MAX_FILES: usize = 1_000_000;
+/// Bytes read at a time.
+const BUFFER: usize = 1 << 20;
+
+/// A folder as it is now.
+pub(super) struct Hashed {
+    /// What the lock will hold.
+    pub(super) locked: LockedSource,
+    /// The file table.
+    pub(super) files: Vec<SourceFile>,
+    /// The table's bytes for `Model.lock.d/`, where it does not fit into the lock.
+    pub(super) table: Option<Vec<u8>>,
+}
+
+/// The `path` dependencies of a manifest: id, folder, kind.
+pub(super) fn of(manifest: &Manifest, project: &Path) -> Vec<(SourceId, PathBuf, PackageKind)> {
+    let folder = |dependency: &Dependency| match &dependency.source {
+        DependencySource::Path(path) => Some((SourceId::path(path), project.join(path), dependency.kind)),
+        DependencySource::Registry { .. } => None,
+    };
+    manifest.dependencies.iter().filter_map(folder).collect()
+}
+
+/// Hashes every file of a folder, in path order.
+pub(super) fn hash(folder: &Path, kind: PackageKind, cancel: &Cancel) -> Result<Hashed, PipelineError> {
+    let mut paths = Vec::new();
+    walk(folder, &mut paths)?;
+    paths.sort();
+    let mut set = PathSet::new();
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        if cancel.is_cancelled() {
+            return Err(PipelineError::Cancelled);
+        }
+        let text = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+        let refuse = |problem: crate::model::PathError| broken(folder, problem.to_string());
+        let relative = RelPath::parse(&text).map_err(refuse)?;
+        set.insert(&relative).map_err(refuse)?;
+        let pin = pin_of(&path).map_err(|error| broken(&path, error.to_string()))?;
+        files.push(SourceFile { path: relative, pin });
+    }
+    if files.is_empty() {
+        return Err(broken(folder, "it holds no files".to_owned()));
+    }
+    files.sort();
+    let bytes = LockedSource::table_bytes(&files);
+    let pin = Pin::of(&bytes);
+    let inline = files.len() <= MAX_INLINE_FILES;
+    let locked = LockedSource {
+        kind,
+        revision: pin.sha256.prefixed(),
+        size: files.iter().map(|file| file.pin.size).sum(),
+        files: if inline { SourceFiles::Inline(files.clone()) } else { SourceFiles::Table(pin) },
+    };
+    Ok(Hashed { locked, files, table: (!inline).then_some(bytes) })
+}
+
+fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), PipelineError> {
+    let fail = |error: std::io::Error| broken(folder, error.to_string());
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let kind = entry.file_type().map_err(fail)?;
+        let name = entry.file_name();
+        if kind.is_dir() {
+            // Version control and our own state are not content.
+            if name != ".git" && name != ".mpm" {
+                walk(&entry.path(), paths)?;
+            }
+        } else if kind.is_file() {
+            paths.push(entry.path());
+        } else {
+            return Err(broken(&entry.path(), "neither a file nor a folder; links are not followed".to_owned()));
+        }
+        if paths.len() > MAX_FILES {
+            return Err(broken(folder, format!("it holds more than {MAX_FILES} files")));
+        }
+    }
+    Ok(())
+}
+
+fn pin_of(path: &Path) -> std::io::Result<Pin> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256Hasher::new();
+    let mut buffer = vec![0_u8; BUFFER];
+    let mut size = 0_u64;
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(Pin { sha256: hasher.finish(), size });
+        }
+        hasher.update(buffer.get(..count).unwrap_or_default());
+        size += count as u64;
+    }
+}
+
+fn broken(path: &Path, problem: String) -> PipelineError {
+    PipelineError::SourceFolder { path: path.to_path_buf(), problem }
+}

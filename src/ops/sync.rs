@@ -1,0 +1,109 @@
+//! `mpm sync`: the project holds exactly what its lock says.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::LinkMode;
+use crate::install::{Applied, Scrutiny, Site};
+use crate::lock::{Found, Lock};
+use crate::model::RelPath;
+use crate::ops::pipeline::{self, Reach, Wish};
+use crate::ops::project::{self, Project};
+use crate::ops::{Accepted, Change, LockRule, PackageLine, PipelineError, Services, Travel, locking, report};
+use crate::select::Choice;
+use crate::store::Store;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Where to look for Model.toml: here, then in the folders above.
+    pub start: PathBuf,
+    /// Groups, profile, keys.
+    pub choice: Choice,
+    /// Whether Model.lock may change.
+    pub lock_rule: LockRule,
+    /// How files come from the store; none: as configured.
+    pub link: Option<LinkMode>,
+    /// Look at every placed file by stat, not only at folders of large packages.
+    pub check: bool,
+    /// Only tell.
+    pub dry_run: bool,
+    /// Replace placed files that somebody changed.
+    pub force: bool,
+    /// What a person has accepted.
+    pub accepted: Accepted,
+    /// How long to wait for somebody else's lease.
+    pub wait: Duration,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The project's folder.
+    pub project: PathBuf,
+    /// Nothing had to be done.
+    pub up_to_date: bool,
+    /// Nothing was done: only told.
+    pub dry_run: bool,
+    /// What changed in the lock; empty: it stands as it was.
+    pub lock_changes: Vec<Change>,
+    /// Whether Model.lock was written.
+    pub lock_written: bool,
+    /// Releases and sources in the lock.
+    pub lock_entries: u64,
+    /// Bytes that travelled.
+    pub travel: Travel,
+    /// What was placed and removed.
+    pub applied: Applied,
+    /// Packages that the project now holds.
+    pub packages: Vec<PackageLine>,
+    /// Packages that were placed or changed by this run, by folder.
+    pub changed: Vec<RelPath>,
+    /// Packages that are gone, by id.
+    pub removed: Vec<String>,
+}
+
+/// Does it.
+///
+/// # Errors
+/// Those of the stages that it goes through.
+pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineError> {
+    let project = Project::open(&request.start)?;
+    if let Some(outcome) = nothing_to_do(services, &project, request)? {
+        return Ok(outcome);
+    }
+    let _lease = if request.dry_run { None } else { Some(project.lease(services, request.wait)?) };
+    // Somebody may have changed it while we waited.
+    let project = Project::open(&project.folder)?;
+    let wish = Wish { request, released: BTreeSet::new(), reach: Reach::Place, manifest_changed: false };
+    pipeline::run(services, &project, &wish)
+}
+
+/// The answer where the receipt says that nothing has to be done: no socket is opened, and files are looked at by stat.
+fn nothing_to_do(services: &Services, project: &Project, request: &Request) -> Result<Option<Outcome>, PipelineError> {
+    let Some(lock_text) = &project.lock_text else { return Ok(None) };
+    let store = Store::open(&services.folders.store)?;
+    let site = Site { project: &project.folder, store: &store, link: LinkMode::Auto };
+    let Some(receipt) = site.receipt()? else { return Ok(None) };
+    let inputs = project::inputs(&project.manifest_text, lock_text, &pipeline::settings_text(services, request));
+    if receipt.inputs != Some(inputs) {
+        return Ok(None);
+    }
+    let Found::Whole(lock) = Lock::parse(lock_text)? else { return Ok(None) };
+    if !locking::doubted(services, &lock)?.is_empty() || !pipeline::stale_sources(services, project, &lock)?.is_empty()
+    {
+        return Ok(None);
+    }
+    let scrutiny = if request.check { Scrutiny::Stat } else { Scrutiny::Quick };
+    if !site.altered(&receipt, scrutiny, &services.cancel, &*services.progress)?.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Outcome {
+        project: project.folder.clone(),
+        up_to_date: true,
+        dry_run: request.dry_run,
+        packages: report::placed_lines(&lock, &receipt),
+        ..Outcome::default()
+    }))
+}

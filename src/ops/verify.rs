@@ -1,0 +1,105 @@
+//! `mpm verify`: every placed file and every blob is what it was.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::LinkMode;
+use crate::install::{Altered, Scrutiny, Site};
+use crate::ops::pipeline::{self, Reach, Wish};
+use crate::ops::project::{self, Project};
+use crate::ops::{Accepted, LockRule, PipelineError, Services, sync};
+use crate::select::Choice;
+use crate::store::{BadBlob, Store};
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Where to look for Model.toml.
+    pub start: PathBuf,
+    /// Mend what is bad.
+    pub repair: bool,
+    /// Only the store.
+    pub store_only: bool,
+    /// How long to wait for somebody else's lease.
+    pub wait: Duration,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Files of the project that were hashed.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Blobs of the store that were hashed.
+    pub blobs: u64,
+    /// Their bytes.
+    pub blob_bytes: u64,
+    /// Files that are not as they were placed.
+    pub altered: Vec<Altered>,
+    /// Blobs that are not what their name says.
+    pub bad_blobs: Vec<BadBlob>,
+    /// Whether everything bad was mended.
+    pub repaired: bool,
+}
+
+impl Outcome {
+    /// Whether anything is bad and was not mended: exit code 4.
+    pub fn is_bad(&self) -> bool {
+        !self.repaired && !(self.altered.is_empty() && self.bad_blobs.is_empty())
+    }
+}
+
+/// Does it.
+///
+/// # Errors
+/// What can't be read. Bad files are no error but the outcome; see [`Outcome::is_bad`].
+pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineError> {
+    let store = Store::open(&services.folders.store)?;
+    let project = if request.store_only { None } else { Some(Project::open(&request.start)?) };
+    let mut outcome = Outcome::default();
+    (outcome.blobs, outcome.blob_bytes) = store.size()?;
+    outcome.bad_blobs = store.verify(&services.cancel, &*services.progress)?;
+    if let Some(project) = &project {
+        let site = Site { project: &project.folder, store: &store, link: LinkMode::Auto };
+        if let Some(receipt) = site.receipt()? {
+            outcome.files = receipt.packages.iter().map(|package| package.count).sum();
+            outcome.bytes = receipt.packages.iter().map(|package| package.size).sum();
+            outcome.altered = site.altered(&receipt, Scrutiny::Hash, &services.cancel, &*services.progress)?;
+        }
+    }
+    if services.cancel.is_cancelled() {
+        return Err(PipelineError::Cancelled);
+    }
+    if request.repair && outcome.is_bad() {
+        for bad in &outcome.bad_blobs {
+            store.discard(&bad.expected)?;
+        }
+        if let Some(project) = &project {
+            mend(services, request, project)?;
+        }
+        outcome.repaired = true;
+    }
+    Ok(outcome)
+}
+
+/// Brings what is missing again and replaces what was changed.
+fn mend(services: &Services, request: &Request, project: &Project) -> Result<(), PipelineError> {
+    let _lease = project.lease(services, request.wait)?;
+    let project = Project::open(&project.folder)?;
+    let wish = sync::Request {
+        start: project.folder.clone(),
+        choice: Choice::default(),
+        lock_rule: LockRule::Locked,
+        link: None,
+        check: true,
+        dry_run: false,
+        force: true,
+        accepted: Accepted::default(),
+        wait: request.wait,
+    };
+    let wish = Wish { request: &wish, released: BTreeSet::new(), reach: Reach::Place, manifest_changed: false };
+    pipeline::run(services, &project, &wish)?;
+    Ok(())
+}

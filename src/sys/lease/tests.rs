@@ -1,0 +1,128 @@
+use std::cell::RefCell;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::diagnose::{Class, Diagnose as _};
+use crate::model::Timestamp;
+use crate::sys::files;
+use crate::sys::holder::{Holder, Life};
+use crate::sys::lease::{Lease, LeaseError, counter, remove};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn holder() -> Holder {
+    Holder::ourselves(Timestamp::from_seconds(1_795_392_000).expect("in range"))
+}
+
+/// The text of a lease with some fields set to other values.
+fn text(changes: &[(&str, serde_json::Value)]) -> String {
+    let mut value: serde_json::Value = serde_json::from_str(holder().text().trim()).expect("its own form");
+    for (field, to) in changes {
+        value[*field] = to.clone();
+    }
+    format!("{value}\n{}", counter(0))
+}
+
+fn dead_process() -> u32 {
+    let mut child = Command::new("true").stdin(Stdio::null()).spawn().expect("a process");
+    child.wait().expect("it ends");
+    child.id()
+}
+
+#[test]
+fn a_lease_is_one_holders_at_a_time_and_is_given_up_when_dropped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("deep/lease");
+    let first = Lease::take(&path, LONG, &|_| ()).expect("free");
+    assert!(first.is_ours() && Lease::is_held(&path));
+    let told = RefCell::new(Vec::new());
+    let error = Lease::take(&path, Duration::from_millis(300), &|who| told.borrow_mut().push(who.to_owned()))
+        .expect_err("it is held");
+    assert_eq!((error.code().0, error.class()), ("E0171", Class::Busy));
+    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+    assert_eq!(told.borrow().len(), 1, "told once");
+    drop(first);
+    assert!(!Lease::is_held(&path));
+    drop(Lease::take(&path, Duration::ZERO, &|_| ()).expect("free again"));
+    assert!(files::list(path.parent().expect("a folder")).expect("readable").is_empty(), "nothing is left");
+}
+
+#[test]
+fn the_lease_of_a_dead_process_is_taken_over_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lease");
+    let cases = [
+        text(&[("process", dead_process().into())]),
+        // The number is in use again, by a process that started at another time: ourselves.
+        text(&[("started", 1.into())]),
+    ];
+    for case in cases {
+        files::write_atomic(&path, case.as_bytes()).expect("written");
+        let lease = Lease::take(&path, LONG, &|_| ()).expect("taken over");
+        assert!(lease.is_ours());
+    }
+}
+
+#[test]
+fn a_process_that_cannot_be_seen_from_here_is_not_called_dead() {
+    let gone = || ("process", dead_process().into());
+    for change in [("host", "elsewhere".into()), ("boot", "other".into()), ("namespace", "pid:[1]".into())] {
+        let other = Holder::parse(&text(&[gone(), change.clone()])).expect("a holder");
+        assert_eq!(other.life(), Life::Unknown, "{change:?}");
+    }
+    assert_eq!(holder().life(), Life::Alive);
+}
+
+#[test]
+fn a_heartbeat_that_stands_still_is_taken_over_and_one_that_beats_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lease");
+    let elsewhere = text(&[("host", "elsewhere".into())]);
+    for stuck in [elsewhere.as_str(), "", "{damaged", "\u{0}\u{1}"] {
+        files::write_atomic(&path, stuck.as_bytes()).expect("written");
+        let early = Lease::take_watching(&path, Duration::from_millis(20), LONG, &|_| ());
+        assert!(matches!(early, Err(LeaseError::Held { .. })));
+        let lease = Lease::take_watching(&path, LONG, Duration::from_millis(50), &|_| ()).expect("taken over");
+        assert!(lease.is_ours());
+    }
+    let seen = text(&[("host", "elsewhere".into())]);
+    files::write_atomic(&path, seen.replace(&counter(0), &counter(7)).as_bytes()).expect("written");
+    assert!(!remove(&path, &seen, &holder()).expect("asked"), "it beat since it was seen");
+    assert!(path.exists());
+}
+
+#[test]
+fn only_the_lease_that_was_seen_is_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lease");
+    let old = text(&[("process", dead_process().into())]);
+    let ours = Lease::take(&path, LONG, &|_| ()).expect("free");
+    assert!(!remove(&path, &old, &holder()).expect("asked"));
+    assert!(ours.is_ours());
+    files::write_atomic(&path, text(&[]).as_bytes()).expect("written");
+    drop(ours);
+    assert!(path.exists(), "dropping removes only one's own");
+}
+
+#[test]
+fn many_threads_never_hold_it_together_while_dead_leases_are_planted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lease");
+    files::write_atomic(&path, text(&[("process", dead_process().into())]).as_bytes()).expect("written");
+    let (inside, times) = (AtomicU32::new(0), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    let lease = Lease::take(&path, LONG, &|_| ()).expect("in time");
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two holders");
+                    times.fetch_add(1, Ordering::SeqCst);
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    drop(lease);
+                }
+            });
+        }
+    });
+    assert_eq!(times.load(Ordering::SeqCst), 40);
+}
