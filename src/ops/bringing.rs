@@ -147,7 +147,7 @@ pub(super) fn bring_sources(
 ) -> Result<(), PipelineError> {
     for package in selected.packages() {
         let Origin::Source(id) = &package.origin else { continue };
-        let Some(folder) = id.folder(project) else { continue };
+        let Some(folder) = id.folder().map(|folder| project.join(folder)) else { continue };
         let pins: BTreeSet<Pin> = package.files.iter().map(|file| file.pin).collect();
         let lacking = store.missing(&pins)?;
         for file in package.files.iter().filter(|file| lacking.contains(&file.pin)) {
