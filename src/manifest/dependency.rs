@@ -148,11 +148,7 @@ fn path_source(path: &Value<'_>, table: &Table<'_>) -> Result<DependencySource, 
     Ok(DependencySource::Path(text.to_owned()))
 }
 
-fn registry_source(
-    key: &str,
-    whole: &Value<'_>,
-    table: &mut Table<'_>,
-) -> Result<DependencySource, ManifestError> {
+fn registry_source(key: &str, whole: &Value<'_>, table: &mut Table<'_>) -> Result<DependencySource, ManifestError> {
     let package = match table.take("package") {
         Some(value) => value.parse(PackageName::parse)?,
         None => PackageName::parse(key).map_err(|source| whole.refused(Rule::KeyIsNoPackage { source }))?,

@@ -19,8 +19,26 @@ const TOP: &[&str] =
     &["project", "registries", "models", "datasets", "groups", "profiles", "install", "policy", "package", "variants"];
 /// Settings of a machine, wherever somebody may try them.
 const MACHINE: &[&str] = &[
-    "token", "tokens", "password", "username", "credentials", "credential", "credential-helper", "auth", "netrc", "proxy",
-    "network", "insecure", "ca-file", "allow-http", "allow-private", "store", "mirror", "mirrors", "trusted", "link",
+    "token",
+    "tokens",
+    "password",
+    "username",
+    "credentials",
+    "credential",
+    "credential-helper",
+    "auth",
+    "netrc",
+    "proxy",
+    "network",
+    "insecure",
+    "ca-file",
+    "allow-http",
+    "allow-private",
+    "store",
+    "mirror",
+    "mirrors",
+    "trusted",
+    "link",
     "jobs",
 ];
 

@@ -144,11 +144,14 @@ impl<'t> Source<'t> {
         if found > limit {
             return Err(TomlError::TooLarge { file: self.file.to_owned(), found, limit });
         }
-        let root = DeTable::parse(self.text).map_err(|error| TomlError::Syntax {
-            spot: self.spot(error.span().map_or(0, |span| span.start)),
-            message: error.message().lines().collect::<Vec<_>>().join(", "),
-        })?;
+        let root = DeTable::parse(self.text)
+            .map_err(|error| self.syntax(error.span().map_or(0, |span| span.start), error.message()))?;
         Ok(Table::new(self, String::new(), 0, root.into_inner()))
+    }
+
+    /// The error that the text is not TOML from `offset` on.
+    pub fn syntax(&self, offset: usize, message: &str) -> TomlError {
+        TomlError::Syntax { spot: self.spot(offset), message: message.lines().collect::<Vec<_>>().join(", ") }
     }
 
     fn spot(&self, offset: usize) -> Spot {

@@ -190,9 +190,7 @@ impl NoSolution {
                 lines.push("the requirements of Model.toml can't be met".to_owned());
                 lines
             }
-            Self::Unknown { asked_by, .. } => {
-                asked_by.iter().map(|asker| format!("{asker} asks for it")).collect()
-            }
+            Self::Unknown { asked_by, .. } => asked_by.iter().map(|asker| format!("{asker} asks for it")).collect(),
             Self::Precise { asked_by, .. } => {
                 asked_by.iter().map(|(asker, requirement)| format!("{asker} asks for {requirement}")).collect()
             }

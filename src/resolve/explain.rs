@@ -135,9 +135,8 @@ fn depends(
     range: &Positions,
     reasons: &mut Vec<Reason>,
 ) {
-    let versions = newest_first(slot, |position| {
-        positions.contains(&position) && slot.admitted.binary_search(&position).is_ok()
-    });
+    let versions =
+        newest_first(slot, |position| positions.contains(&position) && slot.admitted.binary_search(&position).is_ok());
     let all = slot.admitted.iter().all(|position| positions.contains(position));
     let mut requirements: Vec<Requirement> = Vec::new();
     for (position, (_, release)) in slot.versions.iter().enumerate() {
@@ -191,5 +190,11 @@ fn failing(slot: &Slot<'_>, requirement: &Requirement) -> Failing {
             existing.push((*version).clone());
         }
     }
-    Failing { package: slot.package.clone(), requirement: requirement.clone(), exists: slot.exists, existing, ruled_out }
+    Failing {
+        package: slot.package.clone(),
+        requirement: requirement.clone(),
+        exists: slot.exists,
+        existing,
+        ruled_out,
+    }
 }

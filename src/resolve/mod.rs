@@ -90,7 +90,8 @@ pub enum Step {
 /// # Errors
 /// `E0401` to `E0405`: nothing satisfies the requirements, a name does not exist, a registry is not configured.
 pub fn resolve(question: &Question, snapshot: &Snapshot, prefer: &Preferences) -> Result<Step, NoSolution> {
-    let universe = universe::Universe { question, snapshot, prefer };
+    let unique = universe::unique_packages(question);
+    let universe = universe::Universe { question, snapshot, prefer, unique: &unique };
     universe.check_roots()?;
     match walk::by_lock(&universe) {
         walk::Walk::Complete(resolution) => return Ok(Step::Done(resolution)),

@@ -171,7 +171,9 @@ impl<'a> Table<'a> {
                 id
             }
         };
-        let Some(slot) = id.0.checked_sub(1).and_then(|index| self.slots.get_mut(index)) else { return Ok((id, Positions::empty())) };
+        let Some(slot) = id.0.checked_sub(1).and_then(|index| self.slots.get_mut(index)) else {
+            return Ok((id, Positions::empty()));
+        };
         slot.direct |= matches!(edge, Edge::Root(_));
         let held = listing.and_then(|listing| universe.locked_edge(edge, listing, requirement));
         if let Some(position) = held.and_then(|(version, _)| slot.position(version)) {

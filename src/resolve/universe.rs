@@ -1,9 +1,9 @@
 //! The question, the listings and the preferences as one thing to ask: which versions an edge admits, in which order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{ListedRelease, Listing, Snapshot};
-use crate::model::{PackageId, PackageRef, Requirement, Version, nearest};
+use crate::model::{PackageId, PackageRef, RegistryId, Requirement, Version, nearest};
 use crate::resolve::{Asker, NoSolution, Preferences, Question, Resolution, RootRequirement};
 use crate::statement::Dependency;
 
@@ -13,6 +13,18 @@ pub(super) struct Universe<'a> {
     pub(super) question: &'a Question,
     pub(super) snapshot: &'a Snapshot,
     pub(super) prefer: &'a Preferences,
+    /// Packages of which one version must serve every edge, by registry and normalised name, with the line that says so.
+    pub(super) unique: &'a BTreeMap<(RegistryId, String), usize>,
+}
+
+/// Packages that some requirement of the project wants one version of.
+pub(super) fn unique_packages(question: &Question) -> BTreeMap<(RegistryId, String), usize> {
+    let mut unique = BTreeMap::new();
+    for root in question.roots.iter().filter(|root| root.unique) {
+        let key = (root.package.registry.clone(), root.package.name.normalised());
+        unique.entry(key).and_modify(|line: &mut usize| *line = root.line.min(*line)).or_insert(root.line);
+    }
+    unique
 }
 
 /// What the snapshot says about a name.
@@ -46,13 +58,10 @@ impl<'a> Universe<'a> {
 
     /// Whether one version must serve every edge to the package, and the line that says so.
     pub(super) fn unique(&self, package: &PackageRef) -> Option<usize> {
-        let normalised = package.name.normalised();
-        let same = |root: &&RootRequirement| {
-            root.unique
-                && (root.package == *package
-                    || (root.package.registry == package.registry && root.package.name.normalised() == normalised))
-        };
-        self.question.roots.iter().filter(same).map(|root| root.line).min()
+        if self.unique.is_empty() {
+            return None;
+        }
+        self.unique.get(&(package.registry.clone(), package.name.normalised())).copied()
     }
 
     /// Whether a yanked release may still be taken.
@@ -118,7 +127,13 @@ impl<'a> Universe<'a> {
         let held: Vec<&Version> = match asker {
             Edge::Root(root) => {
                 let key = (root.key.clone(), root.group.clone());
-                self.prefer.direct.get(&key).filter(|id| id.package == *package).map(|id| &id.version).into_iter().collect()
+                self.prefer
+                    .direct
+                    .get(&key)
+                    .filter(|id| id.package == *package)
+                    .map(|id| &id.version)
+                    .into_iter()
+                    .collect()
             }
             Edge::Release(id) => {
                 let targets = self.prefer.edges.get(*id);

@@ -98,10 +98,7 @@ fn unique_holds(universe: &Universe<'_>, resolution: &Resolution) -> bool {
     true
 }
 
-fn walk<'a>(
-    universe: &Universe<'a>,
-    choose: impl Fn(&Edge<'_>, &'a Listing, &'a Requirement) -> Choice<'a>,
-) -> Walk {
+fn walk<'a>(universe: &Universe<'a>, choose: impl Fn(&Edge<'_>, &'a Listing, &'a Requirement) -> Choice<'a>) -> Walk {
     let mut resolution = Resolution::default();
     let mut missing = BTreeSet::new();
     let mut queue: Vec<(PackageId, &'a ListedRelease)> = Vec::new();

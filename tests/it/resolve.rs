@@ -437,31 +437,32 @@ const REQUIREMENTS: [&str; 9] = ["1", "^1.1", "=1.0.0", "*", ">=2", ">=2.0.0-rc.
 
 fn world() -> impl Strategy<Value = World> {
     let edge = (0..4_usize, 0..REQUIREMENTS.len());
-    let release =
-        (0..4_usize, 0..VERSIONS.len(), prop::bool::weighted(0.15), prop::collection::vec(edge.clone(), 0..3));
-    let root = (edge.clone(), prop::bool::weighted(0.3));
+    let release = (prop::bool::weighted(0.15), prop::collection::vec(edge.clone(), 0..3));
+    let releases = prop::collection::vec(prop::option::weighted(0.7, release), 4 * VERSIONS.len());
+    let root = (edge, prop::bool::weighted(0.4));
     let locked = prop::collection::vec((0..4_usize, 0..VERSIONS.len()), 0..3);
-    (prop::collection::vec(release, 1..16), prop::collection::vec(root, 1..4), locked).prop_map(
-        |(releases, roots, locked)| {
-            let mut world = World::default();
-            for index in 0..4 {
-                world = world.absent(&format!("p/n{index}"));
-            }
-            for (name, version, yanked, edges) in releases {
-                let edges: Vec<String> =
-                    edges.iter().map(|(to, requirement)| format!("p/n{to} {}", REQUIREMENTS[*requirement])).collect();
-                let edges: Vec<String> = edges.into_iter().map(|edge| edge.replace(", ", ",")).collect();
-                let yanked = if yanked { "!" } else { "" };
-                world = world.release(&format!("p/n{name} {}{yanked} -> {}", VERSIONS[version], edges.join(", ")));
-            }
-            for (index, ((name, requirement), unique)) in roots.into_iter().enumerate() {
-                let unique = if unique { " unique" } else { "" };
-                world = world.asks(&format!("k{index} p/n{name} {}{unique}", REQUIREMENTS[requirement]));
-            }
-            let ids: Vec<String> = locked.iter().map(|(name, v)| format!("p/n{name}@{}", VERSIONS[*v])).collect();
-            world.locked(&ids.iter().map(String::as_str).collect::<Vec<_>>())
-        },
-    )
+    (releases, prop::collection::vec(root, 1..4), locked).prop_map(|(releases, roots, locked)| {
+        let mut world = World::default();
+        for index in 0..4 {
+            world = world.absent(&format!("p/n{index}"));
+        }
+        for (index, release) in releases.into_iter().enumerate() {
+            let Some((yanked, edges)) = release else { continue };
+            let edges: Vec<String> = edges
+                .iter()
+                .map(|(to, requirement)| format!("p/n{to} {}", REQUIREMENTS[*requirement].replace(", ", ",")))
+                .collect();
+            let (name, version) = (index / VERSIONS.len(), VERSIONS[index % VERSIONS.len()]);
+            let yanked = if yanked { "!" } else { "" };
+            world = world.release(&format!("p/n{name} {version}{yanked} -> {}", edges.join(", ")));
+        }
+        for (index, ((name, requirement), unique)) in roots.into_iter().enumerate() {
+            let unique = if unique { " unique" } else { "" };
+            world = world.asks(&format!("k{index} p/n{name} {}{unique}", REQUIREMENTS[requirement]));
+        }
+        let ids: Vec<String> = locked.iter().map(|(name, v)| format!("p/n{name}@{}", VERSIONS[*v])).collect();
+        world.locked(&ids.iter().map(String::as_str).collect::<Vec<_>>())
+    })
 }
 
 proptest! {
@@ -524,6 +525,8 @@ fn speed_is_printed() {
     }
     for unique in [false, true] {
         let (milliseconds, count) = p11_in_memory(unique);
-        eprintln!("P11 in memory: {milliseconds} ms for {count} releases of 1,000 packages × 20 versions, unique: {unique}");
+        eprintln!(
+            "P11 in memory: {milliseconds} ms for {count} releases of 1,000 packages × 20 versions, unique: {unique}"
+        );
     }
 }
