@@ -8,6 +8,7 @@ mod clock;
 pub mod fault;
 pub mod files;
 pub mod git;
+pub mod hash;
 mod holder;
 mod http;
 mod lease;
@@ -18,11 +19,12 @@ mod staged;
 pub use blobs::{BlobReader, blob_path};
 pub use cancel::Cancel;
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use holder::Life;
 pub use http::{
     AddressClass, AddressError, Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy, Patience, RangeBody, Scope,
     Small,
 };
-pub use lease::{Lease, LeaseError};
+pub use lease::{Attempt, Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};
 pub use runtime::{block_on, run_bounded};
 pub use staged::{Staged, Staging};

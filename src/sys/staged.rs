@@ -4,16 +4,15 @@
 //! bytes were wanted; `verify` compares. A scratch file goes when it is dropped, a partial download stays for the next run.
 
 use std::fmt;
-use std::fs::{File, FileTimes, Permissions};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
 
 use crate::model::{Pin, Sha256Hasher};
-use crate::sys::{Cancel, fault, files};
+use crate::sys::{Cancel, Lease, fault, files};
 
 /// Bytes read at a time where a prefix is hashed again.
 const PIECE: usize = 256 * 1024;
@@ -35,6 +34,8 @@ pub struct Staged {
     what: String,
     place: Place,
     file: File,
+    /// Given up after the file has its name or is gone.
+    _lease: Option<Lease>,
 }
 
 /// A path that may have to go.
@@ -149,14 +150,25 @@ impl Staging {
         self.place.remove = true;
     }
 
+    /// Digest and size of what was written so far.
+    pub fn pin(&self) -> Pin {
+        Pin { sha256: self.hasher.clone().finish(), size: self.written }
+    }
+
     /// The whole file with its digest.
     pub fn finish(self) -> Staged {
         let pin = Pin { sha256: self.hasher.finish(), size: self.written };
-        Staged { pin, what: self.what, place: self.place, file: self.file }
+        Staged { pin, what: self.what, place: self.place, file: self.file, _lease: None }
     }
 }
 
 impl Staged {
+    /// The same file, with a lease that is held until it is stored or dropped.
+    #[must_use]
+    pub fn guarded_by(self, lease: Lease) -> Self {
+        Self { _lease: Some(lease), ..self }
+    }
+
     /// Digest and size of what was written.
     pub fn pin(&self) -> Pin {
         self.pin
@@ -175,15 +187,6 @@ impl Staged {
     /// Removes the file, also if it is a partial download.
     pub fn discard(mut self) {
         self.place.remove = true;
-    }
-
-    /// Gives the file its last mode and modification time, before it is made durable.
-    ///
-    /// # Errors
-    /// The file system refuses.
-    pub(crate) fn settle(&self, mode: u32, modified: SystemTime) -> io::Result<()> {
-        self.file.set_permissions(Permissions::from_mode(mode))?;
-        self.file.set_times(FileTimes::new().set_modified(modified))
     }
 
     /// Makes the bytes durable.
