@@ -4,9 +4,11 @@
 
 mod log;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod tree;
 
-pub use log::{Admitted, LogError, MAX_LOG, PackageLog, ReleaseEvent, YankAction, YankEvent};
+pub use log::{Admitted, LogError, MAX_EVENTS, MAX_LOG, MAX_LOG_LINE, PackageLog, ReleaseEvent, YankAction, YankEvent};
 pub use snapshot::{ListedRelease, Listing, Snapshot};
 pub use tree::{
     BuiltTree, MAX_LEAF_KEYS, MAX_NODE, NamespaceLeaf, Node, PackageLeaf, TreeError, build_namespaces, build_packages,

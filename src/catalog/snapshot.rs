@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::{PackageLog, ReleaseEvent};
+use crate::catalog::{PackageLog, ReleaseEvent, YankAction};
 use crate::model::{PackageRef, Sha256, Version};
 
 /// A release of a listing.
@@ -24,9 +24,20 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// The listing that a log amounts to.
+    /// The listing that a log amounts to: the last event about a version decides whether it is yanked.
     pub fn of(package: PackageRef, log: &PackageLog) -> Self {
-        todo!()
+        let listed = |event: &ReleaseEvent| ListedRelease { event: event.clone(), yanked: None };
+        let mut releases: BTreeMap<Version, ListedRelease> =
+            log.releases.iter().map(|(event, _)| (event.version.clone(), listed(event))).collect();
+        for event in &log.yanks {
+            if let Some(release) = releases.get_mut(&event.version) {
+                release.yanked = match event.action {
+                    YankAction::Yank => Some(event.record),
+                    YankAction::Unyank => None,
+                };
+            }
+        }
+        Self { package, releases }
     }
 }
 

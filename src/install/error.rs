@@ -134,9 +134,13 @@ impl Diagnose for InstallError {
             ],
             Self::Symlinked { .. } => vec![
                 unchanged(),
-                Hint::Note("replace the links by folders, or choose another place with `to = …` in Model.toml".to_owned()),
+                Hint::Note(
+                    "replace the links by folders, or choose another place with `to = …` in Model.toml".to_owned(),
+                ),
             ],
-            Self::Path(_) => vec![unchanged(), Hint::Note("choose a shorter place with `to = …` in Model.toml".to_owned())],
+            Self::Path(_) => {
+                vec![unchanged(), Hint::Note("choose a shorter place with `to = …` in Model.toml".to_owned())]
+            }
             Self::NotInStore { .. } => vec![Hint::Run("mpm sync".to_owned())],
             Self::Link { .. } => vec![Hint::Run("mpm sync --link auto".to_owned())],
             Self::Store(error) => error.hints(),

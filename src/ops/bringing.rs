@@ -81,14 +81,11 @@ pub(super) fn bring(
     let mut numbers: BTreeMap<RegistryId, usize> = BTreeMap::new();
     let mut jobs = Vec::with_capacity(needed.len());
     for (pin, wanted) in needed {
-        let number = match numbers.get(&wanted.registry) {
-            Some(number) => *number,
-            None => {
-                places.push(registries.bases(&wanted.registry)?.into_iter().map(place).collect());
-                numbers.insert(wanted.registry.clone(), places.len() - 1);
-                places.len() - 1
-            }
-        };
+        if !numbers.contains_key(&wanted.registry) {
+            numbers.insert(wanted.registry.clone(), places.len());
+            places.push(registries.bases(&wanted.registry)?.into_iter().map(place).collect());
+        }
+        let number = numbers.get(&wanted.registry).copied().unwrap_or(0);
         jobs.push(Job { pin, what: wanted.what.clone(), places: number });
     }
     let fetcher = Fetcher {
@@ -147,7 +144,7 @@ pub(super) fn bring_sources(
 ) -> Result<(), PipelineError> {
     for package in selected.packages() {
         let Origin::Source(id) = &package.origin else { continue };
-        let Some(folder) = id.folder(project) else { continue };
+        let Some(folder) = id.folder().map(|folder| project.join(folder)) else { continue };
         let pins: BTreeSet<Pin> = package.files.iter().map(|file| file.pin).collect();
         let lacking = store.missing(&pins)?;
         for file in package.files.iter().filter(|file| lacking.contains(&file.pin)) {

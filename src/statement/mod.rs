@@ -2,17 +2,22 @@
 //!
 //! Pure: bytes in, values out. Refuses to know who signed, or where bytes come from.
 
+mod error;
 mod files;
+mod rules;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::collections::BTreeMap;
 
-use crate::model::{
-    FileClass, PackageKind, PackageName, Pin, RegistryId, RelPath, Requirement, Sha256, VariantName, Version,
-};
+use crate::model::{PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName, Version};
 
-pub use files::{FileEntry, Files, ListPin, ReleaseFiles, parse_list, render_list};
-pub use wire::{MAX_INLINE_FILES, MAX_LIST, MAX_STATEMENT, StatementError};
+pub use error::{FieldError, StatementError};
+pub use files::{FileEntry, Files, ListPin, MAX_FILES, MAX_LISTS, ReleaseFiles, parse_list, render_list};
+pub(crate) use rules::{MAX_DEPENDENCIES, dependency_set, integer, sorted, version};
+pub(crate) use wire::{DependencyWire, bare_digest};
+pub use wire::{MAX_INLINE_FILES, MAX_INTEGER, MAX_LIST, MAX_STATEMENT, MAX_VARIANTS};
 
 /// A release statement: the only thing that authorises bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +77,16 @@ pub enum DependencyKind {
     BaseModel,
 }
 
+impl DependencyKind {
+    /// The word in files and output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requires => "requires",
+            Self::BaseModel => "base-model",
+        }
+    }
+}
+
 /// Another package that a release needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependency {
@@ -111,6 +126,24 @@ impl Statement {
     /// The fixed form of this statement.
     pub fn render(&self) -> Vec<u8> {
         wire::render(self)
+    }
+
+    /// Compares what the statement says it is with what was asked for.
+    ///
+    /// # Errors
+    /// `E0202`: another registry, package or version; the name as the index writes it.
+    pub fn check_identity(
+        &self,
+        registry: &RegistryId,
+        name: &PackageName,
+        version: &Version,
+    ) -> Result<(), StatementError> {
+        let compare = |field, expected: String, found: String| {
+            if expected == found { Ok(()) } else { Err(StatementError::Identity { field, expected, found }) }
+        };
+        compare("registry", registry.to_string(), self.registry.to_string())?;
+        compare("name", name.to_string(), self.name.to_string())?;
+        compare("version", version.to_string(), self.version.to_string())
     }
 
     /// Bytes of all files together.

@@ -33,7 +33,7 @@ pub(crate) struct Holder {
 
 /// Whether a holder's process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Life {
+pub enum Life {
     /// It runs on this machine.
     Alive,
     /// It ran on this machine, in this boot, and is gone.
@@ -79,6 +79,11 @@ impl Holder {
         let nonce = Self::parse(text)?.nonce;
         let fit = nonce.len() == 32 && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
         fit.then_some(nonce)
+    }
+
+    /// Since when it holds the lease, by its own clock.
+    pub(crate) fn since(&self) -> Option<Timestamp> {
+        Timestamp::from_seconds(self.since).ok()
     }
 
     /// Whether the process lives.

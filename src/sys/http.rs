@@ -1,11 +1,35 @@
 //! The HTTP client: one choke point for offline, proxies, certificate authorities, tokens, redirects and addresses.
+//!
+//! Every request walks the same way: offline is looked at, the address is judged, credentials are added for exactly this
+//! host, redirects are followed by hand under the same rules. Refuses to know what the bytes mean.
+
+mod address;
+mod body;
+mod credentials;
+mod error;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use reqwest::header;
 
 use crate::config::Secret;
-use crate::diagnose::{Class, Code, Diagnose};
 use crate::model::SafeUrl;
+use crate::sys::runtime::block_on;
+
+pub use address::{AddressClass, AddressError, Scope};
+pub use body::RangeBody;
+pub use error::HttpError;
+
+use address::{Guard, Reach, Targets};
+use credentials::Credentials;
+
+/// Most redirects that are followed.
+const MAX_HOPS: usize = 5;
+/// Largest file of certificate authorities, in bytes.
+const MAX_AUTHORITIES: u64 = 16 << 20;
 
 /// Whether sockets may be opened at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,6 +39,39 @@ pub enum NetworkPolicy {
     Online,
     /// They may not: every request fails before a socket.
     Offline,
+}
+
+/// How long a server is borne with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patience {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// Without a byte.
+    pub stall: Duration,
+    /// Length of the window in which `least` bytes must come.
+    pub window: Duration,
+    /// Bytes that must come in each window.
+    pub least: u64,
+    /// Requests for a small file, the first included.
+    pub tries: u32,
+    /// Pause before the second try; doubles each time.
+    pub pause: Duration,
+    /// Longest pause, however long the server asks for.
+    pub longest_pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            window: Duration::from_secs(60),
+            least: 60 * 1024,
+            tries: 3,
+            pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(30),
+        }
+    }
 }
 
 /// What the client is made from; all of it from user or site configuration and the command line.
@@ -32,53 +89,330 @@ pub struct HttpSettings {
     pub tokens: BTreeMap<String, Secret>,
     /// A netrc file.
     pub netrc: Option<PathBuf>,
+    /// How long a server is borne with.
+    pub patience: Patience,
 }
 
-/// The client. Cheap to clone.
+/// The client. Cheap to clone; nothing is built before the first request.
 #[derive(Clone)]
 pub struct HttpClient {
-    settings: std::sync::Arc<HttpSettings>,
+    settings: Arc<HttpSettings>,
+    built: Arc<Built>,
+}
+
+/// What is made when it is first needed.
+#[derive(Default)]
+struct Built {
+    credentials: OnceLock<Credentials>,
+    clients: Mutex<BTreeMap<Reach, reqwest::Client>>,
+    targets: Targets,
+}
+
+/// What is asked of a small file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Small<'a> {
+    /// Largest body.
+    pub cap: u64,
+    /// The `ETag` of the copy that is here: the answer may be 304.
+    pub etag: Option<&'a str>,
+    /// Ask past caches.
+    pub past_caches: bool,
 }
 
 /// A small answer, read whole under a cap.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The status.
+    /// The status: 200, 304, 404, 410 or 451.
     pub status: u16,
-    /// The body; empty for 304 and 404.
+    /// The body; empty for anything but 200.
     pub body: Vec<u8>,
     /// `ETag`, if given.
     pub etag: Option<String>,
 }
 
-/// Why a request failed.
-#[derive(Debug, thiserror::Error)]
-pub enum HttpError {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
-}
-
-impl Diagnose for HttpError {
-    fn code(&self) -> Code {
-        Code("E0151")
-    }
-    fn class(&self) -> Class {
-        Class::Network
-    }
-}
-
 impl HttpClient {
-    /// Makes a client.
+    /// Makes a client. Files that the settings name are read when the first request needs them.
     ///
     /// # Errors
-    /// The CA file can't be read.
+    /// None yet: the settings are plain values.
     pub fn new(settings: HttpSettings) -> Result<Self, HttpError> {
-        todo!()
+        Ok(Self { settings: Arc::new(settings), built: Arc::new(Built::default()) })
     }
 
     /// Whether sockets may be opened.
     pub fn policy(&self) -> NetworkPolicy {
         self.settings.policy
     }
+
+    /// What it was made from.
+    pub fn settings(&self) -> &HttpSettings {
+        &self.settings
+    }
+
+    /// What requests on behalf of a configured index may reach: decided by the class of that index's own host, after name
+    /// resolution. A name that does not resolve here (a proxy may know it) is public, and so is everything offline.
+    ///
+    /// # Errors
+    /// The address itself is refused: plain http to a host that is not listed.
+    pub fn scope_of(&self, index: &SafeUrl) -> Result<Scope, HttpError> {
+        let url = index.inner();
+        if self.settings.policy == NetworkPolicy::Offline {
+            return Ok(Scope::public());
+        }
+        let class = match address::literal(url) {
+            Some(address) => address::class_of(address),
+            None => self.resolve_class(url),
+        };
+        let scope = Scope { class };
+        if matches!(url.scheme(), "https" | "http") {
+            self.judge(index, scope)?;
+        }
+        Ok(scope)
+    }
+
+    fn resolve_class(&self, url: &url::Url) -> AddressClass {
+        let Some(host) = url.host_str() else { return AddressClass::Public };
+        let found = block_on(tokio::time::timeout(
+            self.settings.patience.connect,
+            tokio::net::lookup_host((host, url.port_or_known_default().unwrap_or_default())),
+        ));
+        let Ok(Ok(mut found)) = found else { return AddressClass::Public };
+        found
+            .find_map(|address| {
+                let class = address::class_of(address.ip());
+                (class != AddressClass::Public).then_some(class)
+            })
+            .unwrap_or_default()
+    }
+
+    /// Gets a small file whole. Absent (404, 410, 451) and unchanged (304) are answers; what may pass is tried again.
+    ///
+    /// # Errors
+    /// `E0151` to `E0159`.
+    pub fn get_small(&self, url: &SafeUrl, small: Small<'_>, scope: Scope) -> Result<Answer, HttpError> {
+        block_on(self.small(url, small, scope))
+    }
+
+    /// As [`HttpClient::get_small`], for a room that asks for many at once.
+    pub(crate) async fn small(&self, url: &SafeUrl, small: Small<'_>, scope: Scope) -> Result<Answer, HttpError> {
+        let patience = &self.settings.patience;
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let error = match self.small_once(url, small, scope).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            // A stall has cost its time already.
+            let again = error.is_transient() && !matches!(error, HttpError::Stalled { .. } | HttpError::TooSlow { .. });
+            if !again || tried >= patience.tries {
+                return Err(error);
+            }
+            tokio::time::sleep(pause(patience, tried, error.retry_after(), url)).await;
+        }
+    }
+
+    async fn small_once(&self, url: &SafeUrl, small: Small<'_>, scope: Scope) -> Result<Answer, HttpError> {
+        let mut headers = header::HeaderMap::new();
+        if small.past_caches {
+            headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
+        } else if let Some(etag) = small.etag.and_then(|etag| header::HeaderValue::from_str(etag).ok()) {
+            headers.insert(header::IF_NONE_MATCH, etag);
+        }
+        let (at, response) = self.request(url, &headers, scope).await?;
+        let status = response.status().as_u16();
+        match status {
+            200 => {
+                let body = RangeBody::new(at, response, 0, &self.settings.patience)?;
+                let etag = body.etag().map(str::to_owned);
+                Ok(Answer { status, body: body.read_whole(small.cap).await?, etag })
+            }
+            304 | 404 | 410 | 451 => Ok(Answer { status, body: Vec::new(), etag: None }),
+            _ => Err(refused_status(at, &response)),
+        }
+    }
+
+    /// Opens a file from byte `from` on. The server may send the whole (`status` 200, `start` 0), and must where
+    /// `if_range` no longer names its version. One try: resuming is the caller's business.
+    ///
+    /// # Errors
+    /// `E0151` to `E0159`; a status that is neither 200 nor 206.
+    pub(crate) async fn open_range(
+        &self,
+        url: &SafeUrl,
+        from: u64,
+        if_range: Option<&str>,
+        scope: Scope,
+    ) -> Result<RangeBody, HttpError> {
+        let mut headers = header::HeaderMap::new();
+        if from > 0 {
+            let range = header::HeaderValue::from_str(&format!("bytes={from}-"));
+            headers.extend(range.ok().map(|range| (header::RANGE, range)));
+            let version = if_range.and_then(|etag| header::HeaderValue::from_str(etag).ok());
+            headers.extend(version.map(|version| (header::IF_RANGE, version)));
+        }
+        let (at, response) = self.request(url, &headers, scope).await?;
+        match response.status().as_u16() {
+            200 => RangeBody::new(at, response, from, &self.settings.patience),
+            206 if from > 0 => RangeBody::new(at, response, from, &self.settings.patience),
+            _ => Err(refused_status(at, &response)),
+        }
+    }
+
+    /// The choke point: sends one GET and follows redirects by the rules.
+    async fn request(
+        &self,
+        url: &SafeUrl,
+        headers: &header::HeaderMap,
+        scope: Scope,
+    ) -> Result<(SafeUrl, reqwest::Response), HttpError> {
+        let mut at = url.clone();
+        for _ in 0..=MAX_HOPS {
+            if self.settings.policy == NetworkPolicy::Offline {
+                return Err(HttpError::Offline { url: at });
+            }
+            let reach = self.judge(&at, scope)?;
+            let mut request = self.client(reach)?.get(at.inner().clone()).headers(headers.clone());
+            // Redirected to another host, port or scheme, credentials stay behind.
+            if at.inner().origin() == url.inner().origin()
+                && let Some(value) = self.credentials()?.for_url(at.inner())
+            {
+                request = request.header(header::AUTHORIZATION, value);
+            }
+            self.aim_at(&at);
+            let patience = &self.settings.patience;
+            let response = match tokio::time::timeout(patience.connect + patience.stall, request.send()).await {
+                Err(_) => return Err(HttpError::Stalled { url: at, seconds: patience.stall }),
+                Ok(Err(source)) => return Err(unreachable_or_refused(at, source)),
+                Ok(Ok(response)) => response,
+            };
+            match redirect(&at, &response)? {
+                None => return Ok((at, response)),
+                Some(next) => at = next,
+            }
+        }
+        Err(HttpError::Refused { url: url.clone(), source: AddressError::Hops { limit: MAX_HOPS } })
+    }
+
+    fn judge(&self, url: &SafeUrl, scope: Scope) -> Result<Reach, HttpError> {
+        address::judge(url.inner(), scope, &self.settings)
+            .map_err(|source| HttpError::Refused { url: url.clone(), source })
+    }
+
+    /// Tells the resolver that this name is asked for, and is no proxy's.
+    fn aim_at(&self, url: &SafeUrl) {
+        if let Some(host) = url.inner().host_str() {
+            self.built.targets.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_ascii_lowercase());
+        }
+    }
+
+    fn credentials(&self) -> Result<&Credentials, HttpError> {
+        if let Some(credentials) = self.built.credentials.get() {
+            return Ok(credentials);
+        }
+        let read = Credentials::read(&self.settings)?;
+        Ok(self.built.credentials.get_or_init(|| read))
+    }
+
+    /// The client for a reach. Each has its own connections: none is shared with one that may go elsewhere.
+    fn client(&self, reach: Reach) -> Result<reqwest::Client, HttpError> {
+        let mut clients = self.built.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&reach) {
+            return Ok(client.clone());
+        }
+        install_provider();
+        let guard = Guard { reach, targets: Arc::clone(&self.built.targets) };
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("mpm/", env!("CARGO_PKG_VERSION")))
+            .default_headers(
+                [(header::ACCEPT_ENCODING, header::HeaderValue::from_static("identity"))].into_iter().collect(),
+            )
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(self.settings.patience.connect)
+            .dns_resolver(guard)
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate();
+        if let Some(path) = &self.settings.ca_file {
+            builder = builder.tls_certs_merge(authorities(path)?);
+        }
+        let client = builder.build().map_err(|source| HttpError::Client { source })?;
+        clients.insert(reach, client.clone());
+        Ok(client)
+    }
+}
+
+/// Reads a file of certificate authorities: PEM, at least one.
+pub(super) fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, HttpError> {
+    use std::io::Read as _;
+    let fail = |reason: String| HttpError::Authorities { path: path.to_owned(), reason };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_AUTHORITIES).read_to_end(&mut bytes))
+        .map_err(|source| fail(source.to_string()))?;
+    let found = reqwest::Certificate::from_pem_bundle(&bytes).map_err(|_| fail("it is not PEM".to_owned()))?;
+    if found.is_empty() { Err(fail("it holds no certificate in PEM".to_owned())) } else { Ok(found) }
+}
+
+/// Makes ring the process's TLS provider, once; one that is there stays.
+pub(super) fn install_provider() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        // An error means that somebody installed one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+/// Where a redirect leads, if the answer is one.
+fn redirect(at: &SafeUrl, response: &reqwest::Response) -> Result<Option<SafeUrl>, HttpError> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let refuse = |url: &SafeUrl, source| HttpError::Refused { url: url.clone(), source };
+    let next = response
+        .headers()
+        .get(header::LOCATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|location| at.inner().join(location).ok())
+        .and_then(|url| SafeUrl::parse(url.as_str()).ok())
+        .ok_or_else(|| refuse(at, AddressError::Location))?;
+    if at.inner().scheme() == "https" && next.inner().scheme() == "http" {
+        return Err(refuse(&next, AddressError::Downgrade));
+    }
+    Ok(Some(next))
+}
+
+/// An address that the resolver refused comes back inside the client's own error.
+fn unreachable_or_refused(url: SafeUrl, source: reqwest::Error) -> HttpError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&source);
+    while let Some(error) = cause {
+        if let Some(refused) = error.downcast_ref::<AddressError>() {
+            return HttpError::Refused { url, source: refused.clone() };
+        }
+        cause = error.source();
+    }
+    HttpError::Unreachable { url, source: source.without_url() }
+}
+
+fn refused_status(url: SafeUrl, response: &reqwest::Response) -> HttpError {
+    let retry_after = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.trim().parse().ok())
+        .map(Duration::from_secs);
+    HttpError::Status { url, status: response.status().as_u16(), retry_after }
+}
+
+/// The pause before the next try: doubled each time, spread by up to a half so that clients don't march in step, at least
+/// what the server asked for, at most the longest.
+fn pause(patience: &Patience, tried: u32, asked: Option<Duration>, url: &SafeUrl) -> Duration {
+    let base = patience.pause.saturating_mul(1 << tried.saturating_sub(1).min(16));
+    let seed = crate::model::Sha256::of(format!("{tried} {}", url.inner()).as_bytes());
+    let spread = seed.as_bytes().first().copied().map_or(0, u32::from);
+    let jittered = base + base.saturating_mul(spread) / 512;
+    asked.map_or(jittered, |asked| asked.max(jittered)).min(patience.longest_pause)
 }

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
+use crate::model::Timestamp;
 use crate::sys::files;
 use crate::sys::holder::{Holder, Life};
 use crate::sys::{Clock as _, SystemClock};
@@ -31,6 +32,15 @@ pub struct Lease {
     path: PathBuf,
     holder: Holder,
     beat: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// How a lease stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether its holder lives.
+    pub life: Life,
+    /// Since when it is held, by its holder's clock.
+    pub since: Option<Timestamp>,
 }
 
 /// Why a lease can't be had.
@@ -91,7 +101,21 @@ impl Lease {
         Self::take_watching(path, wait, STILL, waiting)
     }
 
-    /// The same with another limit for a heartbeat that stands still, for tests.
+    /// A lease of a name that nobody else uses, in a folder that exists: a mark that this process is at work.
+    ///
+    /// # Errors
+    /// `E0172`: the folder can't be written.
+    pub fn mark(folder: &Path) -> Result<Self, LeaseError> {
+        let holder = Holder::ourselves(SystemClock.now());
+        let path = folder.join(holder.nonce());
+        let made = create(&path, &holder).and_then(|made| made.ok_or_else(|| io::ErrorKind::AlreadyExists.into()));
+        match made {
+            Ok(file) => Ok(Self::held(&path, holder, file)),
+            Err(source) => Err(LeaseError::Unusable { path, source }),
+        }
+    }
+
+    /// [`Lease::take`] with another limit for a heartbeat that stands still.
     fn take_watching(path: &Path, wait: Duration, still: Duration, waiting: &dyn Fn(&str)) -> Result<Self, LeaseError> {
         let unusable = |source| LeaseError::Unusable { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
@@ -160,13 +184,20 @@ impl Lease {
         &self.path
     }
 
+    /// How the lease at `path` stands; `None` if nobody holds it.
+    ///
+    /// # Errors
+    /// Its file can't be read.
+    pub fn standing(path: &Path) -> io::Result<Option<Standing>> {
+        Ok(read(path)?.map(|seen| match Holder::parse(&seen) {
+            Some(holder) => Standing { life: holder.life(), since: holder.since() },
+            None => Standing { life: Life::Unknown, since: None },
+        }))
+    }
+
     /// Whether somebody who is not known to be dead holds the lease at `path`.
-    pub(crate) fn is_held(path: &Path) -> bool {
-        match read(path) {
-            Ok(Some(seen)) => Holder::parse(&seen).is_none_or(|holder| holder.life() != Life::Dead),
-            Ok(None) => false,
-            Err(_) => true,
-        }
+    pub fn is_held(path: &Path) -> bool {
+        !matches!(Self::standing(path), Ok(None | Some(Standing { life: Life::Dead, .. })))
     }
 }
 

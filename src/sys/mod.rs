@@ -8,8 +8,9 @@ mod clock;
 pub mod fault;
 pub mod files;
 pub mod git;
-mod holder;
 mod history;
+pub mod hash;
+mod holder;
 mod http;
 mod lease;
 mod places;
@@ -20,8 +21,12 @@ pub use blobs::{BlobReader, blob_path};
 pub use cancel::Cancel;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use history::{HistoryError, file_at};
-pub use http::{Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy};
-pub use lease::{Lease, LeaseError};
+pub use http::{
+    AddressClass, AddressError, Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy, Patience, RangeBody, Scope,
+    Small,
+};
+pub use holder::Life;
+pub use lease::{Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};
 pub use runtime::{block_on, run_bounded};
 pub use staged::{Staged, Staging};

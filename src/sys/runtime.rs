@@ -1,13 +1,64 @@
-//! The one async runtime.
+//! The one async runtime, made when it is first needed and never before.
+//!
+//! Refuses to know what runs on it. Public faces of the library are synchronous: async stays inside the rooms that move
+//! bytes.
 
 use std::future::Future;
+use std::sync::OnceLock;
+
+use futures_util::StreamExt as _;
+
+static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+
+/// Threads of the runtime: sockets need few, hashing and file writes have blocking threads of their own.
+const THREADS: usize = 2;
 
 /// Runs a future to its end on the process's runtime. Never from inside another runtime.
+///
+/// # Panics
+/// The machine can't start a thread, or the caller is inside a runtime.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    todo!()
+    runtime().block_on(future)
 }
 
 /// Runs at most `limit` of the futures at a time; results in the order of the jobs.
-pub async fn run_bounded<F: Future>(limit: usize, jobs: Vec<F>) -> Vec<F::Output> {
-    todo!()
+pub fn run_bounded<F: Future>(limit: usize, jobs: Vec<F>) -> impl Future<Output = Vec<F::Output>> {
+    futures_util::stream::iter(jobs).buffered(limit.max(1)).collect()
+}
+
+#[expect(clippy::expect_used, reason = "a machine that can't start two threads can't run this program")]
+fn runtime() -> &'static tokio::runtime::Runtime {
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("mpm-io")
+            .enable_all()
+            .build()
+            .expect("threads for the runtime can be started")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::{block_on, run_bounded};
+
+    #[test]
+    fn jobs_are_bounded_and_answers_keep_their_order() {
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let jobs: Vec<_> = (0..20)
+            .map(|number| {
+                let (running, most) = (&running, &most);
+                async move {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    tokio::task::yield_now().await;
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    number
+                }
+            })
+            .collect();
+        assert_eq!(block_on(run_bounded(4, jobs)), (0..20).collect::<Vec<_>>());
+        assert!(most.load(Ordering::SeqCst) <= 4);
+    }
 }

@@ -4,11 +4,10 @@
 //! bytes were wanted; `verify` compares. A scratch file goes when it is dropped, a partial download stays for the next run.
 
 use std::fmt;
-use std::fs::{File, FileTimes, Permissions};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -175,15 +174,6 @@ impl Staged {
     /// Removes the file, also if it is a partial download.
     pub fn discard(mut self) {
         self.place.remove = true;
-    }
-
-    /// Gives the file its last mode and modification time, before it is made durable.
-    ///
-    /// # Errors
-    /// The file system refuses.
-    pub(crate) fn settle(&self, mode: u32, modified: SystemTime) -> io::Result<()> {
-        self.file.set_permissions(Permissions::from_mode(mode))?;
-        self.file.set_times(FileTimes::new().set_modified(modified))
     }
 
     /// Makes the bytes durable.

@@ -1,6 +1,9 @@
 //! Evidence: the one constructor of [`Verified`].
+//!
+//! Compares what was hashed while it was written with what was pinned. Refuses to know where bytes came from, and opens
+//! nothing: what it vouches for is the open file that it was given.
 
-use crate::diagnose::{Class, Code, Diagnose};
+use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::Pin;
 use crate::sys::Staged;
 
@@ -30,6 +33,14 @@ impl Diagnose for Mismatch {
     fn class(&self) -> Class {
         Class::Trust
     }
+    fn hints(&self) -> Vec<Hint> {
+        vec![
+            Hint::Note("the bytes were dropped; nothing was stored or placed".to_owned()),
+            Hint::Note(
+                "whoever pinned the digest signed other bytes: ask them, or try again from another place".to_owned(),
+            ),
+        ]
+    }
 }
 
 /// Compares what was staged with what was pinned.
@@ -41,7 +52,10 @@ pub fn verify(staged: Staged, pin: &Pin) -> Result<Verified, Mismatch> {
     if found == *pin {
         Ok(Verified { staged, pin: *pin })
     } else {
-        Err(Mismatch { what: staged.what().to_owned(), expected: *pin, found })
+        let what = staged.what().to_owned();
+        // Wrong bytes are never kept, not even as a partial download.
+        staged.discard();
+        Err(Mismatch { what, expected: *pin, found })
     }
 }
 
@@ -54,5 +68,28 @@ impl Verified {
     /// Gives up the bytes, for the store alone.
     pub(crate) fn into_staged(self) -> Staged {
         self.staged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::{Class, Diagnose as _};
+    use crate::model::Pin;
+    use crate::sys::{Cancel, Staging};
+    use crate::verify::verify;
+
+    #[test]
+    fn only_the_pinned_bytes_are_vouched_for_and_others_are_dropped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("blob.part");
+        let mut staging = Staging::resume(&path, "a file", 10, &Cancel::new()).expect("begun");
+        staging.write(b"abc").expect("written");
+        let shorter = Pin { size: 2, ..Pin::of(b"abc") };
+        let error = verify(staging.finish(), &shorter).expect_err("another size");
+        assert_eq!((error.code().0, error.class(), error.found), ("E0711", Class::Trust, Pin::of(b"abc")));
+        assert!(!path.exists());
+        let mut staging = Staging::create(folder.path(), "a file").expect("made");
+        staging.write(b"abc").expect("written");
+        assert_eq!(verify(staging.finish(), &Pin::of(b"abc")).expect("the same").pin(), &Pin::of(b"abc"));
     }
 }

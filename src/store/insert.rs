@@ -1,0 +1,140 @@
+//! Blobs into the store: sealed, made durable, renamed; many of them with shared barriers.
+
+use std::collections::BTreeSet;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use crate::model::{Pin, Sha256};
+use crate::store::{Entry, Store, StoreError, look};
+use crate::sys::{Staged, Staging, fault, files};
+use crate::verify::{Verified, verify};
+
+/// From so many blobs on, one barrier for the whole file system is cheaper than one for each.
+const SHARED_BARRIER: usize = 8;
+
+/// Read-only for everybody.
+const MODE: u32 = 0o444;
+
+impl Store {
+    /// Blobs that are best given to [`Store::insert_all`] at a time: each holds an open file.
+    pub const BATCH: usize = 256;
+
+    /// Takes a verified blob.
+    ///
+    /// # Errors
+    /// The disk is full, or the store can't be written.
+    pub fn insert(&self, blob: Verified) -> Result<Entry, StoreError> {
+        let pin = *blob.pin();
+        self.insert_all(vec![blob])?;
+        Ok(Entry { path: self.path_of(&pin.sha256), pin })
+    }
+
+    /// Takes many blobs with shared barriers.
+    ///
+    /// # Errors
+    /// As for one.
+    pub fn insert_all(&self, blobs: Vec<Verified>) -> Result<Vec<Entry>, StoreError> {
+        self.enter()?;
+        let partial = self.staging();
+        let shared = blobs.len() >= SHARED_BARRIER;
+        let mut staged = Vec::with_capacity(blobs.len());
+        for blob in blobs {
+            let pin = *blob.pin();
+            let blob = blob.into_staged();
+            let settled = settle(&blob, &pin.sha256);
+            settled.map_err(StoreError::at(&self.path_of(&pin.sha256)))?;
+            staged.push((pin, blob));
+        }
+        // Nothing gets its name before its bytes are on the disk.
+        if shared {
+            fault::point("blob-sync").map_err(StoreError::at(&partial))?;
+        }
+        if !(shared && files::sync_filesystem(&partial).map_err(StoreError::at(&partial))?) {
+            for (pin, blob) in &staged {
+                blob.sync().map_err(StoreError::at(&self.path_of(&pin.sha256)))?;
+            }
+        }
+        let mut entries = Vec::with_capacity(staged.len());
+        let mut touched = BTreeSet::new();
+        for (pin, blob) in staged {
+            touched.insert(self.name(pin, blob)?);
+            entries.push(Entry { path: self.path_of(&pin.sha256), pin });
+        }
+        if !(shared && files::sync_filesystem(&partial).map_err(StoreError::at(&partial))?) {
+            for shard in touched {
+                files::sync_dir(&shard).map_err(StoreError::at(&shard))?;
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Gives a staged blob its name, unless a good one has it already. Returns the folder.
+    fn name(&self, pin: Pin, mut blob: Staged) -> Result<PathBuf, StoreError> {
+        let shard = self.make_shard(&pin.sha256)?;
+        let path = self.path_of(&pin.sha256);
+        loop {
+            if blob.rename_to(&path).map_err(StoreError::at(&path))? {
+                self.remember(&pin.sha256, &blob.file().metadata().map_err(StoreError::at(&path))?);
+                return Ok(shard);
+            }
+            // Somebody was first. A damaged blob is set aside by the look, and ours takes its place.
+            if let Some((_, file)) = self.find_open(&pin)? {
+                freshen(&file);
+                blob.discard();
+                return Ok(shard);
+            }
+            if self.open_blob(&pin.sha256)?.is_some() {
+                // Still there, though it is not what its name says.
+                self.set_aside(&pin.sha256)?;
+            }
+        }
+    }
+
+    /// Puts small bytes (a statement, a file list) into the store as a blob.
+    ///
+    /// # Errors
+    /// The store can't be written.
+    pub fn put_bytes(&self, bytes: &[u8]) -> Result<Pin, StoreError> {
+        let pin = Pin::of(bytes);
+        self.enter()?;
+        if let Some((_, file)) = self.find_open(&pin)? {
+            freshen(&file);
+            return Ok(pin);
+        }
+        let partial = self.staging();
+        fault::point("statement-write").map_err(StoreError::at(&partial))?;
+        let mut staging = Staging::create(&partial, pin.sha256.hex()).map_err(StoreError::at(&partial))?;
+        staging.write(bytes).map_err(StoreError::at(&partial))?;
+        match verify(staging.finish(), &pin) {
+            Ok(blob) => self.insert(blob).map(|_| pin),
+            // The bytes were hashed twice, from the same memory.
+            Err(mismatch) => Err(StoreError::at(&partial)(std::io::Error::other(mismatch))),
+        }
+    }
+
+    /// Removes a blob that failed, so that it is fetched again.
+    ///
+    /// # Errors
+    /// The store can't be written.
+    pub fn discard(&self, digest: &Sha256) -> Result<(), StoreError> {
+        if !self.shard_stands(digest)? {
+            return Ok(());
+        }
+        self.forget(digest);
+        let path = self.path_of(digest);
+        files::remove(&path).map_err(StoreError::at(&path))?;
+        Ok(())
+    }
+}
+
+fn settle(blob: &Staged, digest: &Sha256) -> std::io::Result<()> {
+    blob.file().set_permissions(Permissions::from_mode(MODE))?;
+    look::seal_file(digest, blob.file())
+}
+
+/// Moves the file's change time, by which a collection tells what is in use from what is old.
+fn freshen(file: &File) {
+    // A blob of another user in a shared store can't be freshened; roots keep it.
+    let _ = file.set_permissions(Permissions::from_mode(MODE));
+}

@@ -1,0 +1,82 @@
+//! The mark of a process that puts blobs into the store, so that a collection leaves alone what came since.
+//!
+//! A process makes its mark and then waits for a collection that is running; a collection takes its lease and then reads
+//! the marks. Whatever order they come in, one of them sees the other.
+
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use crate::store::{Store, StoreError};
+use crate::sys::{Lease, Life, Standing, files};
+
+/// How long a process waits for a collection.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// A mark from elsewhere that did not beat for so long is a dead one's.
+const SILENT: i64 = 3600;
+/// How far the clocks of machines that share a store may be apart.
+const SLACK: i64 = 3600;
+
+impl Store {
+    /// The lease of collections.
+    pub(super) fn collection(&self) -> PathBuf {
+        self.folder.join("v1/collection.lease")
+    }
+
+    /// Marks this process as at work, once.
+    pub(super) fn enter(&self) -> Result<(), StoreError> {
+        let mut presence = self.shared.presence.lock().unwrap_or_else(PoisonError::into_inner);
+        if presence.is_none() {
+            *presence = Some(Lease::mark(&self.folder.join("v1/active"))?);
+            self.wait_for_collection()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a collection that is running.
+    pub(super) fn wait_for_collection(&self) -> Result<(), StoreError> {
+        let collection = self.collection();
+        if Lease::is_held(&collection) {
+            drop(Lease::take(&collection, PATIENCE, &|_| ())?);
+        }
+        Ok(())
+    }
+
+    /// Since when a process has been at work, in seconds of the file system's clock; `None`: nobody is. Marks of dead
+    /// processes are counted, and removed if `sweep` says so.
+    pub(super) fn at_work_since(&self, now: i64, sweep: bool, leftovers: &mut u64) -> Result<Option<i64>, StoreError> {
+        let folder = self.folder.join("v1/active");
+        let mut oldest: Option<i64> = None;
+        for (name, _) in files::list(&folder).map_err(StoreError::at(&folder))? {
+            let path = folder.join(&name);
+            let Ok(metadata) = path.symlink_metadata() else { continue };
+            let silent = now.saturating_sub(metadata.mtime()) > SILENT;
+            let standing = match Lease::standing(&path) {
+                Ok(Some(standing)) => standing,
+                Ok(None) => continue,
+                Err(_) => Standing { life: Life::Unknown, since: None },
+            };
+            let dead = standing.life == Life::Dead || (standing.life == Life::Unknown && silent);
+            // A lease in the making is no mark yet.
+            if dead || is_hidden(&name) {
+                if dead {
+                    *leftovers = leftovers.saturating_add(1);
+                }
+                if dead && sweep {
+                    files::remove(&path).map_err(StoreError::at(&path))?;
+                }
+                continue;
+            }
+            let begun = standing.since.and_then(|since| i64::try_from(since.seconds()).ok());
+            let begun = begun.map_or(i64::MIN, |since| since.saturating_sub(SLACK));
+            oldest = Some(oldest.map_or(begun, |oldest| oldest.min(begun)));
+        }
+        Ok(oldest)
+    }
+}
+
+fn is_hidden(name: &OsString) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}

@@ -1,0 +1,175 @@
+//! Bodies as streams, watched: silence and drips end them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::model::SafeUrl;
+use crate::sys::http::{HttpError, Patience};
+
+/// The body of an answer, from some byte on.
+#[derive(Debug)]
+pub struct RangeBody {
+    url: SafeUrl,
+    response: reqwest::Response,
+    start: u64,
+    total: Option<u64>,
+    etag: Option<String>,
+    watch: Watch,
+}
+
+impl RangeBody {
+    /// Takes a successful answer to a request for the bytes from `from` on.
+    pub(super) fn new(
+        url: SafeUrl,
+        response: reqwest::Response,
+        from: u64,
+        patience: &Patience,
+    ) -> Result<Self, HttpError> {
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        if let Some(encoding) = header(reqwest::header::CONTENT_ENCODING)
+            && !encoding.eq_ignore_ascii_case("identity")
+        {
+            return Err(HttpError::Encoded { url, encoding: encoding.chars().take(40).collect() });
+        }
+        let length = header(reqwest::header::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
+        let (start, total) = if response.status() == reqwest::StatusCode::PARTIAL_CONTENT {
+            let found = header(reqwest::header::CONTENT_RANGE).unwrap_or_default();
+            match parse_content_range(&found) {
+                Some((start, total)) if start == from => (start, total),
+                _ => return Err(HttpError::Range { url, expected: from, found: found.chars().take(60).collect() }),
+            }
+        } else {
+            (0, length)
+        };
+        let etag = header(reqwest::header::ETAG);
+        Ok(Self { url, response, start, total, etag, watch: Watch::new(patience) })
+    }
+
+    /// The status: 200 for the whole, 206 for the part that was asked for.
+    pub fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// Offset of the first byte that comes: what was asked for, or 0 where the server sends the whole.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Length of the whole file, if the server says.
+    pub fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    /// `ETag`, if given.
+    pub fn etag(&self) -> Option<&str> {
+        self.etag.as_deref()
+    }
+
+    /// The next bytes; `None` at the end. Time that the caller takes between two calls does not count.
+    ///
+    /// # Errors
+    /// The connection broke, or was silent or too slow for too long.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
+        let before = tokio::time::Instant::now();
+        let next = tokio::time::timeout(self.watch.stall, self.response.chunk()).await;
+        let waited = before.elapsed();
+        match next {
+            Err(_) => Err(HttpError::Stalled { url: self.url.clone(), seconds: self.watch.stall }),
+            Ok(Err(source)) => Err(HttpError::Unreachable { url: self.url.clone(), source: source.without_url() }),
+            Ok(Ok(None)) => Ok(None),
+            Ok(Ok(Some(chunk))) => match self.watch.take(waited, chunk.len() as u64) {
+                None => Ok(Some(chunk)),
+                Some((bytes, seconds)) => {
+                    Err(HttpError::TooSlow { url: self.url.clone(), bytes, least: self.watch.least, seconds })
+                }
+            },
+        }
+    }
+
+    /// All that is left, if it is at most `cap` bytes.
+    pub(super) async fn read_whole(mut self, cap: u64) -> Result<Vec<u8>, HttpError> {
+        let too_large = |url: &SafeUrl| HttpError::TooLarge { url: url.clone(), cap };
+        if self.total.is_some_and(|total| total > cap) {
+            return Err(too_large(&self.url));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if body.len() as u64 + chunk.len() as u64 > cap {
+                return Err(too_large(&self.url));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+/// Counts bytes over the time that was spent waiting for them.
+#[derive(Debug)]
+struct Watch {
+    stall: Duration,
+    window: Duration,
+    least: u64,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Watch {
+    fn new(patience: &Patience) -> Self {
+        Self { stall: patience.stall, window: patience.window, least: patience.least, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// What the window that ends now brought, if that is too little.
+    fn take(&mut self, waited: Duration, bytes: u64) -> Option<(u64, Duration)> {
+        self.waited += waited;
+        self.bytes += bytes;
+        if self.waited < self.window {
+            return None;
+        }
+        let slow = (self.bytes < self.least).then_some((self.bytes, self.waited));
+        (self.waited, self.bytes) = (Duration::ZERO, 0);
+        slow
+    }
+}
+
+/// First byte and total length of `bytes 7-9/10`; the total may be `*`.
+fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+    let total = if total == "*" { None } else { Some(total.parse::<u64>().ok()?) };
+    (first <= last && total.is_none_or(|total| last < total)).then_some((first, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Watch, parse_content_range};
+
+    #[test]
+    fn content_ranges_are_read_strictly() {
+        for (text, expected) in [
+            ("bytes 7-9/10", Some((7, Some(10)))),
+            ("bytes 7-9/*", Some((7, None))),
+            ("bytes 9-7/10", None),
+            ("bytes 7-10/10", None),
+            ("bytes */10", None),
+            ("7-9/10", None),
+            ("bytes -9/10", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_content_range(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn drips_are_told_from_streams() {
+        let second = Duration::from_secs(1);
+        let mut watch = Watch { stall: second, window: 2 * second, least: 10, waited: Duration::ZERO, bytes: 0 };
+        assert_eq!(watch.take(second, 4), None);
+        assert_eq!(watch.take(second, 6), None, "ten bytes in two seconds will do");
+        assert_eq!(watch.take(second, 4), None);
+        assert_eq!(watch.take(second, 5), Some((9, 2 * second)));
+    }
+}

@@ -1,0 +1,170 @@
+//! Credentials: bearer tokens and netrc entries, each for the hosts that the user bound it to.
+//!
+//! Refuses to show any of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::config::Secret;
+use crate::sys::http::{HttpError, HttpSettings, address};
+
+/// Largest netrc file, in bytes.
+const MAX_NETRC: u64 = 1 << 20;
+
+/// What may be sent where.
+pub(super) struct Credentials {
+    tokens: BTreeMap<String, Secret>,
+    machines: BTreeMap<String, (String, Secret)>,
+}
+
+impl Credentials {
+    pub(super) fn read(settings: &HttpSettings) -> Result<Self, HttpError> {
+        let machines = match &settings.netrc {
+            None => BTreeMap::new(),
+            Some(path) => parse_netrc(&read_text(path)?)
+                .map_err(|reason| HttpError::Netrc { path: path.clone(), reason: reason.to_owned() })?,
+        };
+        Ok(Self { tokens: settings.tokens.clone(), machines })
+    }
+
+    /// The value of `Authorization` for a URL: only over TLS or to this machine, only to exactly the host and port that
+    /// the user named.
+    pub(super) fn for_url(&self, url: &url::Url) -> Option<reqwest::header::HeaderValue> {
+        let host = url.host_str()?;
+        if url.scheme() != "https" && !address::is_loopback(url) {
+            return None;
+        }
+        let port = url.port_or_known_default()?;
+        let plain = if url.port().is_none() { self.tokens.get(host) } else { None };
+        let text = match self.tokens.get(&format!("{host}:{port}")).or(plain) {
+            Some(token) => format!("Bearer {}", token.expose()),
+            None => {
+                let (login, password) = self.machines.get(host)?;
+                format!("Basic {}", base64(format!("{login}:{}", password.expose()).as_bytes()))
+            }
+        };
+        let mut value = reqwest::header::HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, HttpError> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_NETRC).read_to_string(&mut text))
+        .map_err(|source| HttpError::Netrc { path: path.to_owned(), reason: source.to_string() })?;
+    Ok(text)
+}
+
+/// Reads `machine NAME login NAME password WORD`, in any order after `machine`, `#` to the line's end a comment, `macdef`
+/// up to an empty line skipped. `default` is not used: it would send a password to every host.
+fn parse_netrc(text: &str) -> Result<BTreeMap<String, (String, Secret)>, &'static str> {
+    let mut found: BTreeMap<String, (String, Secret)> = BTreeMap::new();
+    let mut current: Option<(String, Option<String>, Option<String>)> = None;
+    let mut finish = |entry: Option<(String, Option<String>, Option<String>)>| {
+        if let Some((machine, login, Some(password))) = entry {
+            found.entry(machine).or_insert((login.unwrap_or_default(), Secret::new(password)));
+        }
+    };
+    let mut in_macro = false;
+    for line in text.lines() {
+        if in_macro {
+            in_macro = !line.trim().is_empty();
+            continue;
+        }
+        // A comment begins a line or a word: a password may hold `#` inside.
+        let mut words = line.split_whitespace().take_while(|word| !word.starts_with('#'));
+        while let Some(word) = words.next() {
+            match word {
+                "machine" => {
+                    finish(current.take());
+                    let name = words.next().ok_or("`machine` without a name")?;
+                    current = Some((name.to_ascii_lowercase(), None, None));
+                }
+                "default" => finish(current.take()),
+                "macdef" => in_macro = true,
+                "login" | "password" | "account" => {
+                    // A password that begins with `#` can't be told from a comment.
+                    let value = words.next().ok_or("a field without its value on the same line")?.to_owned();
+                    if let Some((_, login, password)) = &mut current {
+                        match word {
+                            "login" => *login = Some(value),
+                            "password" => *password = Some(value),
+                            _ => {}
+                        }
+                    }
+                }
+                _ if in_macro => {}
+                _ => return Err("a word that is none of machine, login, password, account, default, macdef"),
+            }
+        }
+    }
+    finish(current.take());
+    Ok(found)
+}
+
+/// Base64 with padding (RFC 4648 section 4).
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let letter = group >> (18 - 6 * place) & 63;
+            let letter = usize::try_from(letter).ok().and_then(|index| ALPHABET.get(index)).copied();
+            text.push(if place <= chunk.len() { letter.map_or('=', char::from) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Credentials, base64, parse_netrc};
+    use crate::config::Secret;
+
+    #[test]
+    fn base64_is_padded() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("a:b~\u{fc}", "YTpifsO8")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn netrc_gives_machines_alone() {
+        let text = "# all mine\nmachine A.example login me password s#cret\nmachine b.example\n\tpassword p # old\n\
+                    macdef init\ncd /pub machine x\n\ndefault login any password all\n";
+        let machines = parse_netrc(text).expect("parses");
+        assert_eq!(machines.keys().map(String::as_str).collect::<Vec<_>>(), ["a.example", "b.example"]);
+        assert_eq!(machines["a.example"].1.expose(), "s#cret");
+        assert!(parse_netrc("machine").is_err());
+        assert!(parse_netrc("machin a").is_err());
+    }
+
+    #[test]
+    fn credentials_go_to_exactly_the_host_they_are_for() {
+        let token = Secret::new("t0ken".to_owned());
+        let tokens =
+            [("a.example".to_owned(), token.clone()), ("127.0.0.1:81".to_owned(), token)].into_iter().collect();
+        let machines = parse_netrc("machine n.example login l password p").expect("parses");
+        let credentials = Credentials { tokens, machines };
+        for (url, scheme) in [
+            ("https://a.example/x", Some("Bearer")),
+            ("https://a.example:444/x", None),
+            ("http://a.example/x", None),
+            ("https://b.a.example/x", None),
+            ("https://a.example.evil/x", None),
+            ("http://127.0.0.1:81/x", Some("Bearer")),
+            ("http://127.0.0.1:82/x", None),
+            ("https://n.example/", Some("Basic")),
+            ("http://n.example/", None),
+        ] {
+            let value = credentials.for_url(&url.parse().expect("a URL"));
+            let found = value.as_ref().map(|value| value.to_str().expect("text").split(' ').next().unwrap_or_default());
+            assert_eq!(found, scheme, "{url}");
+            assert!(!format!("{value:?}").contains("t0ken"));
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Why a request failed: never with a credential, a query or a body in it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::diagnose::{Class, Code, Diagnose, Hint};
+use crate::model::SafeUrl;
+use crate::sys::http::AddressError;
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// Sockets may not be opened.
+    #[error("{url} is needed, and this run is offline")]
+    Offline {
+        /// What was asked for.
+        url: SafeUrl,
+    },
+    /// The rules refuse the address, or a redirect to it.
+    #[error("{url} is not opened: {source}")]
+    Refused {
+        /// What was asked for, or where a redirect led.
+        url: SafeUrl,
+        /// The rule.
+        source: AddressError,
+    },
+    /// No answer: name, connection, TLS, or a body that broke off.
+    #[error("{url} can't be reached")]
+    Unreachable {
+        /// What was asked for.
+        url: SafeUrl,
+        /// What the connection said.
+        source: reqwest::Error,
+    },
+    /// An answer that is no success.
+    #[error("{url} answered {status}")]
+    Status {
+        /// What was asked for.
+        url: SafeUrl,
+        /// The status.
+        status: u16,
+        /// When the server wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// Silence.
+    #[error("{url} sent nothing for {} s", seconds.as_secs_f32())]
+    Stalled {
+        /// What was asked for.
+        url: SafeUrl,
+        /// How long.
+        seconds: Duration,
+    },
+    /// A drip.
+    #[error("{url} sends too slowly: {bytes} bytes in {} s, at least {least} are expected", seconds.as_secs_f32())]
+    TooSlow {
+        /// What was asked for.
+        url: SafeUrl,
+        /// Bytes that came.
+        bytes: u64,
+        /// Bytes that should have.
+        least: u64,
+        /// In this time.
+        seconds: Duration,
+    },
+    /// More than the caller allows.
+    #[error("{url} is larger than the {cap} bytes that such a file may have")]
+    TooLarge {
+        /// What was asked for.
+        url: SafeUrl,
+        /// Bytes allowed.
+        cap: u64,
+    },
+    /// A body that is not the file's own bytes.
+    #[error("{url} came with the content encoding {encoding:?}: the file's own bytes are needed")]
+    Encoded {
+        /// What was asked for.
+        url: SafeUrl,
+        /// The encoding.
+        encoding: String,
+    },
+    /// A partial answer that is not the part that was asked for.
+    #[error("{url} answered with another range: {found:?}, expected one from byte {expected}")]
+    Range {
+        /// What was asked for.
+        url: SafeUrl,
+        /// First byte that was asked for.
+        expected: u64,
+        /// `Content-Range` as it came.
+        found: String,
+    },
+    /// A file of certificate authorities that can't be used.
+    #[error("the certificate authorities in {} can't be used: {reason}", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A netrc file that can't be used.
+    #[error("the netrc file {} can't be used: {reason}", path.display())]
+    Netrc {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No TLS on this machine.
+    #[error("no HTTP client can be made on this machine")]
+    Client {
+        /// What is wrong.
+        source: reqwest::Error,
+    },
+}
+
+impl HttpError {
+    /// How long the server wants to be left alone, if it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the same request may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Stalled { .. } | Self::TooSlow { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            _ => false,
+        }
+    }
+}
+
+impl Diagnose for HttpError {
+    fn code(&self) -> Code {
+        Code(match self {
+            Self::Offline { .. } => "E0151",
+            Self::Refused { .. } => "E0152",
+            Self::Unreachable { .. } => "E0153",
+            Self::Status { .. } => "E0154",
+            Self::Stalled { .. } | Self::TooSlow { .. } => "E0155",
+            Self::TooLarge { .. } => "E0156",
+            Self::Encoded { .. } | Self::Range { .. } => "E0157",
+            Self::Authorities { .. } | Self::Client { .. } => "E0158",
+            Self::Netrc { .. } => "E0159",
+        })
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Refused { .. } => Class::Policy,
+            Self::Authorities { .. } | Self::Client { .. } | Self::Netrc { .. } => Class::Yours,
+            _ => Class::Network,
+        }
+    }
+
+    fn hints(&self) -> Vec<Hint> {
+        match self {
+            Self::Offline { .. } => vec![Hint::Note("run the command once without --offline".to_owned())],
+            Self::Refused { url, source: AddressError::PlainHttp { .. } } => vec![Hint::Add {
+                file: "config.toml",
+                lines: format!("[network]\nallow-http = [\"{}\"]", host_of(url)),
+            }],
+            Self::Refused { url, source: AddressError::Class { .. } } => vec![
+                Hint::Note("an index or a redirect may lead into your own network by intent or by mistake".to_owned()),
+                Hint::Add {
+                    file: "config.toml",
+                    lines: format!("[network]\nallow-private = [\"{}\"]", host_of(url)),
+                },
+            ],
+            Self::Status { status: 401 | 403, url, .. } => vec![Hint::Add {
+                file: "config.toml",
+                lines: format!("[tokens]\n\"{}\" = \"…\"", host_of(url)),
+            }],
+            Self::Client { .. } => vec![Hint::Note(
+                "where the system has no certificate authorities, name a file of them: network.ca-file, or SSL_CERT_FILE"
+                    .to_owned(),
+            )],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn host_of(url: &SafeUrl) -> String {
+    let host = url.inner().host_str().unwrap_or_default();
+    url.inner().port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
