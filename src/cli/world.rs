@@ -30,6 +30,7 @@ pub(super) fn services(
         allow_private: config.allow_private.clone(),
         tokens: config.tokens.clone(),
         netrc: config.netrc.clone(),
+        ..HttpSettings::default()
     })?;
     let ask = Arc::new(Terminal::new(Arc::clone(bars)));
     let progress = Arc::clone(bars);
