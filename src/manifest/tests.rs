@@ -45,7 +45,7 @@ fn broken_manifests_are_refused_with_their_place() {
     check("[install]\nlayouts = [\"huggingface\"]\n", "E0305", 2, 1);
     check("[policy]\nbans = []\n", "E0305", 2, 1);
     check("proxy = \"http://me:pw@proxy\"\n", "E0306", 1, 1);
-    check("[registries.a]\ntoken = \"x\"\nindex = \"builtin\"\nroot = \"sha256:00\"\n", "E0304", 4, 8);
+    check("[registries.a]\ntoken = \"x\"\nindex = \"builtin\"\nroot = \"sha256:00\"\n", "E0306", 2, 1);
     check("[groups.a.models]\n\"a/b\" = \"1\"\n[models]\n\"a/b\" = \"2\"\n", "E0307", 2, 1);
     check("[models]\n\"a/b\" = \"1\"\n[datasets]\n\"a/b\" = \"1\"\n", "E0307", 4, 1);
     check(&(registry("a", '0', "") + &registry("b", '0', "")), "E0308", 5, 13);
