@@ -16,7 +16,7 @@ mod text;
 mod zip;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use gguf::{Gguf, gguf};
 pub use json::{Json, json};

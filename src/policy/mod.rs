@@ -4,9 +4,6 @@
 
 mod refused;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::lock::LockedUnsafe;
