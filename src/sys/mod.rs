@@ -8,8 +8,8 @@ mod clock;
 pub mod fault;
 pub mod files;
 pub mod git;
-mod history;
 pub mod hash;
+mod history;
 mod holder;
 mod http;
 mod lease;
@@ -26,8 +26,6 @@ pub use http::{
     AddressClass, AddressError, Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy, Patience, RangeBody, Scope,
     Small,
 };
-pub use holder::Life;
-pub use lease::{Lease, LeaseError, Standing};
 pub use lease::{Attempt, Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};
 pub use runtime::{block_on, run_bounded};
