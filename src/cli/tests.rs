@@ -101,7 +101,7 @@ fn what_makes_no_sense_is_refused() {
     for line in [
         "add",
         "add digits",
-        "add demo/digits@x",
+        "add demo/digits@newest",
         "add demo/digits --variant ../x",
         "remove",
         "sync --group x --all-groups",
