@@ -112,7 +112,7 @@ pub(super) fn bring(
 
 fn place(base: Base) -> Place {
     match base {
-        Base::Http(url) => Place::Http(url),
+        Base::Http(url, _) => Place::Http(url),
         Base::Folder(folder) => Place::Folder(folder),
         Base::Objects(reader) => Place::Objects(reader),
     }

@@ -181,7 +181,7 @@ impl Gathering<'_, '_> {
                 lists.push(parse_list(&self.list_bytes(list)?, list)?);
             }
         }
-        Ok(ReleaseFiles::assemble(&statement.files, lists)?)
+        Ok(ReleaseFiles::assemble(statement, lists)?)
     }
 
     fn list_bytes(&self, list: &ListPin) -> Result<Vec<u8>, PipelineError> {
