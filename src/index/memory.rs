@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::index::IndexError;
-use crate::model::{Fingerprint, Floor, Namespace, PackageName, Pin, Sha256};
+use crate::model::{CheckpointNumber, Fingerprint, Floor, Namespace, PackageName, Pin, Sha256};
 use crate::sys::{Lease, files};
 use crate::trust::{
     Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations, TrustRoot,
@@ -97,6 +97,11 @@ impl Memory {
     /// The files that were verified last.
     pub(super) fn state(&self) -> Option<&State> {
         self.state.as_ref()
+    }
+
+    /// Whether what is on disk by now is later than this checkpoint.
+    pub(super) fn is_ahead_of(&self, at: CheckpointNumber) -> Result<bool, IndexError> {
+        Ok(self.load_state()?.is_some_and(|state| state.checkpoint.at > at))
     }
 
     /// The signers of a namespace that were accepted.

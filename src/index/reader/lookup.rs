@@ -155,9 +155,8 @@ impl Registry {
         {
             let size = usize::try_from(stored.pin.size).ok();
             let same = size.and_then(|size| bytes.get(..size)).map(Sha256::of) == Some(stored.pin.sha256);
-            // The stored state may be older than another process's: a shorter log under it is no lie.
-            let ours = self.memory.state().is_none_or(|state| state.checkpoint.at <= self.state.checkpoint.at);
-            if !same && ours {
+            // Another process may have read a later checkpoint since this one opened its memory.
+            if !same && !self.memory.is_ahead_of(self.state.checkpoint.at)? {
                 let (registry, package) = (self.id().clone(), leaf.name.clone());
                 return Err(IndexError::Rewritten { registry, package, size: stored.pin.size, stored: stored.pin.sha256 });
             }
