@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::index::IndexError;
-use crate::model::{Fingerprint, Floor, Namespace, PackageName, Pin, Sha256};
+use crate::model::{CheckpointNumber, Fingerprint, Floor, Namespace, PackageName, Pin, Sha256};
 use crate::sys::{Lease, files};
 use crate::trust::{
     Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations, TrustRoot,
@@ -99,6 +99,11 @@ impl Memory {
         self.state.as_ref()
     }
 
+    /// Whether what is on disk by now is later than this checkpoint.
+    pub(super) fn is_ahead_of(&self, at: CheckpointNumber) -> Result<bool, IndexError> {
+        Ok(self.load_state()?.is_some_and(|state| state.checkpoint.at > at))
+    }
+
     /// The signers of a namespace that were accepted.
     pub(super) fn signers(&self, namespace: &Namespace) -> Result<BTreeSet<Fingerprint>, IndexError> {
         Ok(self.fingerprints(&format!("signers/{namespace}"))?.unwrap_or_default())
@@ -162,8 +167,9 @@ impl Memory {
             if stored.root.number > learnt.root.number || key(stored) > key(learnt) {
                 return Ok(false);
             }
-            if stored.checkpoint_bytes == learnt.checkpoint_bytes && stored.root_bytes == learnt.root_bytes {
-                return Ok(true);
+            if key(stored) == key(learnt) && stored.root.number == learnt.root.number {
+                // Equal numbers with other bytes: what was here first stays, and the next run says so.
+                return Ok(stored.checkpoint_bytes == learnt.checkpoint_bytes);
             }
         }
         let roots: String =

@@ -114,7 +114,7 @@ pub(super) fn bring(
 
 fn place(base: Base) -> Place {
     match base {
-        Base::Http(url) => Place::Http(url, Scope::public()),
+        Base::Http(url, scope) => Place::Http(url, scope),
         Base::Folder(folder) => Place::Folder(folder),
         Base::Objects(reader) => Place::Objects(reader),
     }
