@@ -38,10 +38,12 @@ pub fn zip(source: Source<'_>) -> std::io::Result<Shape<Zip>> {
     let Some(members) = directory(source)? else {
         return Ok(Shape::Broken("its central directory can't be read".to_owned()));
     };
-    let named = |end: &str| members.iter().any(|member| member.name == end || member.name.ends_with(&format!("/{end}")));
+    let named =
+        |end: &str| members.iter().any(|member| member.name == end || member.name.ends_with(&format!("/{end}")));
     let last = |name: &str| members.iter().any(|member| member.name.rsplit('/').next() == Some(name));
     if named("data.pkl") || last("data.pkl") {
-        let script = members.iter().any(|member| member.name.contains("/code/") || member.name.ends_with("constants.pkl"));
+        let script =
+            members.iter().any(|member| member.name.contains("/code/") || member.name.ends_with("constants.pkl"));
         return Ok(Shape::Whole(if script { Zip::TorchScript } else { Zip::Torch }));
     }
     if named("config.json") && members.iter().any(|member| member.name.ends_with(".h5")) {

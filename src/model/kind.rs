@@ -80,7 +80,9 @@ impl FromStr for FileClass {
             "code" => Ok(Self::Code),
             "config" => Ok(Self::Config),
             "doc" => Ok(Self::Doc),
-            _ => Err(KindError { found: text.chars().take(80).collect(), expected: "weights, data, code, config, doc" }),
+            _ => {
+                Err(KindError { found: text.chars().take(80).collect(), expected: "weights, data, code, config, doc" })
+            }
         }
     }
 }

@@ -247,7 +247,15 @@ mod tests {
 
     #[test]
     fn paths_that_clash_are_refused() {
-        for (first, second) in [("Model.bin", "model.bin"), ("a", "a/b"), ("a/b", "a"), ("A/x", "a/y"), ("a", "a"), ("ΑΣ", "ασ"), ("ß", "SS")] {
+        for (first, second) in [
+            ("Model.bin", "model.bin"),
+            ("a", "a/b"),
+            ("a/b", "a"),
+            ("A/x", "a/y"),
+            ("a", "a"),
+            ("ΑΣ", "ασ"),
+            ("ß", "SS"),
+        ] {
             let mut set = PathSet::new();
             let parse = |text| RelPath::parse(text).expect("parses");
             set.insert(&parse(first)).expect("first");

@@ -205,7 +205,10 @@ fn hits(package: &SelectedPackage, file: &SelectedFile, facts: &Facts, external:
             .is_some_and(|path| package.files.binary_search_by(|other| other.path.cmp(&path)).is_ok());
         if !listed {
             let location: String = location.chars().take(120).collect();
-            hits.push(Hit::new("onnx-external", format!("its tensors lie in {location:?}, which is no file of the release")));
+            hits.push(Hit::new(
+                "onnx-external",
+                format!("its tensors lie in {location:?}, which is no file of the release"),
+            ));
         }
     }
     hits
