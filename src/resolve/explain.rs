@@ -7,7 +7,7 @@ use pubgrub::{DerivationTree, External, Ranges};
 
 use crate::model::{PackageRef, Requirement, Version};
 use crate::resolve::solve::{Positions, Slot, SlotId, Table};
-use crate::resolve::universe::Universe;
+use crate::resolve::universe::{self, Universe};
 use crate::resolve::{Asker, Conflict, Failing, Reason, RuledOut};
 
 type Tree = DerivationTree<SlotId, Positions, String>;
@@ -135,14 +135,13 @@ fn depends(
     range: &Positions,
     reasons: &mut Vec<Reason>,
 ) {
-    let versions = newest_first(slot, |position| {
-        positions.contains(&position) && slot.admitted.binary_search(&position).is_ok()
-    });
+    let versions =
+        newest_first(slot, |position| positions.contains(&position) && slot.admitted.binary_search(&position).is_ok());
     let all = slot.admitted.iter().all(|position| positions.contains(position));
     let mut requirements: Vec<Requirement> = Vec::new();
     for (position, (_, release)) in slot.versions.iter().enumerate() {
         for dependency in release.event.dependencies.iter().filter(|_| positions.contains(&position)) {
-            let on = universe.target(&slot.package, dependency);
+            let on = universe::target(&slot.package, dependency);
             let same = named(target, &on) && leads_to(target, &dependency.requirement, range);
             if same && !requirements.contains(&dependency.requirement) {
                 requirements.push(dependency.requirement.clone());
@@ -191,5 +190,11 @@ fn failing(slot: &Slot<'_>, requirement: &Requirement) -> Failing {
             existing.push((*version).clone());
         }
     }
-    Failing { package: slot.package.clone(), requirement: requirement.clone(), exists: slot.exists, existing, ruled_out }
+    Failing {
+        package: slot.package.clone(),
+        requirement: requirement.clone(),
+        exists: slot.exists,
+        existing,
+        ruled_out,
+    }
 }

@@ -525,6 +525,8 @@ fn speed_is_printed() {
     }
     for unique in [false, true] {
         let (milliseconds, count) = p11_in_memory(unique);
-        eprintln!("P11 in memory: {milliseconds} ms for {count} releases of 1,000 packages × 20 versions, unique: {unique}");
+        eprintln!(
+            "P11 in memory: {milliseconds} ms for {count} releases of 1,000 packages × 20 versions, unique: {unique}"
+        );
     }
 }
