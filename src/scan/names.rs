@@ -115,7 +115,7 @@ pub fn name_rules(name: &RelPath) -> &'static [&'static str] {
     if PROGRAMS.contains(&file.as_str()) {
         return &["script"];
     }
-    if file.starts_with("pytorch_model") && file.ends_with(".bin") {
+    if file.starts_with("pytorch_model") && extension(name).as_deref() == Some("bin") {
         return &["torch-zip", "pickle"];
     }
     promise(name).map_or(&[], |promise| promise.rules)

@@ -271,3 +271,15 @@ fn what_is_missing_or_stopped_is_an_error() {
     let error = inspect(&world.store, &world.selected, &Cancel::new()).unwrap_err();
     assert!(matches!(error, InspectError::Missing { .. }) && error.code().0 == "E0652", "{error}");
 }
+
+#[test]
+fn every_rule_is_documented() {
+    let page = include_str!("../../docs/formats/formats-gate.md");
+    let table = page.split("## Rules").nth(1).unwrap().split("## Allowing").next().unwrap();
+    let first_cells =
+        table.lines().filter_map(|line| line.strip_prefix("| `")).filter_map(|line| line.split(" | ").next());
+    let mut documented: Vec<&str> =
+        first_cells.flat_map(|cell| cell.split(", ")).map(|word| word.trim_matches('`')).collect();
+    documented.sort_unstable();
+    assert_eq!(documented, modelpm::scan::RULES);
+}
