@@ -1,3 +1,6 @@
 //! What tests share: builders of registries and projects, servers that lie, clocks, keys.
 
 pub mod project;
+pub mod blob;
+pub mod keys;
+pub mod registry;
