@@ -9,7 +9,7 @@ use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::canonical::{self, CanonicalError};
 use crate::model::{CheckpointNumber, PackageKind, Pin, Sha256, Timestamp, Version};
 use crate::statement::{
-    Dependency, DependencyWire, FieldError, MAX_STATEMENT, Statement, StatementError, bare_digest, dependency_set,
+    Dependency, DependencyWire, FieldError, MAX_STATEMENT, Statement, StatementError, bare_digest, cut, dependency_set,
     integer, sorted, version,
 };
 
@@ -285,7 +285,8 @@ impl PackageLog {
                 return Err(LogError::Cut { line: number });
             }
             let line = Line { number, text };
-            let event: EventWire = line.parse()?;
+            let event: EventWire =
+                canonical::parse(text, MAX_LOG_LINE).map_err(|source| LogError::Line { line: number, source })?;
             match event.event.as_str() {
                 "release" => {
                     let release = line.release()?;
@@ -338,8 +339,9 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// Reads a line that has been walked by the rules already, to tell its event.
     fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, LogError> {
-        canonical::parse(self.text, MAX_LOG_LINE).map_err(|source| LogError::Line { line: self.number, source })
+        serde_json::from_slice(self.text).map_err(|error| LogError::Line { line: self.number, source: error.into() })
     }
 
     fn field<T, E: Into<FieldError>>(&self, field: &'static str, value: Result<T, E>) -> Result<T, LogError> {
@@ -366,7 +368,7 @@ impl Line<'_> {
         Ok(ReleaseEvent {
             version: self.field("version", version(&wire.version))?,
             statement: Pin { sha256: self.field("statement", bare_digest(&wire.statement.sha256))?, size },
-            kind: self.field("kind", wire.kind.parse::<PackageKind>())?,
+            kind: self.field("kind", cut(&wire.kind).parse::<PackageKind>())?,
             dependencies,
             size: self.field("size", integer(wire.size))?,
             admitted: Admitted { checkpoint, time: self.field("time", Timestamp::from_seconds(wire.time))? },

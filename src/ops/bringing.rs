@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
 
-use crate::fetch::{FetchOutcome, Fetcher, Job, Place};
+use crate::fetch::{FetchOutcome, Fetcher, Job, Landed, Place};
 use crate::index::Base;
 use crate::model::{Pin, RegistryId};
 use crate::ops::registries::Registries;
 use crate::ops::{PipelineError, Services, Travel};
 use crate::select::{Origin, Selected};
 use crate::store::{Store, StoreError};
-use crate::sys::{Staged, Staging, files};
+use crate::sys::{Scope, Staged, Staging, files};
 use crate::verify::{Mismatch, Verified, verify};
 
 /// Blobs at a time where configuration says nothing.
@@ -92,11 +92,16 @@ pub(super) fn bring(
         http: &services.http,
         staging: store.staging(),
         jobs: services.config.jobs.unwrap_or(JOBS),
+        already: &|pin| matches!(store.find(pin), Ok(Some(_))),
         cancel: &services.cancel,
         progress: &*services.progress,
     };
     let mut batch = Batch { store, blobs: Vec::new(), bytes: 0 };
-    let result = fetcher.fetch(&jobs, &places, &mut |job, staged| batch.take(job, staged));
+    let result = fetcher.fetch(&jobs, &places, &mut |landed| match landed {
+        Landed::Blob(job, staged) => batch.take(job, staged),
+        // Other processes may be waiting for what this one has fetched and not stored yet.
+        Landed::Pause => batch.flush(),
+    });
     // What landed before an error stays: the next run does not fetch it again.
     let flushed = batch.flush();
     match result {
@@ -109,7 +114,7 @@ pub(super) fn bring(
 
 fn place(base: Base) -> Place {
     match base {
-        Base::Http(url) => Place::Http(url),
+        Base::Http(url) => Place::Http(url, Scope::public()),
         Base::Folder(folder) => Place::Folder(folder),
         Base::Objects(reader) => Place::Objects(reader),
     }

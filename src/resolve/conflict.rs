@@ -176,6 +176,14 @@ impl Conflict {
 }
 
 impl NoSolution {
+    /// The name that does not exist, if that is the failure: the caller may know names near to it.
+    pub fn unknown_package(&self) -> Option<&PackageRef> {
+        match self {
+            Self::Unknown { package, .. } => Some(package),
+            _ => None,
+        }
+    }
+
     /// The failure in plain sentences, one a line.
     pub fn explain(&self) -> Vec<String> {
         match self {

@@ -116,10 +116,3 @@ pub fn resolve(question: &Question, snapshot: &Snapshot, prefer: &Preferences) -
         }
     }
 }
-
-impl NoSolution {
-    /// The package whose absence is the reason, if that is the reason.
-    pub fn unknown_package(&self) -> Option<&PackageRef> {
-        todo!()
-    }
-}

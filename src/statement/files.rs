@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{FileClass, PathSet, Pin, RelPath, VariantName, canonical};
-use crate::statement::rules::{at, integer};
+use crate::statement::rules::{at, cut, integer};
 use crate::statement::wire::bare_digest;
 use crate::statement::{FieldError, MAX_INLINE_FILES, MAX_INTEGER, MAX_LIST, Statement, StatementError, Variant};
 
@@ -142,9 +142,9 @@ pub fn parse_list(bytes: &[u8], list: &ListPin) -> Result<Vec<FileEntry>, Statem
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         number = number.saturating_add(1);
         // Stop where the promise ends, so that a list can't make its reader hold more than the statement says.
-        if number > list.count {
-            let found = bytes.iter().filter(|byte| **byte == b'\n').count();
-            return Err(list.compare("count", list.count, found as u64).err().unwrap_or(StatementError::FilesOrLists));
+        list.compare("count", list.count, list.count.max(number))?;
+        if line.last() != Some(&b'\n') {
+            return Err(StatementError::ListCut { line: number });
         }
         entries.push(parse_line(line, number)?);
     }
@@ -193,7 +193,7 @@ impl FileWire {
         Ok(FileEntry {
             path: RelPath::parse(&self.path)?,
             pin: Pin { sha256: bare_digest(&self.sha256)?, size: integer(self.size)? },
-            class: self.class.parse()?,
+            class: cut(&self.class).parse()?,
             variant: self.variant.as_deref().map(VariantName::parse).transpose()?,
         })
     }

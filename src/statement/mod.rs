@@ -15,7 +15,7 @@ use crate::model::{PackageKind, PackageName, RegistryId, Requirement, Sha256, Va
 
 pub use error::{FieldError, StatementError};
 pub use files::{FileEntry, Files, ListPin, MAX_FILES, MAX_LISTS, ReleaseFiles, parse_list, render_list};
-pub(crate) use rules::{MAX_DEPENDENCIES, dependency_set, integer, sorted, version};
+pub(crate) use rules::{cut, dependency_set, integer, sorted, version};
 pub(crate) use wire::{DependencyWire, bare_digest};
 pub use wire::{MAX_INLINE_FILES, MAX_INTEGER, MAX_LIST, MAX_STATEMENT, MAX_VARIANTS};
 

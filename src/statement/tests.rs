@@ -214,6 +214,7 @@ fn a_list_is_what_its_pin_says() {
     );
     let swapped: Vec<u8> = bytes.split_inclusive(|byte| *byte == b'\n').rev().flatten().copied().collect();
     assert_eq!(code(&swapped, pin), "E0205");
+    assert_eq!(code(bytes.strip_suffix(b"\n").expect("LF"), pin), "E0206");
     assert_eq!(code(b"\n\n", pin), "E0206");
     assert_eq!(code(b"{}\n{}\n", pin), "E0206");
 }

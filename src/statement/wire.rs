@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{PackageKind, PackageName, RegistryId, Sha256, VariantName, canonical};
 use crate::statement::files::{FileWire, ListWire, check_inline, check_list_pins};
-use crate::statement::rules::{at, dependency_set, line, requirement, sorted, version, word};
+use crate::statement::rules::{at, cut, dependency_set, line, requirement, sorted, version, word};
 use crate::statement::{
     Dependency, DependencyKind, FieldError, Files, Licence, Provenance, Statement, StatementError, Variant,
 };
@@ -141,9 +141,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Statement, StatementError> {
         });
     }
     if let Some(name) = header.critical.iter().find(|name| !KNOWN.contains(&name.as_str())) {
-        return Err(StatementError::Critical { name: name.chars().take(80).collect() });
+        return Err(StatementError::Critical { name: cut(name) });
     }
-    let wire: Wire = canonical::parse(bytes, MAX_STATEMENT).map_err(StatementError::Document)?;
+    // The header's reader has walked the whole document by the rules.
+    let wire: Wire = serde_json::from_slice(bytes).map_err(|error| StatementError::Document(error.into()))?;
     let statement = read(wire)?;
     check_references(&statement)?;
     Ok(statement)
@@ -186,7 +187,7 @@ fn read(wire: Wire) -> Result<Statement, StatementError> {
         registry: at(field("registry"), RegistryId::parse(&wire.registry))?,
         name: at(field("name"), PackageName::parse(&wire.name))?,
         version: at(field("version"), version(&wire.version))?,
-        kind: at(field("kind"), wire.kind.parse::<PackageKind>())?,
+        kind: at(field("kind"), cut(&wire.kind).parse::<PackageKind>())?,
         description: wire.description.map(|text| at(field("description"), line(&text, MAX_DESCRIPTION))).transpose()?,
         licence,
         default_variant,
@@ -275,7 +276,7 @@ pub(crate) fn bare_digest(text: &str) -> Result<Sha256, FieldError> {
     if text.len() == 64 {
         Ok(digest)
     } else {
-        Err(FieldError::Text { found: text.chars().take(80).collect(), rule: "is not 64 hex digits without a prefix" })
+        Err(FieldError::Text { found: cut(text), rule: "is not 64 hex digits without a prefix" })
     }
 }
 
@@ -286,7 +287,7 @@ impl DependencyWire {
             "requires" => DependencyKind::Requires,
             "base-model" => DependencyKind::BaseModel,
             other => {
-                let found = other.chars().take(80).collect();
+                let found = cut(other);
                 return Err(FieldError::Text { found, rule: "is not one of requires, base-model" });
             }
         };

@@ -5,12 +5,12 @@
 //! takes the lease over, and no two clocks are ever compared. Whoever removes a lease, its holder included, first creates
 //! a file named by the lease's nonce: so exactly one process removes it, and nobody removes the lease that follows.
 
+use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
@@ -31,7 +31,6 @@ const CAP: u64 = 4096;
 pub struct Lease {
     path: PathBuf,
     holder: Holder,
-    beat: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 /// How a lease stands.
@@ -117,41 +116,22 @@ impl Lease {
 
     /// [`Lease::take`] with another limit for a heartbeat that stands still.
     fn take_watching(path: &Path, wait: Duration, still: Duration, waiting: &dyn Fn(&str)) -> Result<Self, LeaseError> {
-        let unusable = |source| LeaseError::Unusable { path: path.to_owned(), source };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(unusable)?;
-        }
-        let holder = Holder::ourselves(SystemClock.now());
+        let mut attempt = Attempt { still, ..Attempt::new(path) };
         let begun = Instant::now();
-        let mut watch: Option<Watch> = None;
         let mut told = false;
         let mut pause = Duration::from_millis(5);
         loop {
-            if let Some(file) = create(path, &holder).map_err(unusable)? {
-                return Ok(Self::held(path, holder, file));
+            if let Some(lease) = attempt.try_now()? {
+                return Ok(lease);
             }
-            let Some(seen) = read(path).map_err(unusable)? else { continue };
-            let still_for = match &watch {
-                Some(watch) if watch.seen == seen => watch.since.elapsed(),
-                _ => {
-                    watch = Some(Watch { seen: seen.clone(), since: Instant::now() });
-                    Duration::ZERO
-                }
-            };
-            let other = Holder::parse(&seen);
-            let dead = other.as_ref().is_some_and(|other| other.life() == Life::Dead);
-            if (dead || still_for >= still) && remove(path, &seen, &holder).map_err(unusable)? {
-                continue;
-            }
-            let name = || other.as_ref().map_or_else(|| "an unknown process".to_owned(), Holder::to_string);
             let waited = begun.elapsed();
             // Most leases are free again before anybody wonders.
             if !told && waited >= wait.min(Duration::from_millis(200)) {
                 told = true;
-                waiting(&name());
+                waiting(&attempt.held_by());
             }
             if waited >= wait {
-                return Err(LeaseError::Held { path: path.to_owned(), holder: name(), waited });
+                return Err(attempt.given_up(waited));
             }
             std::thread::sleep(pause.min(wait.saturating_sub(waited)));
             pause = (pause * 2).min(Duration::from_millis(200));
@@ -159,19 +139,20 @@ impl Lease {
     }
 
     fn held(path: &Path, holder: Holder, file: File) -> Self {
-        let (stop, stopped) = channel::<()>();
-        let length = holder.text().len() as u64;
-        // A lease without a heartbeat still tells the living from the dead on this machine, so a thread that can't be had
-        // is no reason to fail.
-        let beat = std::thread::Builder::new().name("lease".to_owned()).spawn(move || {
-            let mut count = 0_u64;
-            while stopped.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
-                count = count.saturating_add(1);
-                // Through the handle: it can only ever touch this lease's own file.
-                let _ = file.write_all_at(counter(count).as_bytes(), length);
-            }
+        static HEART: Once = Once::new();
+        let beating = Beating { file, offset: holder.text().len() as u64, count: 0 };
+        BEATING.lock().unwrap_or_else(PoisonError::into_inner).insert(holder.nonce().to_owned(), beating);
+        // One thread beats for all leases of the process. A lease without a heartbeat still tells the living from the dead
+        // on this machine, so a thread that can't be had is no reason to fail.
+        HEART.call_once(|| {
+            let _ = std::thread::Builder::new().name("mpm-leases".to_owned()).spawn(|| {
+                loop {
+                    std::thread::sleep(BEAT);
+                    beat();
+                }
+            });
         });
-        Self { path: path.to_owned(), holder, beat: beat.ok().map(|thread| (stop, thread)) }
+        Self { path: path.to_owned(), holder }
     }
 
     /// Whether the lease is still ours: after a long sleep of the machine another process may have taken it over.
@@ -203,10 +184,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some((stop, thread)) = self.beat.take() {
-            drop(stop);
-            let _ = thread.join();
-        }
+        BEATING.lock().unwrap_or_else(PoisonError::into_inner).remove(self.holder.nonce());
         if let Ok(Some(seen)) = read(&self.path)
             && Holder::nonce_of(&seen).as_deref() == Some(self.holder.nonce())
         {
@@ -216,10 +194,87 @@ impl Drop for Lease {
     }
 }
 
+/// An attempt to take a lease, kept over the time that somebody else holds it: it watches the heartbeat.
+#[derive(Debug)]
+pub struct Attempt {
+    path: PathBuf,
+    still: Duration,
+    watch: Option<Watch>,
+}
+
 /// A lease that is watched: its text, and since when it has not changed.
+#[derive(Debug)]
 struct Watch {
     seen: String,
     since: Instant,
+}
+
+impl Attempt {
+    /// Nothing is tried yet.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), still: STILL, watch: None }
+    }
+
+    /// Takes the lease if it is free, or its holder dead; `None` if it is held.
+    ///
+    /// # Errors
+    /// `E0172`: its folder can't be made or written.
+    pub fn try_now(&mut self) -> Result<Option<Lease>, LeaseError> {
+        self.try_once().map_err(|source| LeaseError::Unusable { path: self.path.clone(), source })
+    }
+
+    fn try_once(&mut self) -> io::Result<Option<Lease>> {
+        if let Some(folder) = self.path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let ourselves = Holder::ourselves(SystemClock.now());
+        loop {
+            if let Some(file) = create(&self.path, &ourselves)? {
+                return Ok(Some(Lease::held(&self.path, ourselves, file)));
+            }
+            let Some(seen) = read(&self.path)? else { continue };
+            let dead = Holder::parse(&seen).is_some_and(|holder| holder.life() == Life::Dead);
+            let still_for = match &self.watch {
+                Some(watch) if watch.seen == seen => watch.since.elapsed(),
+                _ => Duration::ZERO,
+            };
+            if (dead || still_for >= self.still) && remove(&self.path, &seen, &ourselves)? {
+                continue;
+            }
+            if self.watch.as_ref().is_none_or(|watch| watch.seen != seen) {
+                self.watch = Some(Watch { seen, since: Instant::now() });
+            }
+            return Ok(None);
+        }
+    }
+
+    /// Who held it when it was tried last.
+    pub fn held_by(&self) -> String {
+        let holder = self.watch.as_ref().and_then(|watch| Holder::parse(&watch.seen));
+        holder.map_or_else(|| "an unknown process".to_owned(), |holder| holder.to_string())
+    }
+
+    /// The error for having waited so long in vain.
+    pub fn given_up(&self, waited: Duration) -> LeaseError {
+        LeaseError::Held { path: self.path.clone(), holder: self.held_by(), waited }
+    }
+}
+
+/// The leases of this process by nonce.
+static BEATING: Mutex<BTreeMap<String, Beating>> = Mutex::new(BTreeMap::new());
+
+/// A lease's open file: through it, a beat can only ever touch this lease's own.
+struct Beating {
+    file: File,
+    offset: u64,
+    count: u64,
+}
+
+fn beat() {
+    for lease in BEATING.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
+        lease.count = lease.count.saturating_add(1);
+        let _ = lease.file.write_all_at(counter(lease.count).as_bytes(), lease.offset);
+    }
 }
 
 fn counter(count: u64) -> String {

@@ -8,8 +8,8 @@ mod clock;
 pub mod fault;
 pub mod files;
 pub mod git;
-mod history;
 pub mod hash;
+mod history;
 mod holder;
 mod http;
 mod lease;
@@ -21,12 +21,12 @@ pub use blobs::{BlobReader, blob_path};
 pub use cancel::Cancel;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use history::{HistoryError, file_at};
+pub use holder::Life;
 pub use http::{
     AddressClass, AddressError, Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy, Patience, RangeBody, Scope,
     Small,
 };
-pub use holder::Life;
-pub use lease::{Lease, LeaseError, Standing};
+pub use lease::{Attempt, Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};
 pub use runtime::{block_on, run_bounded};
 pub use staged::{Staged, Staging};

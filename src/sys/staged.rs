@@ -10,9 +10,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::model::{Pin, Sha256Hasher};
-use crate::sys::{Cancel, fault, files};
+use crate::sys::{Cancel, Lease, fault, files};
 
 /// Bytes read at a time where a prefix is hashed again.
 const PIECE: usize = 256 * 1024;
@@ -34,6 +35,8 @@ pub struct Staged {
     what: String,
     place: Place,
     file: File,
+    /// Given up after the file has its name or is gone.
+    _lease: Option<Lease>,
 }
 
 /// A path that may have to go.
@@ -79,15 +82,21 @@ impl Staging {
     /// about it; of a file longer than `limit` nothing is kept. The caller holds the lease of this download.
     ///
     /// # Errors
-    /// It can't be opened, is a symlink or no regular file; `Interrupted` if `cancel` was set meanwhile.
+    /// It can't be opened; `InvalidInput` if it is a symlink or has another name; `Interrupted` if `cancel` was set
+    /// meanwhile.
     pub fn resume(path: &Path, what: impl Into<String>, limit: u64, cancel: &Cancel) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = Mode::RUSR | Mode::WUSR;
-        let file = File::from(rustix::fs::open(path, flags, mode)?);
+        let not_ours = || io::Error::new(io::ErrorKind::InvalidInput, "is no partial download of ours");
+        let file = match rustix::fs::open(path, flags, mode) {
+            Ok(handle) => File::from(handle),
+            Err(Errno::LOOP | Errno::MLINK) => return Err(not_ours()),
+            Err(error) => return Err(error.into()),
+        };
         let metadata = file.metadata()?;
         // A name elsewhere means bytes that somebody else counts on.
         if !metadata.is_file() || metadata.nlink() > 1 {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no partial download of ours"));
+            return Err(not_ours());
         }
         let place = Place { path: path.to_owned(), remove: false };
         let mut staging = Self { what: what.into(), hasher: Sha256Hasher::new(), written: 0, place, file };
@@ -148,14 +157,25 @@ impl Staging {
         self.place.remove = true;
     }
 
+    /// Digest and size of what was written so far.
+    pub fn pin(&self) -> Pin {
+        Pin { sha256: self.hasher.clone().finish(), size: self.written }
+    }
+
     /// The whole file with its digest.
     pub fn finish(self) -> Staged {
         let pin = Pin { sha256: self.hasher.finish(), size: self.written };
-        Staged { pin, what: self.what, place: self.place, file: self.file }
+        Staged { pin, what: self.what, place: self.place, file: self.file, _lease: None }
     }
 }
 
 impl Staged {
+    /// The same file, with a lease that is held until it is stored or dropped.
+    #[must_use]
+    pub fn guarded_by(self, lease: Lease) -> Self {
+        Self { _lease: Some(lease), ..self }
+    }
+
     /// Digest and size of what was written.
     pub fn pin(&self) -> Pin {
         self.pin

@@ -177,6 +177,9 @@ fn check_base(base: &str) -> Result<(), ValueError> {
     }
     if base.contains("://") {
         let url = SafeUrl::parse(base)?;
+        if url.inner().scheme() == "file" {
+            return Err(refuse(base, "is a folder's address: a base below the index is a relative path"));
+        }
         let plain = url.inner().query().is_none() && url.inner().fragment().is_none();
         return if plain { Ok(()) } else { Err(refuse(base, "is an address with a query or fragment")) };
     }

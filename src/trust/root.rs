@@ -56,14 +56,6 @@ impl Role {
             Self::Index => "index",
         }
     }
-
-    fn file(self) -> &'static str {
-        match self {
-            Self::Root => "root file",
-            Self::Registrar => "registrar file",
-            Self::Index => "checkpoint",
-        }
-    }
 }
 
 /// The keys of a role and how many must sign.
@@ -254,9 +246,15 @@ impl TrustRoot {
     /// # Errors
     /// `E0104`: too few distinct authorised keys.
     pub fn check(&self, role: Role, message: &[u8], signatures: &[Signature]) -> Result<SignedBy, TrustError> {
+        let file = match role {
+            Role::Root => "root file",
+            // Registrars sign yank records as well.
+            Role::Registrar => "registrars' file",
+            Role::Index => "checkpoint",
+        };
         let RoleKeys { keys, threshold } = self.keys(role);
         count_signers(keys, *threshold, message, signatures).ok_or_else(|| TrustError::Signatures {
-            file: role.file(),
+            file,
             role: role.as_str(),
             threshold: *threshold,
             found: signers_of(keys, message, signatures).len() as u64,

@@ -314,6 +314,7 @@ fn bases_are_relative_or_addresses() {
         ("https://user:secret@x.example", false),
         ("https://x.example/?token=1", false),
         ("file:/etc", false),
+        ("file:///etc", false),
     ] {
         let bytes = Checkpoint { bases: vec![base.to_owned()], ..house.checkpoint() }.render();
         assert_eq!(code(Checkpoint::parse(&bytes)), if good { "" } else { "E0101" }, "{base}");

@@ -1,3 +1,4 @@
 //! What tests share: builders of registries and projects, servers that lie, clocks, keys.
 
 pub mod peers;
+pub mod project;

@@ -37,8 +37,8 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("publish", &[WORDS, EFFECTS, PURE, &["keys", "registry", "inspect"]]),
     // Composition.
     ("ops", &[WORDS, EFFECTS, PURE, STAGES]),
-    // The terminal: words and outcomes; of effects only what it takes to build the services.
-    ("cli", &[WORDS, EFFECTS, &["ops"]]),
+    // The terminal: words and verbs, what it takes to build the services, and types that requests and outcomes hold.
+    ("cli", &[WORDS, EFFECTS, &["ops", "select", "statement", "store", "install"]]),
 ];
 
 const WORDS: &[&str] = &["model", "diagnose", "progress"];
