@@ -172,7 +172,9 @@ impl Bars {
         let bar = if self.colour { "{bar:24.cyan/dim}" } else { "{bar:24}" };
         let (template, fallback) = match sort {
             Sort::Total => (
-                format!("{{msg:40!}} {bar} {{binary_bytes:>11}} of {{binary_total_bytes}}  {{binary_bytes_per_sec}}  {{eta}} left"),
+                format!(
+                    "{{msg:40!}} {bar} {{binary_bytes:>11}} of {{binary_total_bytes}}  {{binary_bytes_per_sec}}  {{eta}} left"
+                ),
                 ProgressStyle::default_bar(),
             ),
             Sort::Bytes => (

@@ -1,5 +1,8 @@
 //! The environment, read once: which variables there are, and what they say.
-#![expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment and the working folder")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment and the working folder"
+)]
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -83,7 +86,8 @@ pub(super) struct TestEnvironment {
 /// Reads it.
 pub(super) fn read() -> Environment {
     let get = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let word = |name: &str| get(name).is_some_and(|value| !matches!(value.to_str(), Some("0" | "false" | "no" | "off")));
+    let word =
+        |name: &str| get(name).is_some_and(|value| !matches!(value.to_str(), Some("0" | "false" | "no" | "off")));
     Environment {
         json: word("MPM_JSON"),
         folders: EnvironmentValues {

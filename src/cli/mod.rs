@@ -64,12 +64,7 @@ fn run(environment: &env::Environment, arguments: Vec<OsString>) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn obey(
-    cli: &Cli,
-    environment: &env::Environment,
-    printer: &mut Printer,
-    bars: &Arc<Bars>,
-) -> Result<Status, Failed> {
+fn obey(cli: &Cli, environment: &env::Environment, printer: &mut Printer, bars: &Arc<Bars>) -> Result<Status, Failed> {
     let settings = Settings::new(&cli.global, environment)?;
     let mut context = Context { settings: &settings, environment, printer, bars };
     cli.command.exec(&mut context)

@@ -119,7 +119,9 @@ pub(super) fn synced(outcome: &sync::Outcome, verbose: bool, printer: &mut Print
     if applied.removed > 0 {
         printer.say(&format!("{removed} {}", count(applied.removed, "file")));
     }
-    for line in outcome.packages.iter().filter(|line| line.folder.as_ref().is_some_and(|at| outcome.changed.contains(at))) {
+    for line in
+        outcome.packages.iter().filter(|line| line.folder.as_ref().is_some_and(|at| outcome.changed.contains(at)))
+    {
         let before = outcome
             .lock_changes
             .iter()

@@ -39,8 +39,7 @@ pub(super) fn services(
 
 /// Folders and configuration: the site's, the user's over it, the environment over both.
 pub(super) fn places(environment: &Environment) -> Result<(Folders, Config), Failed> {
-    let mut folders =
-        Folders::from_environment(&environment.folders).map_err(|source| CliError::Folders { source })?;
+    let mut folders = Folders::from_environment(&environment.folders).map_err(|source| CliError::Folders { source })?;
     if let Some(path) = &environment.config {
         folders.user_config = absolute(environment, path)?;
     }

@@ -11,7 +11,7 @@ pub enum Magic {
     Hdf5,
     /// Something that packs other files or bytes.
     Archive,
-    /// A TensorRT plan.
+    /// A plan of `TensorRT`.
     TensorRt,
     /// A script with an interpreter line.
     Script,

@@ -154,14 +154,12 @@ impl<'a> Cursor<'a> {
             let from = usize::try_from(cursor.at.checked_sub(cursor.start)?).ok()?;
             cursor.buffer.get(from..from.checked_add(count)?).map(<[u8]>::to_vec)
         };
-        let bytes = match held(self) {
-            Some(bytes) => Some(bytes),
-            None => {
-                self.buffer = self.source.read(self.at, Self::BUFFER)?;
-                self.start = self.at;
-                held(self)
-            }
-        };
+        let mut bytes = held(self);
+        if bytes.is_none() {
+            self.buffer = self.source.read(self.at, Self::BUFFER)?;
+            self.start = self.at;
+            bytes = held(self);
+        }
         if bytes.is_some() {
             self.at = self.at.saturating_add(count as u64);
         }

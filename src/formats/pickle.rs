@@ -57,8 +57,27 @@ impl Walk<'_> {
     /// Passes an opcode's argument; `None` if there is no such opcode or the argument does not end.
     fn argument(&mut self, opcode: u8) -> std::io::Result<Option<()>> {
         let done = match opcode {
-            b'(' | b'0' | b'1' | b'2' | b'N' | b'Q' | b'a' | b'd' | b'}' | b'e' | b'l' | b']' | b's' | b't' | b')'
-            | b'u' | 0x85..=0x89 | 0x8f..=0x91 | 0x94 | 0x97 | 0x98 => Some(()),
+            b'('
+            | b'0'
+            | b'1'
+            | b'2'
+            | b'N'
+            | b'Q'
+            | b'a'
+            | b'd'
+            | b'}'
+            | b'e'
+            | b'l'
+            | b']'
+            | b's'
+            | b't'
+            | b')'
+            | b'u'
+            | 0x85..=0x89
+            | 0x8f..=0x91
+            | 0x94
+            | 0x97
+            | 0x98 => Some(()),
             b'R' | b'b' | b'o' | 0x81 | 0x92 | 0x93 => {
                 self.calls = true;
                 Some(())

@@ -1,4 +1,4 @@
-//! Protobuf: which of three messages it is (ONNX, SavedModel, sentencepiece), and where an ONNX model keeps its tensors.
+//! Protobuf: which of three messages it is (ONNX, `SavedModel`, sentencepiece), and where an ONNX model keeps its tensors.
 
 use crate::formats::{Cursor, Source};
 
@@ -16,7 +16,7 @@ const MAX_LOCATIONS: usize = 100_000;
 pub enum Protobuf {
     /// An ONNX model with the locations of its external tensors, sorted.
     Onnx(Vec<String>),
-    /// A TensorFlow SavedModel or GraphDef-bearing message.
+    /// A `SavedModel` of `TensorFlow`.
     SavedModel,
     /// A sentencepiece tokenizer.
     SentencePiece,
@@ -127,7 +127,7 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// GraphProto: node 1, initializer 5, sparse_initializer 15. FunctionProto's nodes (7) come this way too.
+    /// `GraphProto`: node 1, initializer 5, `sparse_initializer` 15. The nodes of a `FunctionProto` (7) come this way too.
     fn graph(&mut self, graph: Field, depth: u32) -> std::io::Result<Option<()>> {
         if depth > MAX_DEPTH {
             return Ok(None);
@@ -147,7 +147,7 @@ impl Walk<'_> {
         Ok(Some(()))
     }
 
-    /// NodeProto: attribute 5. A name or document string in its place is no message and carries no tensor.
+    /// `NodeProto`: attribute 5. A name or document string in its place is no message and carries no tensor.
     fn node(&mut self, node: Field, depth: u32) -> std::io::Result<Option<()>> {
         let Some(fields) = self.message(node)? else { return Ok(Some(())) };
         for attribute in fields.into_iter().filter(|field| field.number == 5 && field.wire == 2) {
@@ -168,7 +168,7 @@ impl Walk<'_> {
         Ok(Some(()))
     }
 
-    /// SparseTensorProto: values 1, indices 2.
+    /// `SparseTensorProto`: values 1, indices 2.
     fn sparse(&mut self, sparse: Field) -> std::io::Result<Option<()>> {
         let Some(fields) = self.message(sparse)? else { return Ok(None) };
         for field in fields.into_iter().filter(|field| matches!(field.number, 1 | 2) && field.wire == 2) {
@@ -179,7 +179,7 @@ impl Walk<'_> {
         Ok(Some(()))
     }
 
-    /// TensorProto: external_data 13, entries of key 1 and value 2.
+    /// `TensorProto`: `external_data` 13, entries of key 1 and value 2.
     fn tensor(&mut self, tensor: Field) -> std::io::Result<Option<()>> {
         let Some(fields) = self.message(tensor)? else { return Ok(None) };
         for entry in fields.into_iter().filter(|field| field.number == 13 && field.wire == 2) {

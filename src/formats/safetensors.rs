@@ -25,7 +25,7 @@ pub fn safetensors(source: Source<'_>) -> std::io::Result<Shape<()>> {
     let room = source.size().saturating_sub(8);
     if length > MAX_HEADER || length > room {
         // Eight bytes and a brace are little evidence: text may begin so too, and its "length" is enormous.
-        let likely = length <= u64::from(u32::MAX);
+        let likely = u32::try_from(length).is_ok();
         let broken = format!("the header claims {length} bytes, {room} are there and {MAX_HEADER} are allowed");
         return Ok(if likely { Shape::Broken(broken) } else { Shape::Other });
     }

@@ -43,7 +43,8 @@ fn safetensors_are_whole_or_refused() {
     check("shape against offsets", &one(r#"{"dtype":"F32","shape":[2],"data_offsets":[0,4]}"#, 4), false);
     check("unknown type", &one(r#"{"dtype":"OBJ","shape":[4],"data_offsets":[0,4]}"#, 4), false);
     check("negative dimension", &one(r#"{"dtype":"U8","shape":[-4],"data_offsets":[0,4]}"#, 4), false);
-    let twice = r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#;
+    let twice =
+        r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#;
     check("name twice", &tensors(twice, 1), false);
     check("metadata that is no text", &tensors(r#"{"__metadata__":{"a":1}}"#, 0), false);
     let mut claims = 200_000_000_u64.to_le_bytes().to_vec();

@@ -12,9 +12,9 @@ const END: usize = 22;
 /// What a zip is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Zip {
-    /// PyTorch's container: a pickle beside raw tensors.
+    /// The container of `PyTorch`: a pickle beside raw tensors.
     Torch,
-    /// TorchScript: code beside the pickle.
+    /// `TorchScript`: code beside the pickle.
     TorchScript,
     /// Keras 3.
     Keras,
@@ -38,16 +38,18 @@ pub fn zip(source: Source<'_>) -> std::io::Result<Shape<Zip>> {
     let Some(members) = directory(source)? else {
         return Ok(Shape::Broken("its central directory can't be read".to_owned()));
     };
-    let named = |end: &str| members.iter().any(|member| member.name == end || member.name.ends_with(&format!("/{end}")));
+    let named =
+        |end: &str| members.iter().any(|member| member.name == end || member.name.ends_with(&format!("/{end}")));
     let last = |name: &str| members.iter().any(|member| member.name.rsplit('/').next() == Some(name));
     if named("data.pkl") || last("data.pkl") {
-        let script = members.iter().any(|member| member.name.contains("/code/") || member.name.ends_with("constants.pkl"));
+        let script =
+            members.iter().any(|member| member.name.contains("/code/") || member.name.ends_with("constants.pkl"));
         return Ok(Shape::Whole(if script { Zip::TorchScript } else { Zip::Torch }));
     }
-    if named("config.json") && members.iter().any(|member| member.name.ends_with(".h5")) {
+    if named("config.json") && members.iter().any(|member| is_named(member, "h5")) {
         return Ok(Shape::Whole(Zip::Keras));
     }
-    if !members.is_empty() && members.iter().all(|member| member.name.ends_with(".npy")) {
+    if !members.is_empty() && members.iter().all(|member| is_named(member, "npy")) {
         return Ok(Shape::Whole(arrays(source, &members)?));
     }
     Ok(Shape::Whole(Zip::Archive))
@@ -59,6 +61,10 @@ pub fn zip(source: Source<'_>) -> std::io::Result<Shape<Zip>> {
 /// The bytes can't be read.
 pub fn ends_as_zip(source: Source<'_>) -> std::io::Result<bool> {
     Ok(end_record(&source.tail(END + 65_535)?).is_some())
+}
+
+fn is_named(member: &Member, extension: &str) -> bool {
+    member.name.rsplit_once('.').is_some_and(|(_, found)| found.eq_ignore_ascii_case(extension))
 }
 
 struct Member {

@@ -10,11 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::index::IndexError;
-use crate::model::{Fingerprint, Floor, Namespace, PackageName, Pin, Sha256};
+use crate::model::{CheckpointNumber, Fingerprint, Floor, Namespace, PackageName, Pin, Sha256};
 use crate::sys::{Lease, files};
-use crate::trust::{
-    Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations, TrustRoot,
-};
+use crate::trust::{Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations, TrustRoot};
 
 /// Largest of the small files.
 const MAX_NOTE: u64 = 1 << 20;
@@ -60,11 +58,7 @@ pub(super) struct Learnt<'a> {
 impl State {
     /// The numbers in it.
     pub(super) fn floor(&self) -> Floor {
-        Floor {
-            root_number: self.root.number,
-            registrar: self.registrar.number,
-            checkpoint: self.checkpoint.at,
-        }
+        Floor { root_number: self.root.number, registrar: self.registrar.number, checkpoint: self.checkpoint.at }
     }
 }
 
@@ -97,6 +91,11 @@ impl Memory {
     /// The files that were verified last.
     pub(super) fn state(&self) -> Option<&State> {
         self.state.as_ref()
+    }
+
+    /// Whether what is on disk by now is later than this checkpoint.
+    pub(super) fn is_ahead_of(&self, at: CheckpointNumber) -> Result<bool, IndexError> {
+        Ok(self.load_state()?.is_some_and(|state| state.checkpoint.at > at))
     }
 
     /// The signers of a namespace that were accepted.
@@ -162,12 +161,12 @@ impl Memory {
             if stored.root.number > learnt.root.number || key(stored) > key(learnt) {
                 return Ok(false);
             }
-            if stored.checkpoint_bytes == learnt.checkpoint_bytes && stored.root_bytes == learnt.root_bytes {
-                return Ok(true);
+            if key(stored) == key(learnt) && stored.root.number == learnt.root.number {
+                // Equal numbers with other bytes: what was here first stays, and the next run says so.
+                return Ok(stored.checkpoint_bytes == learnt.checkpoint_bytes);
             }
         }
-        let roots: String =
-            learnt.roots.iter().map(|(number, digest)| format!("{number} {digest}\n")).collect();
+        let roots: String = learnt.roots.iter().map(|(number, digest)| format!("{number} {digest}\n")).collect();
         self.write("roots", roots.as_bytes())?;
         self.write("root.json", &learnt.root_bytes)?;
         self.write("registrar.json", &learnt.registrar_bytes)?;

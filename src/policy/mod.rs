@@ -89,7 +89,7 @@ impl Policy {
                     continue;
                 }
                 let hit = Hit::new(first, format!("the name {:?} is that of code", file.release_path.file_name()));
-                objections.push(self.objection(package, file, hit, &allowance));
+                objections.push(objection(package, file, hit, &allowance));
             }
         }
         if objections.is_empty() { Ok(Approved { selected }) } else { Err(self.refuse(objections)) }
@@ -99,6 +99,7 @@ impl Policy {
     ///
     /// # Errors
     /// `E0601`: all reasons, not the first, each with the `[policy.unsafe]` lines that would allow that one release.
+    #[expect(clippy::needless_pass_by_value, reason = "an approval is used up by what it leads to")]
     pub fn clear<'s>(&self, approved: Approved<'s>, facts: &Facts) -> Result<Cleared<'s>, Refused> {
         let selected = approved.selected;
         let mut cleared = Cleared { selected, code: Vec::new(), overridden: BTreeMap::new() };
@@ -116,7 +117,7 @@ impl Policy {
                             cleared.overridden.entry(id.clone()).or_default().insert(hit.rule);
                         }
                     } else {
-                        objections.push(self.objection(package, file, hit, &allowance));
+                        objections.push(objection(package, file, hit, &allowance));
                     }
                 }
             }
@@ -150,26 +151,6 @@ impl Policy {
         }
     }
 
-    fn objection(
-        &self,
-        package: &SelectedPackage,
-        file: &SelectedFile,
-        hit: Hit,
-        allowance: &Allowance<'_>,
-    ) -> Objection {
-        let overridden_for = match allowance {
-            Allowance::OtherStatement(pinned, locked) => Some((*pinned, *locked)),
-            Allowance::None | Allowance::Covers(_) => None,
-        };
-        Objection {
-            origin: package.origin.clone(),
-            path: file.release_path.clone(),
-            rule: hit.rule,
-            detail: hit.detail,
-            overridden_for,
-        }
-    }
-
     fn refuse(&self, objections: Vec<Objection>) -> Refused {
         let mut lines = BTreeMap::new();
         for objection in &objections {
@@ -182,6 +163,20 @@ impl Policy {
             rules.insert(objection.rule.clone());
         }
         Refused::new(objections, &lines, &self.statements)
+    }
+}
+
+fn objection(package: &SelectedPackage, file: &SelectedFile, hit: Hit, allowance: &Allowance<'_>) -> Objection {
+    let overridden_for = match allowance {
+        Allowance::OtherStatement(pinned, locked) => Some((*pinned, *locked)),
+        Allowance::None | Allowance::Covers(_) => None,
+    };
+    Objection {
+        origin: package.origin.clone(),
+        path: file.release_path.clone(),
+        rule: hit.rule,
+        detail: hit.detail,
+        overridden_for,
     }
 }
 
@@ -205,7 +200,10 @@ fn hits(package: &SelectedPackage, file: &SelectedFile, facts: &Facts, external:
             .is_some_and(|path| package.files.binary_search_by(|other| other.path.cmp(&path)).is_ok());
         if !listed {
             let location: String = location.chars().take(120).collect();
-            hits.push(Hit::new("onnx-external", format!("its tensors lie in {location:?}, which is no file of the release")));
+            hits.push(Hit::new(
+                "onnx-external",
+                format!("its tensors lie in {location:?}, which is no file of the release"),
+            ));
         }
     }
     hits

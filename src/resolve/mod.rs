@@ -1,4 +1,4 @@
-//! Versions: from requirements and listings to one version an edge (PubGrub).
+//! Versions: from requirements and listings to one version an edge (`PubGrub`).
 //!
 //! Pure and restartable: it says which packages it needs to know, the caller loads them, it goes on. Nothing links weights
 //! together, so each distinct requirement is solved on its own and several versions of a package live side by side; only

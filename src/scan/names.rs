@@ -47,13 +47,21 @@ const PROMISES: &[Promise] = &[
         TEXT,
     ),
     data(&["bin"], &["pickle", "torch-zip", "torchscript", "unknown"]),
-    Promise { extensions: &["pkl", "pickle", "dill", "p", "pk"], formats: &["pickle", "joblib"], rules: &["pickle", "joblib"] },
+    Promise {
+        extensions: &["pkl", "pickle", "dill", "p", "pk"],
+        formats: &["pickle", "joblib"],
+        rules: &["pickle", "joblib"],
+    },
     Promise {
         extensions: &["pt", "pth", "ckpt", "pt2", "ptl"],
         formats: &["torch-zip", "torchscript", "pickle", "zip"],
         rules: &["torch-zip", "torchscript", "pickle"],
     },
-    Promise { extensions: &["joblib"], formats: &["joblib", "pickle", "archive", "unknown"], rules: &["joblib", "pickle"] },
+    Promise {
+        extensions: &["joblib"],
+        formats: &["joblib", "pickle", "archive", "unknown"],
+        rules: &["joblib", "pickle"],
+    },
     Promise { extensions: &["h5", "hdf5"], formats: &["hdf5"], rules: &["keras-h5"] },
     Promise { extensions: &["keras"], formats: &["keras-zip"], rules: &["keras-zip"] },
     Promise { extensions: &["pb"], formats: &["saved-model", "unknown"], rules: &["saved-model"] },
@@ -65,14 +73,18 @@ const PROMISES: &[Promise] = &[
     },
     Promise {
         extensions: &[
-            "py", "pyi", "pyw", "pyx", "ipynb", "sh", "bash", "zsh", "fish", "bat", "cmd", "ps1", "psm1", "pl", "rb", "js",
-            "mjs", "cjs", "ts", "lua", "r", "jl", "php", "java", "scala", "go", "rs", "c", "cc", "cpp", "cu", "h", "hpp",
-            "vbs", "awk", "tcl", "mk", "cmake",
+            "py", "pyi", "pyw", "pyx", "ipynb", "sh", "bash", "zsh", "fish", "bat", "cmd", "ps1", "psm1", "pl", "rb",
+            "js", "mjs", "cjs", "ts", "lua", "r", "jl", "php", "java", "scala", "go", "rs", "c", "cc", "cpp", "cu",
+            "h", "hpp", "vbs", "awk", "tcl", "mk", "cmake",
         ],
         formats: &["text", "json", "script"],
         rules: &["script"],
     },
-    Promise { extensions: &["pyc", "pyo", "class", "jar", "whl", "egg"], formats: &["unknown", "zip", "native-library"], rules: &["script"] },
+    Promise {
+        extensions: &["pyc", "pyo", "class", "jar", "whl", "egg"],
+        formats: &["unknown", "zip", "native-library"],
+        rules: &["script"],
+    },
     Promise {
         extensions: &["zip", "tar", "gz", "tgz", "bz2", "xz", "7z", "rar", "zst", "lz4", "mar", "nemo", "cab"],
         formats: &["zip", "archive", "torch-zip"],
@@ -103,7 +115,7 @@ pub fn name_rules(name: &RelPath) -> &'static [&'static str] {
     if PROGRAMS.contains(&file.as_str()) {
         return &["script"];
     }
-    if file.starts_with("pytorch_model") && file.ends_with(".bin") {
+    if file.starts_with("pytorch_model") && extension(name).as_deref() == Some("bin") {
         return &["torch-zip", "pickle"];
     }
     promise(name).map_or(&[], |promise| promise.rules)
@@ -128,12 +140,19 @@ pub fn agree(name: &RelPath, content: &Fact) -> Fact {
         Some(promise) if promise.formats.contains(&found.as_str()) => {}
         Some(promise) => fact.hits.push(Hit::new(
             "name-mismatch",
-            format!("the name {:?} promises {}, the content is {found}", name.file_name(), promise.formats.join(" or ")),
+            format!(
+                "the name {:?} promises {}, the content is {found}",
+                name.file_name(),
+                promise.formats.join(" or ")
+            ),
         )),
         None if found == "unknown" || rules == ["script"] => {}
         None if extension(name).is_none() && TEXT.contains(&found.as_str()) => {}
         None if TEXT.contains(&found.as_str()) => {
-            fact.hits.push(Hit::new("unknown-name", format!("{:?} is text under a name that says nothing known", name.file_name())));
+            fact.hits.push(Hit::new(
+                "unknown-name",
+                format!("{:?} is text under a name that says nothing known", name.file_name()),
+            ));
         }
         None if extension(name).is_none() && fact.hits.iter().any(|hit| hit.rule == "script") => {}
         None => fact.hits.push(Hit::new(

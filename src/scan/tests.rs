@@ -70,7 +70,7 @@ fn what_can_run_code_is_hit_under_any_name() {
     check("old.txt", b"cos\nsystem\n(S'ls'\ntR.", &["pickle", "name-mismatch"]);
     check("old.txt", b"cos\nsystem\n(S'ls'\ntR. and then text", &["pickle", "name-mismatch"]);
     check("pytorch_model.bin", &zip(&["archive/data.pkl", "archive/data/0"]), &["torch-zip"]);
-    check("m.pt", &zip(&["m/data.pkl", "m/code/__torch__.py"]), &["torchscript", ]);
+    check("m.pt", &zip(&["m/data.pkl", "m/code/__torch__.py"]), &["torchscript"]);
     check("model.safetensors", &zip(&["archive/data.pkl"]), &["torch-zip", "name-mismatch"]);
     check("m.keras", &zip(&["config.json", "model.weights.h5"]), &["keras-zip"]);
     check("m.zip", &zip(&["a.txt"]), &["archive"]);
@@ -82,7 +82,11 @@ fn what_can_run_code_is_hit_under_any_name() {
     check("notes.txt", b"#!/bin/sh\nls\n", &["script", "name-mismatch"]);
     check("modeling.py", b"import os\n", &["script"]);
     check("modeling.py", b"", &["script"]);
-    check("a.npy", b"\x93NUMPY\x01\0\x36\0{'descr': '|O', 'fortran_order': False, 'shape': (1,)}\x80\x04N.", &["npy-object"]);
+    check(
+        "a.npy",
+        b"\x93NUMPY\x01\0\x36\0{'descr': '|O', 'fortran_order': False, 'shape': (1,)}\x80\x04N.",
+        &["npy-object"],
+    );
     check("config.json", br#"{"auto_map":{"AutoModel":"x.Y"}}"#, &["auto-map"]);
     check("tokenizer_config.json", br#"{"chat_template":"{{ ''.__class__ }}"}"#, &["chat-template"]);
     check("chat_template.jinja", b"{{ x|attr('a') }}", &["chat-template"]);
@@ -104,7 +108,11 @@ fn what_is_not_known_or_not_whole_is_hit() {
     check("m.safetensors", &[TENSORS, b"x"].concat(), &["bad-safetensors"]);
     check("m.safetensors", &[TENSORS, &zip(&["a"])].concat(), &["bad-safetensors", "polyglot"]);
     check("a.png", b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\xaeB`\x82#!/bin/sh", &["bad-media", "name-mismatch"]);
-    check("a.npy", b"\x93NUMPY\x01\0\x37\0{'descr': '<f4', 'fortran_order': False, 'shape': (9,)}\0\0\0\0", &["bad-npy"]);
+    check(
+        "a.npy",
+        b"\x93NUMPY\x01\0\x37\0{'descr': '<f4', 'fortran_order': False, 'shape': (9,)}\0\0\0\0",
+        &["bad-npy"],
+    );
 }
 
 #[test]

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{FileClass, PathSet, Pin, RelPath, VariantName, canonical};
 use crate::statement::rules::{at, cut, integer};
-use crate::statement::wire::bare_digest;
+use crate::statement::wire::{Unknown, bare_digest};
 use crate::statement::{FieldError, MAX_INLINE_FILES, MAX_INTEGER, MAX_LIST, Statement, StatementError, Variant};
 
 /// Most file lists of one release.
 pub const MAX_LISTS: usize = 64;
 /// Most files of one release.
 pub const MAX_FILES: u64 = 2_000_000;
+/// Most bytes of all file lists of one release: they are held in memory to check the set.
+const MAX_LIST_BYTES: u64 = 512 << 20;
 /// Longest line of a file list, in bytes.
 const MAX_LINE: u64 = 16 * 1024;
 /// Most paths that are compared when common files meet many variants.
@@ -173,8 +174,8 @@ pub(super) struct FileWire {
     class: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     variant: Option<String>,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 /// A file list's pin as statements write it.
@@ -184,8 +185,8 @@ pub(super) struct ListWire {
     size: u64,
     count: u64,
     bytes: u64,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 impl FileWire {
@@ -205,7 +206,7 @@ impl FileWire {
             size: entry.pin.size,
             class: entry.class.to_string(),
             variant: entry.variant.as_ref().map(ToString::to_string),
-            rest: IgnoredAny,
+            rest: Unknown {},
         }
     }
 }
@@ -228,7 +229,7 @@ impl ListWire {
             size: list.pin.size,
             count: list.count,
             bytes: list.bytes,
-            rest: IgnoredAny,
+            rest: Unknown {},
         }
     }
 }
@@ -258,6 +259,8 @@ pub(super) fn check_list_pins(lists: &[ListWire]) -> Result<Vec<ListPin>, Statem
     }
     let count = pins.iter().fold(0_u64, |sum, list| sum.saturating_add(list.count));
     limit("files", count, MAX_FILES)?;
+    let own = pins.iter().fold(0_u64, |sum, list| sum.saturating_add(list.pin.size));
+    limit("bytes of file lists", own, MAX_LIST_BYTES)?;
     limit("bytes of all files", pins.iter().fold(0, |sum, list| sum.saturating_add(list.bytes)), MAX_INTEGER)?;
     Ok(pins)
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{PackageKind, PackageName, RegistryId, Sha256, VariantName, canonical};
@@ -47,15 +46,19 @@ const KNOWN: [&str; 15] = [
     "version",
 ];
 
+/// The fields that this version does not know: read past, never written. A flattened field also makes serde refuse a list
+/// in the place of an object.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Unknown {}
+
 /// What is compared before anything else is read.
 #[derive(Deserialize)]
 struct Header {
     r#type: String,
     #[serde(default)]
     critical: Vec<String>,
-    // A flattened field makes serde refuse a list in the place of an object.
     #[serde(flatten)]
-    _rest: IgnoredAny,
+    _rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,8 +87,8 @@ struct Wire {
     base_model: Option<ProvenanceWire>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     trained_on: Vec<ProvenanceWire>,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,8 +96,8 @@ struct LicenceWire {
     expression: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -105,8 +108,8 @@ struct VariantWire {
     precision: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quantization: Option<String>,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 /// A dependency as statements and logs write it.
@@ -117,8 +120,8 @@ pub(crate) struct DependencyWire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     registry: Option<String>,
     requirement: String,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -127,8 +130,8 @@ struct ProvenanceWire {
     name: String,
     version: String,
     statement: String,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Statement, StatementError> {
@@ -306,7 +309,7 @@ impl DependencyWire {
             name: dependency.name.to_string(),
             registry: dependency.registry.as_ref().map(ToString::to_string),
             requirement: dependency.requirement.to_string(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         }
     }
 }
@@ -327,7 +330,7 @@ impl ProvenanceWire {
             name: entry.name.to_string(),
             version: entry.version.to_string(),
             statement: entry.statement.hex(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         }
     }
 }
@@ -354,7 +357,7 @@ pub(super) fn render(statement: &Statement) -> Vec<u8> {
         license: statement.licence.as_ref().map(|licence| LicenceWire {
             expression: licence.expression.clone(),
             text: licence.text.map(|digest| digest.hex()),
-            rest: IgnoredAny,
+            rest: Unknown {},
         }),
         default_variant: statement.default_variant.as_ref().map(ToString::to_string),
         variants: statement
@@ -367,7 +370,7 @@ pub(super) fn render(statement: &Statement) -> Vec<u8> {
         dependencies: dependencies.iter().map(DependencyWire::of).collect(),
         base_model: statement.base_model.as_ref().map(ProvenanceWire::of),
         trained_on: trained_on.into_iter().map(ProvenanceWire::of).collect(),
-        rest: IgnoredAny,
+        rest: Unknown {},
     })
 }
 
@@ -377,7 +380,7 @@ impl VariantWire {
             format: variant.format.clone(),
             precision: variant.precision.clone(),
             quantization: variant.quantization.clone(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::model::canonical;
 use crate::model::{PublicKey, RegistryId, Sha256, Timestamp};
@@ -24,14 +24,18 @@ pub(super) struct Format {
     pub(super) known: &'static [&'static str],
 }
 
+/// The fields that this version does not know: read past, never written. A flattened field also makes serde refuse a list
+/// in the place of an object.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Unknown {}
+
 #[derive(Deserialize)]
 struct Header {
     r#type: String,
     #[serde(default)]
     critical: Vec<String>,
-    // A flattened field makes serde refuse a list in the place of an object.
     #[serde(flatten)]
-    _rest: IgnoredAny,
+    _rest: Unknown,
 }
 
 impl Format {

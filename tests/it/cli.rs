@@ -5,8 +5,22 @@ use std::process::Stdio;
 use crate::support::project::{Project, Ran};
 
 const COMMANDS: &[&str] = &[
-    "init", "add", "remove", "lock", "update", "sync", "fetch", "list", "tree", "info", "path", "run", "verify", "diff",
-    "store", "completions",
+    "init",
+    "add",
+    "remove",
+    "lock",
+    "update",
+    "sync",
+    "fetch",
+    "list",
+    "tree",
+    "info",
+    "path",
+    "run",
+    "verify",
+    "diff",
+    "store",
+    "completions",
 ];
 
 #[test]

@@ -75,7 +75,8 @@ fn world(files: &[(&str, &[u8], FileClass)], policy: &str) -> World {
     let listed = ReleaseFiles::assemble(&statement, Vec::new()).unwrap();
     let mut lock = Lock::default();
     let checkpoint = CheckpointNumber { epoch: 1, number: 1 };
-    let registry = LockedRegistry { root: Sha256::of(b"root"), floor: Floor { root_number: 1, registrar: 1, checkpoint } };
+    let registry =
+        LockedRegistry { root: Sha256::of(b"root"), floor: Floor { root_number: 1, registrar: 1, checkpoint } };
     lock.registries.insert(id().package.registry, registry);
     lock.direct.insert((DependencyKey::parse("acme/old").unwrap(), None), Target::Release(id()));
     let package = LockedPackage {
@@ -133,18 +134,30 @@ fn only_data_is_cleared_unless_declared_or_allowed() {
         "",
         &["model.safetensors pickle", "model.safetensors name-mismatch"],
     );
-    check("all reasons", &[("a.pkl", PICKLE, weights), ("b.so", b"x", weights)], "", &["a.pkl pickle", "b.so native-library"]);
+    check(
+        "all reasons",
+        &[("a.pkl", PICKLE, weights), ("b.so", b"x", weights)],
+        "",
+        &["a.pkl pickle", "b.so native-library"],
+    );
     check("undeclared code", &[("m.py", b"pass\n", FileClass::Config)], "", &["m.py script"]);
     check("declared code", &[("m.py", b"pass\n", FileClass::Code)], "", &[]);
     check("a library declared as code", &[("m.so", b"\x7fELF", FileClass::Code)], "", &["m.so native-library"]);
-    check("a pickle declared as code", &[("m.py", PICKLE, FileClass::Code)], "", &["m.py pickle", "m.py name-mismatch"]);
+    check(
+        "a pickle declared as code",
+        &[("m.py", PICKLE, FileClass::Code)],
+        "",
+        &["m.py pickle", "m.py name-mismatch"],
+    );
     let raw: &[u8] = b"\x01\x02\xff";
     check("listed tensors", &[("x/m.onnx", ONNX, weights), ("x/ab", raw, weights)], "", &[]);
     check("tensors that are not listed", &[("m.onnx", ONNX, weights)], "", &["m.onnx onnx-external"]);
-    check("tensors elsewhere", &[("m.onnx", ONNX, weights), ("x/ab", raw, weights)], "", &[
-        "m.onnx onnx-external",
-        "x/ab unknown-binary",
-    ]);
+    check(
+        "tensors elsewhere",
+        &[("m.onnx", ONNX, weights), ("x/ab", raw, weights)],
+        "",
+        &["m.onnx onnx-external", "x/ab unknown-binary"],
+    );
     let allow = |formats: &str, rest: &str| {
         format!("[policy.unsafe]\n\"acme/old@1.2.0\" = {{ formats = [{formats}], {rest}reason = \"ours\" }}")
     };
@@ -257,4 +270,16 @@ fn what_is_missing_or_stopped_is_an_error() {
     world.store.discard(&Sha256::of(TENSORS)).unwrap();
     let error = inspect(&world.store, &world.selected, &Cancel::new()).unwrap_err();
     assert!(matches!(error, InspectError::Missing { .. }) && error.code().0 == "E0652", "{error}");
+}
+
+#[test]
+fn every_rule_is_documented() {
+    let page = include_str!("../../docs/formats/formats-gate.md");
+    let table = page.split("## Rules").nth(1).unwrap().split("## Allowing").next().unwrap();
+    let first_cells =
+        table.lines().filter_map(|line| line.strip_prefix("| `")).filter_map(|line| line.split(" | ").next());
+    let mut documented: Vec<&str> =
+        first_cells.flat_map(|cell| cell.split(", ")).map(|word| word.trim_matches('`')).collect();
+    documented.sort_unstable();
+    assert_eq!(documented, modelpm::scan::RULES);
 }

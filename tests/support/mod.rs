@@ -1,5 +1,6 @@
 //! What tests share: builders of registries and projects, servers that lie, clocks, keys.
 
+pub mod peers;
 pub mod project;
 pub mod blob;
 pub mod keys;

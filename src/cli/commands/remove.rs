@@ -49,10 +49,8 @@ impl Remove {
         }
         text::synced(&outcome.sync, context.settings.verbose, printer);
         let removed: Vec<_> = outcome.removed.iter().map(ToString::to_string).collect();
-        printer.document(
-            "mpm.remove/1",
-            serde_json::json!({ "removed": removed, "sync": json::synced(&outcome.sync) }),
-        );
+        printer
+            .document("mpm.remove/1", serde_json::json!({ "removed": removed, "sync": json::synced(&outcome.sync) }));
         Ok(Status::Done)
     }
 }

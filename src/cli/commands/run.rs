@@ -27,9 +27,8 @@ impl Run {
     pub(super) fn exec(&self, context: &mut Context<'_>) -> Result<Status, Failed> {
         let services = context.brief()?;
         let outcome = run::run(&services, &self.to_request(context.settings))?;
-        let (program, arguments) = self.command.split_first().ok_or_else(|| CliError::Usage {
-            message: "a command is needed".to_owned(),
-        })?;
+        let (program, arguments) =
+            self.command.split_first().ok_or_else(|| CliError::Usage { message: "a command is needed".to_owned() })?;
         context.printer.flush();
         // Replaces this process; it comes back only if it could not.
         let source = std::process::Command::new(program).args(arguments).envs(outcome.variables).exec();
