@@ -1,1 +1,3 @@
 //! What tests share: builders of registries and projects, servers that lie, clocks, keys.
+
+pub mod server;
