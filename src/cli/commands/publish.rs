@@ -31,14 +31,16 @@ impl Publish {
         let start = &context.settings.start;
         let ask = password(context.environment);
         let outcome = publish::run(
-            &services,
             &publish::Request {
                 start: start.clone(),
                 registry: start.join(&self.registry),
                 key: start.join(&self.key),
                 index: self.index_key.as_ref().map(|key| start.join(key)),
+                now: services.now,
                 ask: &ask,
             },
+            &services.cancel,
+            &*services.progress,
         )?;
         context.bars.finish();
         let published = &outcome.published;
