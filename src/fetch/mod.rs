@@ -273,6 +273,3 @@ impl Run<'_> {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;
