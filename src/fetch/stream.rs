@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::fetch::{Found, Place, Problem};
 use crate::model::Pin;
-use crate::sys::{HttpClient, HttpError, RangeBody, block_on, blob_path, files};
+use crate::sys::{HttpClient, HttpError, RangeBody, blob_path, block_on, files};
 
 /// Bytes of a file that are read at a time.
 const PIECE: usize = 256 * 1024;
@@ -66,9 +66,9 @@ pub(super) fn name(place: &Place) -> String {
 pub(super) fn open(place: &Place, http: &HttpClient, ask: &Ask<'_>) -> Result<Opened, Trouble> {
     let opened = match place {
         Place::Http(base, scope) => {
-            let url = base.below(&blob_path(&ask.pin.sha256)).map_err(|error| {
-                Problem::Read(io::Error::new(io::ErrorKind::InvalidInput, error))
-            })?;
+            let url = base
+                .below(&blob_path(&ask.pin.sha256))
+                .map_err(|error| Problem::Read(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
             let body = block_on(watched(ask.stopped, http.open_range(&url, ask.from, ask.etag, *scope)));
             let body = body.ok_or(Trouble::Stopped)?.map_err(|error| match error {
                 HttpError::Status { status: 404 | 410, .. } => Problem::Absent,

@@ -278,7 +278,8 @@ fn several_blobs_land_from_every_kind_of_place() {
     let memory = Memory(pins.iter().copied().zip(blobs.iter().cloned()).collect());
     let server = Server::cutting(&slices, vec![]);
     let scene = Scene::new();
-    for place in [server.place(&scene.http), Place::Folder(folder.path().to_owned()), Place::Objects(Arc::new(memory))] {
+    for place in [server.place(&scene.http), Place::Folder(folder.path().to_owned()), Place::Objects(Arc::new(memory))]
+    {
         assert_eq!(scene.fetch(&pins, vec![place]).unwrap(), pins.iter().copied().collect());
     }
     assert!(scene.leftovers().iter().all(|name| name.ends_with(".part")), "{:?}", scene.leftovers());
@@ -354,7 +355,8 @@ fn wrong_bytes_are_a_trust_error_and_are_not_kept() {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(scene.warnings().starts_with("bad-blob: "), "{}", scene.warnings());
-        let kept: u64 = std::fs::read_dir(scene.staging()).unwrap().map(|one| one.unwrap().metadata().unwrap().len()).sum();
+        let kept: u64 =
+            std::fs::read_dir(scene.staging()).unwrap().map(|one| one.unwrap().metadata().unwrap().len()).sum();
         assert_eq!(kept, 0, "{:?}", scene.leftovers());
     };
     for size in [5000, LARGE] {
