@@ -15,7 +15,7 @@ const SHOWN: usize = 10;
 #[non_exhaustive]
 pub enum InstallError {
     /// The file system refused.
-    #[error("can't {doing} {}: {source}", path.display())]
+    #[error("can't {doing} {}", path.display())]
     Disk {
         /// What was being done, as a verb.
         doing: &'static str,
@@ -67,7 +67,7 @@ pub enum InstallError {
         pin: Pin,
     },
     /// The way of linking that was asked for is not possible here.
-    #[error("can't place {path} by {wanted}: {source}")]
+    #[error("can't place {path} by {wanted}")]
     Link {
         /// The file.
         path: RelPath,

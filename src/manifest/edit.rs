@@ -196,11 +196,12 @@ fn replace(item: &mut Item, dependency: &NewDependency) {
     if let Some(table) = item.as_table_like_mut() {
         fill(table, dependency);
         // Spaces of the old last value would stand before the new comma; a table with comments inside keeps its form.
-        if let Some(inline) = item.as_inline_table_mut()
-            && !inline.to_string().contains(['\n', '#'])
-        {
+        if let Some(inline) = item.as_inline_table_mut() {
             let decor = inline.decor().clone();
-            inline.fmt();
+            inline.decor_mut().clear();
+            if !inline.to_string().contains(['\n', '#']) {
+                inline.fmt();
+            }
             *inline.decor_mut() = decor;
         }
     } else if let Some(value) = item.as_value_mut() {

@@ -45,7 +45,7 @@ fn broken_manifests_are_refused_with_their_place() {
     check("[install]\nlayouts = [\"huggingface\"]\n", "E0305", 2, 1);
     check("[policy]\nbans = []\n", "E0305", 2, 1);
     check("proxy = \"http://me:pw@proxy\"\n", "E0306", 1, 1);
-    check("[registries.a]\ntoken = \"x\"\nindex = \"builtin\"\nroot = \"sha256:00\"\n", "E0304", 4, 8);
+    check("[registries.a]\ntoken = \"x\"\nindex = \"builtin\"\nroot = \"sha256:00\"\n", "E0306", 2, 1);
     check("[groups.a.models]\n\"a/b\" = \"1\"\n[models]\n\"a/b\" = \"2\"\n", "E0307", 2, 1);
     check("[models]\n\"a/b\" = \"1\"\n[datasets]\n\"a/b\" = \"1\"\n", "E0307", 4, 1);
     check(&(registry("a", '0', "") + &registry("b", '0', "")), "E0308", 5, 13);
@@ -55,7 +55,7 @@ fn broken_manifests_are_refused_with_their_place() {
     check(&registry("path", '0', ""), "E0304", 1, 1);
     check("[profiles.cpu]\n\"a/b\" = \"x\"\n", "E0309", 2, 1);
     check("[variants.x]\ninclude = [\"**\"]\n", "E0309", 1, 2);
-    check("[models]\nm = { path = \"../m\", version = \"1\" }\n", "E0310", 2, 21);
+    check("[models]\nm = { path = \"../m\", version = \"1\" }\n", "E0310", 2, 22);
     check("[models]\n\"a/b\" = { version = \"1\", variant = \"x\", variants = [\"y\"] }\n", "E0310", 2, 26);
     check("[policy.unsafe]\n\"a/b@1.0.0\" = { formats = [\"pickle\"] }\n", "E0303", 2, 1);
     check("[policy.unsafe]\n\"a/b\" = { formats = [\"pickle\"], reason = \"x\" }\n", "E0304", 2, 9);

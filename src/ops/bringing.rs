@@ -11,7 +11,7 @@ use crate::ops::registries::Registries;
 use crate::ops::{PipelineError, Services, Travel};
 use crate::select::{Origin, Selected};
 use crate::store::{Store, StoreError};
-use crate::sys::{Scope, Staged, Staging, files};
+use crate::sys::{Staged, Staging, files};
 use crate::verify::{Mismatch, Verified, verify};
 
 /// Blobs at a time where configuration says nothing.
@@ -114,7 +114,7 @@ pub(super) fn bring(
 
 fn place(base: Base) -> Place {
     match base {
-        Base::Http(url) => Place::Http(url, Scope::public()),
+        Base::Http(url, scope) => Place::Http(url, scope),
         Base::Folder(folder) => Place::Folder(folder),
         Base::Objects(reader) => Place::Objects(reader),
     }

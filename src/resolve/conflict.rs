@@ -30,7 +30,7 @@ pub enum NoSolution {
     #[error("registry {} has no package {}", package.registry, package.name)]
     Unknown {
         /// The name that was looked up.
-        package: PackageRef,
+        package: Box<PackageRef>,
         /// Who asks for it.
         asked_by: Vec<Asker>,
         /// Names that may have been meant, nearest first. The caller may know more.
@@ -40,15 +40,15 @@ pub enum NoSolution {
     #[error("{asked_by} depends on {} of registry {}, which Model.toml does not name", package.name, package.registry)]
     Registry {
         /// The release.
-        asked_by: PackageId,
+        asked_by: Box<PackageId>,
         /// What it depends on.
-        package: PackageRef,
+        package: Box<PackageRef>,
     },
     /// A release asked for by exact name that is not part of any answer.
     #[error("{id} {}", if *exists { "is not admitted by any requirement" } else { "does not exist" })]
     Precise {
         /// The release.
-        id: PackageId,
+        id: Box<PackageId>,
         /// Whether the registry lists it.
         exists: bool,
         /// Who asks for its package, and what for.
@@ -176,6 +176,14 @@ impl Conflict {
 }
 
 impl NoSolution {
+    /// The name that does not exist, if that is the failure: the caller may know names near to it.
+    pub fn unknown_package(&self) -> Option<&PackageRef> {
+        match self {
+            Self::Unknown { package, .. } => Some(package),
+            _ => None,
+        }
+    }
+
     /// The failure in plain sentences, one a line.
     pub fn explain(&self) -> Vec<String> {
         match self {
@@ -239,11 +247,11 @@ impl Failing {
         if !self.exists {
             return format!("registry {} has no package {name}", self.package.registry);
         }
-        let mut text = format!("no version of {name} satisfies {}", self.requirement);
-        text.push_str(&match self.existing.as_slice() {
+        let available = match self.existing.as_slice() {
             [] => " (none can be picked)".to_owned(),
             existing => format!(" (there {} {})", if existing.len() == 1 { "is" } else { "are" }, list(existing, 5)),
-        });
+        };
+        let mut parts = vec![format!("no version of {name} satisfies {}{available}", self.requirement)];
         for (why, words) in [
             (RuledOut::Yanked, "withdrawn by the publisher"),
             (RuledOut::PreRelease, "a pre-release that the requirement does not name"),
@@ -252,10 +260,10 @@ impl Failing {
                 self.ruled_out.iter().filter(|(_, found)| *found == why).map(|(version, _)| version.clone()).collect();
             if !ruled.is_empty() {
                 let verb = if ruled.len() == 1 { "is" } else { "are each" };
-                text.push_str(&format!("; {} {verb} {words}", list(&ruled, 3)));
+                parts.push(format!("{} {verb} {words}", list(&ruled, 3)));
             }
         }
-        text
+        parts.join("; ")
     }
 }
 

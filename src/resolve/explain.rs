@@ -7,7 +7,7 @@ use pubgrub::{DerivationTree, External, Ranges};
 
 use crate::model::{PackageRef, Requirement, Version};
 use crate::resolve::solve::{Positions, Slot, SlotId, Table};
-use crate::resolve::universe::Universe;
+use crate::resolve::universe::{self, Universe};
 use crate::resolve::{Asker, Conflict, Failing, Reason, RuledOut};
 
 type Tree = DerivationTree<SlotId, Positions, String>;
@@ -141,7 +141,7 @@ fn depends(
     let mut requirements: Vec<Requirement> = Vec::new();
     for (position, (_, release)) in slot.versions.iter().enumerate() {
         for dependency in release.event.dependencies.iter().filter(|_| positions.contains(&position)) {
-            let on = universe.target(&slot.package, dependency);
+            let on = universe::target(&slot.package, dependency);
             let same = named(target, &on) && leads_to(target, &dependency.requirement, range);
             if same && !requirements.contains(&dependency.requirement) {
                 requirements.push(dependency.requirement.clone());

@@ -1,4 +1,4 @@
-//! Versions: from requirements and listings to one version an edge (PubGrub).
+//! Versions: from requirements and listings to one version an edge (`PubGrub`).
 //!
 //! Pure and restartable: it says which packages it needs to know, the caller loads them, it goes on. Nothing links weights
 //! together, so each distinct requirement is solved on its own and several versions of a package live side by side; only
@@ -114,12 +114,5 @@ pub fn resolve(question: &Question, snapshot: &Snapshot, prefer: &Preferences) -
         walk::Walk::Missing(_) | walk::Walk::Stuck => {
             Err(NoSolution::Internal { what: "the solver's picks do not satisfy every edge".to_owned() })
         }
-    }
-}
-
-impl NoSolution {
-    /// The package whose absence is the reason, if that is the reason.
-    pub fn unknown_package(&self) -> Option<&PackageRef> {
-        todo!()
     }
 }

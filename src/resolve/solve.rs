@@ -1,4 +1,4 @@
-//! The solver: each distinct (package, requirement) is a package of its own to PubGrub, so that edges don't conflict; a
+//! The solver: each distinct (package, requirement) is a package of its own to `PubGrub`, so that edges don't conflict; a
 //! `unique` package is one for all its edges. Versions are positions in the sorted listing.
 
 use std::cell::RefCell;
@@ -14,7 +14,7 @@ use crate::catalog::{ListedRelease, Listing};
 use crate::model::{PackageId, PackageRef, Requirement, Version};
 use crate::resolve::NoSolution;
 use crate::resolve::explain;
-use crate::resolve::universe::{Edge, Look, Universe};
+use crate::resolve::universe::{self, Edge, Look, Universe};
 
 /// A solver package: 0 is the project, which has no slot, then the slots in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,9 +106,7 @@ pub(super) fn solve(universe: &Universe<'_>) -> Result<Solved, NoSolution> {
             | PubGrubError::ErrorInShouldCancel(source),
         ) => match source {
             Stop::Missing(missing) => Ok(Solved::Missing(missing)),
-            Stop::Registry { asked_by, package } => {
-                Err(NoSolution::Registry { asked_by: *asked_by, package: *package })
-            }
+            Stop::Registry { asked_by, package } => Err(NoSolution::Registry { asked_by, package }),
         },
     }
 }
@@ -133,7 +131,7 @@ pub(super) fn runs(positions: impl Iterator<Item = usize>) -> Positions {
     }
 }
 
-impl<'a> Slot<'a> {
+impl Slot<'_> {
     /// Positions that a requirement admits.
     pub(super) fn range(&self, requirement: &Requirement) -> Positions {
         let admits = |position: &usize| self.versions.get(*position).is_some_and(|(v, _)| requirement.matches(v));
@@ -162,14 +160,13 @@ impl<'a> Table<'a> {
         let name = listing.map_or_else(|| package.clone(), |listing| listing.package.clone());
         let whole = universe.unique(&name).is_some();
         let key = (name, (!whole).then(|| requirement.as_str().to_owned()));
-        let id = match self.by_key.get(&key) {
-            Some(id) => *id,
-            None => {
-                self.slots.push(slot(universe, key.0.clone(), listing, (!whole).then_some(requirement)));
-                let id = SlotId(self.slots.len());
-                self.by_key.insert(key, id);
-                id
-            }
+        let id = if let Some(id) = self.by_key.get(&key) {
+            *id
+        } else {
+            self.slots.push(slot(universe, key.0.clone(), listing, (!whole).then_some(requirement)));
+            let id = SlotId(self.slots.len());
+            self.by_key.insert(key, id);
+            id
         };
         let Some(slot) = id.0.checked_sub(1).and_then(|index| self.slots.get_mut(index)) else {
             return Ok((id, Positions::empty()));
@@ -200,7 +197,7 @@ fn slot<'a>(
     Slot { package, requirement, versions, exists, admitted, held: BTreeSet::new(), direct: false }
 }
 
-impl<'a> Solver<'a> {
+impl Solver<'_> {
     fn dependencies(&self, id: SlotId, position: usize) -> Result<Dependencies<SlotId, Positions, String>, Stop> {
         let mut table = self.table.borrow_mut();
         let table = &mut *table;
@@ -220,7 +217,7 @@ impl<'a> Solver<'a> {
         } else if let Some((owner, version, release)) = table.release(id, position) {
             let owner = PackageId { package: owner, version };
             for dependency in &release.event.dependencies {
-                let target = self.universe.target(&owner.package, dependency);
+                let target = universe::target(&owner.package, dependency);
                 if !self.universe.configured(&owner.package, &target) {
                     return Err(Stop::Registry { asked_by: Box::new(owner), package: Box::new(target) });
                 }

@@ -144,12 +144,6 @@ impl<'a> Universe<'a> {
         held.into_iter().rev().filter(admitted).find_map(|version| listing.releases.get_key_value(version))
     }
 
-    /// The package that a dependency of a release names.
-    pub(super) fn target(&self, owner: &PackageRef, dependency: &Dependency) -> PackageRef {
-        let registry = dependency.registry.clone().unwrap_or_else(|| owner.registry.clone());
-        PackageRef { registry, name: dependency.name.clone() }
-    }
-
     /// Whether the registry of a release's dependency may be asked.
     pub(super) fn configured(&self, owner: &PackageRef, target: &PackageRef) -> bool {
         owner.registry == target.registry || self.question.registries.contains(&target.registry)
@@ -169,7 +163,7 @@ impl<'a> Universe<'a> {
             .map(|listing| listing.package.name.as_str())
             .collect();
         let near = nearest(first.package.name.as_str(), known).into_iter().map(str::to_owned).collect();
-        Err(NoSolution::Unknown { package: first.package.clone(), asked_by, nearest: near })
+        Err(NoSolution::Unknown { package: Box::new(first.package.clone()), asked_by, nearest: near })
     }
 
     /// Refuses an answer that lacks what was asked for by exact name.
@@ -183,7 +177,7 @@ impl<'a> Universe<'a> {
         Err(NoSolution::Precise {
             exists: listing.is_some_and(|listing| listing.releases.contains_key(&id.version)),
             asked_by: self.askers(&id.package, resolution),
-            id: id.clone(),
+            id: Box::new(id.clone()),
         })
     }
 
@@ -196,13 +190,19 @@ impl<'a> Universe<'a> {
             let Look::Listed(listing) = self.look(&id.package) else { continue };
             let Some(release) = listing.releases.get(&id.version) else { continue };
             for dependency in &release.event.dependencies {
-                if self.target(&id.package, dependency) == *package {
+                if target(&id.package, dependency) == *package {
                     askers.push((Asker::Release(id.clone()), dependency.requirement.clone()));
                 }
             }
         }
         askers
     }
+}
+
+/// The package that a dependency of a release names.
+pub(super) fn target(owner: &PackageRef, dependency: &Dependency) -> PackageRef {
+    let registry = dependency.registry.clone().unwrap_or_else(|| owner.registry.clone());
+    PackageRef { registry, name: dependency.name.clone() }
 }
 
 /// Who an edge starts at.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{ListedRelease, Listing};
 use crate::model::{PackageId, PackageRef, Requirement, Version};
-use crate::resolve::universe::{Edge, Look, Universe};
+use crate::resolve::universe::{self, Edge, Look, Universe};
 use crate::resolve::{Resolution, Resolved};
 
 /// How far a walk came.
@@ -76,7 +76,7 @@ pub(super) fn explore(universe: &Universe<'_>) -> BTreeSet<PackageRef> {
             let Some((version, release)) = choice else { continue };
             picked.entry(listing.package.clone()).or_default().insert(version.clone());
             for dependency in &release.event.dependencies {
-                let target = universe.target(&listing.package, dependency);
+                let target = universe::target(&listing.package, dependency);
                 if universe.configured(&listing.package, &target) {
                     next.push((target, &dependency.requirement));
                 }
@@ -118,7 +118,7 @@ fn walk<'a>(universe: &Universe<'a>, choose: impl Fn(&Edge<'_>, &'a Listing, &'a
         }
         let mut dependencies = BTreeSet::new();
         for dependency in &release.event.dependencies {
-            let target = universe.target(&id.package, dependency);
+            let target = universe::target(&id.package, dependency);
             if !universe.configured(&id.package, &target) {
                 return Walk::Stuck;
             }
