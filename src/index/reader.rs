@@ -1,121 +1,54 @@
 //! The one reader behind the four ways.
+//!
+//! `roots` and `head` open a registry, `lookup` follows hashes from the checkpoint to a log, `statement` and `signers` from
+//! the registrar file to a signature. Nothing is written before `remember`.
+
+mod head;
+mod lookup;
+mod roots;
+mod signers;
+mod source;
+mod statement;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::catalog::{ListedRelease, Listing};
-use crate::index::{Base, IndexError, Opening, VerifiedStatement, World};
-use crate::model::{Fingerprint, Floor, Namespace, PackageName, Pin, RegistryId, Sha256, Version};
-use crate::trust::{Revocations, YankRecord};
+use crate::index::builtin::Builtin;
+use crate::index::folder::Folder;
+use crate::index::git::Git;
+use crate::index::memory::{Learnt, Memory, State};
+use crate::index::sparse::Sparse;
+use crate::index::{Base, IndexError, Opening, Origin, OriginError, VerifiedStatement, World};
+use crate::manifest::IndexAddress;
+use crate::model::{Fingerprint, Floor, Namespace, PackageName, Pin, RegistryId, SafeUrl, Sha256, Version, nearest};
+use crate::sys::{HttpError, Scope};
+use crate::trust::{Freshness as Life, Revocations, YankRecord};
+
+use head::Judge;
+use lookup::Looked;
+use source::Source;
+use statement::KnownEntry;
 
 /// An opened registry: roots walked, checkpoint and registrar file checked.
 pub struct Registry {
-    id: RegistryId,
+    source: Source,
+    address: IndexAddress,
+    scope: Scope,
+    memory: Memory,
+    state: State,
+    /// What was read since, by what it was verified from.
+    seen: Mutex<Seen>,
 }
 
-impl Registry {
-    /// Opens: steps 1 to 4 of the client's rules.
-    ///
-    /// # Errors
-    /// `E0111` and following; class trust for what is wrong, network for what can't be reached.
-    pub fn open(opening: &Opening, world: &World<'_>) -> Result<Self, IndexError> {
-        todo!()
-    }
-
-    /// Its id.
-    pub fn id(&self) -> &RegistryId {
-        &self.id
-    }
-
-    /// The numbers that were met: what a lock's floor becomes.
-    pub fn floor(&self) -> Floor {
-        todo!()
-    }
-
-    /// Whether the root says `demo`.
-    pub fn is_demo(&self) -> bool {
-        todo!()
-    }
-
-    /// What is revoked.
-    pub fn revocations(&self) -> &Revocations {
-        todo!()
-    }
-
-    /// Listings of packages, looked up in parallel; `None` is a verified absence. Checks stored log prefixes.
-    ///
-    /// # Errors
-    /// Step 5 of the rules.
-    pub fn listings(
-        &self,
-        names: &BTreeSet<PackageName>,
-    ) -> Result<BTreeMap<PackageName, Option<Listing>>, IndexError> {
-        todo!()
-    }
-
-    /// Names near a name that does not exist, from the leaves that were read.
-    pub fn names_near(&self, name: &PackageName) -> Vec<PackageName> {
-        todo!()
-    }
-
-    /// The statement of a listed release, checked: step 6 of the rules. With its file lists still to be read as blobs.
-    ///
-    /// # Errors
-    /// Too few signatures, another identity, revoked, an event that differs from the statement.
-    pub fn statement(&self, name: &PackageName, release: &ListedRelease) -> Result<VerifiedStatement, IndexError> {
-        todo!()
-    }
-
-    /// The same for a release that a lock pins: it must be in the log under this digest.
-    ///
-    /// # Errors
-    /// As above; and a pin that disagrees with the log.
-    pub fn locked_statement(
-        &self,
-        name: &PackageName,
-        version: &Version,
-        pin: &Pin,
-    ) -> Result<VerifiedStatement, IndexError> {
-        todo!()
-    }
-
-    /// The yank record in force for a listed release, checked.
-    ///
-    /// # Errors
-    /// It is missing, or not signed by publishers or registrars.
-    pub fn yank(&self, name: &PackageName, release: &ListedRelease) -> Result<Option<YankRecord>, IndexError> {
-        todo!()
-    }
-
-    /// Whether these signers of a namespace are remembered, or reached from remembered ones by handovers; also from the
-    /// signers that a lock remembers.
-    ///
-    /// # Errors
-    /// The chain of entries can't be read.
-    pub fn knows_signers(
-        &self,
-        namespace: &Namespace,
-        signers: &BTreeSet<Fingerprint>,
-        locked: &BTreeSet<Fingerprint>,
-    ) -> Result<Familiarity, IndexError> {
-        todo!()
-    }
-
-    /// Where its blobs can be had.
-    ///
-    /// # Errors
-    /// A base that the rules refuse.
-    pub fn bases(&self) -> Result<Vec<Base>, IndexError> {
-        todo!()
-    }
-
-    /// Writes what was learnt into the memory, under a lease: after verification, at the end of a run that succeeded.
-    /// `accepted` are namespaces with the signers that the user has now accepted.
-    ///
-    /// # Errors
-    /// The memory can't be written.
-    pub fn remember(&self, accepted: &BTreeMap<Namespace, BTreeSet<Fingerprint>>) -> Result<(), IndexError> {
-        todo!()
-    }
+/// What an opened registry has read.
+#[derive(Default)]
+struct Seen {
+    packages: BTreeMap<String, Option<Arc<Looked>>>,
+    names: BTreeSet<PackageName>,
+    entries: BTreeMap<Namespace, Arc<KnownEntry>>,
+    verified: BTreeMap<Sha256, BTreeSet<Fingerprint>>,
 }
 
 /// How well the signers of a namespace are known.
@@ -130,4 +63,224 @@ pub enum Familiarity {
         /// Those.
         remembered: BTreeSet<Fingerprint>,
     },
+}
+
+impl Registry {
+    /// Opens: steps 1 to 4 of the client's rules.
+    ///
+    /// # Errors
+    /// `E0111` and following; class trust for what is wrong, network for what can't be reached.
+    pub fn open(opening: &Opening, world: &World<'_>) -> Result<Self, IndexError> {
+        let memory = Memory::load(&world.trust, &opening.root)?;
+        let (origin, scope) = open_origin(opening, world)?;
+        Self::read(opening, world, memory, origin, scope)
+    }
+
+    /// The same over files that come in some way of the caller's.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn open_from(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
+        let memory = Memory::load(&world.trust, &opening.root)?;
+        Self::read(opening, world, memory, origin, Scope::public())
+    }
+
+    fn read(
+        opening: &Opening,
+        world: &World<'_>,
+        memory: Memory,
+        origin: Arc<dyn Origin>,
+        scope: Scope,
+    ) -> Result<Self, IndexError> {
+        let source = Source { registry: opening.id.clone(), origin, lag: world.http.settings().patience.lag };
+        let builtin = opening.address == IndexAddress::Builtin;
+        let judge = Judge {
+            source: &source,
+            opening,
+            memory: (!builtin).then_some(&memory),
+            now: world.now,
+            network: world.http.policy(),
+            progress: world.progress,
+        };
+        let state = judge.head()?;
+        if !builtin && state.root.demo {
+            world.progress.warn(
+                "demo-registry",
+                format!("registry {} is a demonstration: its secret keys are public", opening.id),
+            );
+        }
+        if !builtin && state.root.freshness == Life::None {
+            world.progress.note(
+                "no-freshness",
+                format!(
+                    "registry {} does not expire: an index that is frozen can't be told from a quiet one",
+                    opening.id
+                ),
+            );
+        }
+        let address = opening.address.clone();
+        Ok(Self { source, address, scope, memory, state, seen: Mutex::default() })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &RegistryId {
+        &self.source.registry
+    }
+
+    /// The numbers that were met: what a lock's floor becomes.
+    pub fn floor(&self) -> Floor {
+        self.state.floor()
+    }
+
+    /// Whether the root says `demo`.
+    pub fn is_demo(&self) -> bool {
+        self.state.root.demo
+    }
+
+    /// What is revoked.
+    pub fn revocations(&self) -> &Revocations {
+        &self.state.registrar.revocations
+    }
+
+    /// Which addresses requests on behalf of this index may meet.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Listings of packages, looked up in parallel; `None` is a verified absence. Checks stored log prefixes.
+    ///
+    /// # Errors
+    /// Step 5 of the rules.
+    pub fn listings(
+        &self,
+        names: &BTreeSet<PackageName>,
+    ) -> Result<BTreeMap<PackageName, Option<Listing>>, IndexError> {
+        self.look_up(names)?;
+        let seen = self.seen();
+        let listing = |name: &PackageName| {
+            seen.packages.get(&name.normalised()).and_then(Option::as_ref).map(|looked| looked.listing(self.id()))
+        };
+        Ok(names.iter().map(|name| (name.clone(), listing(name))).collect())
+    }
+
+    /// Names near a name that does not exist, from the leaves that were read.
+    pub fn names_near(&self, name: &PackageName) -> Vec<PackageName> {
+        let seen = self.seen();
+        let near = nearest(name.as_str(), seen.names.iter().map(PackageName::as_str));
+        near.into_iter().filter_map(|text| PackageName::parse(text).ok()).collect()
+    }
+
+    /// The statement of a listed release, checked: step 6 of the rules. With its file lists still to be read as blobs.
+    ///
+    /// # Errors
+    /// Too few signatures, another identity, revoked, an event that differs from the statement.
+    pub fn statement(&self, name: &PackageName, release: &ListedRelease) -> Result<VerifiedStatement, IndexError> {
+        self.checked_statement(name, &release.event.version, release.event.statement)
+    }
+
+    /// The same for a release that a lock pins: it must be in the log under this digest.
+    ///
+    /// # Errors
+    /// As above; and a pin that disagrees with the log.
+    pub fn locked_statement(
+        &self,
+        name: &PackageName,
+        version: &Version,
+        pin: &Pin,
+    ) -> Result<VerifiedStatement, IndexError> {
+        self.checked_statement(name, version, *pin)
+    }
+
+    /// The yank record in force for a listed release, checked.
+    ///
+    /// # Errors
+    /// It is missing, or not signed by publishers or registrars.
+    pub fn yank(&self, name: &PackageName, release: &ListedRelease) -> Result<Option<YankRecord>, IndexError> {
+        self.standing(name, &release.event.version)
+    }
+
+    /// Whether these signers of a namespace are remembered, or reached from remembered ones by handovers; also from the
+    /// signers that a lock remembers.
+    ///
+    /// # Errors
+    /// The chain of entries can't be read.
+    pub fn knows_signers(
+        &self,
+        namespace: &Namespace,
+        signers: &BTreeSet<Fingerprint>,
+        locked: &BTreeSet<Fingerprint>,
+    ) -> Result<Familiarity, IndexError> {
+        self.familiarity(namespace, signers, locked)
+    }
+
+    /// Where its blobs can be had.
+    ///
+    /// # Errors
+    /// `E0124`: a base that the rules refuse.
+    pub fn bases(&self) -> Result<Vec<Base>, IndexError> {
+        self.state.checkpoint.bases.iter().map(|base| self.base(base)).collect()
+    }
+
+    /// Writes what was learnt into the memory, under a lease: after verification, at the end of a run that succeeded.
+    /// `accepted` are namespaces with the signers that the user has now accepted.
+    ///
+    /// # Errors
+    /// `E0125`: the memory can't be written.
+    pub fn remember(&self, accepted: &BTreeMap<Namespace, BTreeSet<Fingerprint>>) -> Result<(), IndexError> {
+        let seen = self.seen();
+        let logs = seen.packages.values().flatten().map(|looked| (looked.leaf.name.clone(), looked.leaf.log)).collect();
+        self.memory.remember(&Learnt { state: &self.state, logs: &logs, signers: accepted, verified: &seen.verified })
+    }
+
+    fn base(&self, base: &str) -> Result<Base, IndexError> {
+        let refused = |rule| IndexError::Base { registry: self.id().clone(), base: base.to_owned(), rule };
+        if base.contains("://") {
+            let url = SafeUrl::parse(base).map_err(|_| refused("it is no address that carries no credentials"))?;
+            return match url.inner().scheme() {
+                // Whether plain http and private addresses are met is judged at each request, with this scope.
+                "https" | "http" => Ok(Base::Http(url, self.scope)),
+                _ => Err(refused("bases are relative paths, https, or http where that is allowed")),
+            };
+        }
+        if base.starts_with('/') || base.contains('\\') || base.split('/').any(|part| part == "..") {
+            return Err(refused("a relative base stays below its index"));
+        }
+        if let Some(blobs) = self.source.origin.blobs(base) {
+            return Ok(Base::Objects(blobs));
+        }
+        match &self.address {
+            IndexAddress::Sparse(url) => {
+                // `./` keeps a first part with a colon from being taken for a scheme.
+                let below = url.below(&format!("./{base}")).map_err(|_| refused("it is no relative path"))?;
+                Ok(Base::Http(below, self.scope))
+            }
+            IndexAddress::Folder(folder) => Ok(Base::Folder(Path::new(folder).join(base))),
+            IndexAddress::Git(_) | IndexAddress::Builtin => Err(refused("this kind of index holds no blobs")),
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The way that an address is read.
+fn open_origin(opening: &Opening, world: &World<'_>) -> Result<(Arc<dyn Origin>, Scope), IndexError> {
+    let address = |source: HttpError| IndexError::Address { registry: opening.id.clone(), source };
+    let place = |source: OriginError| IndexError::Origin { registry: opening.id.clone(), source };
+    let copies = world.cache.join("indexes").join(opening.root.hex());
+    Ok(match &opening.address {
+        IndexAddress::Builtin => (Arc::new(Builtin::new()), Scope::public()),
+        IndexAddress::Folder(folder) => (Arc::new(Folder::new(Path::new(folder))), Scope::public()),
+        IndexAddress::Sparse(url) => {
+            let scope = world.http.scope_of(url).map_err(address)?;
+            (Arc::new(Sparse::new(url, &copies.join("sparse"), world.http, scope)), scope)
+        }
+        IndexAddress::Git(url) => {
+            let scope = world.http.scope_of(url).map_err(address)?;
+            // One copy an address: another remote's objects have no business in it.
+            let copy = copies.join(format!("git-{}", Sha256::of(url.inner().as_str().as_bytes()).short()));
+            (Arc::new(Git::open(url, &copy, world.http, scope, world.progress).map_err(place)?), scope)
+        }
+    })
 }

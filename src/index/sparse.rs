@@ -1,1 +1,127 @@
-//! Files of an index: sparse.
+//! Files of an index: sparse. Static files behind a web server, with copies kept below a folder.
+//!
+//! What never changes is kept as it is; what changes is kept behind a line with its `ETag`, in one file, so that the two
+//! can't come apart. Nothing here is trusted: readers check every byte, and ask past caches where a copy is wrong.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::index::{Freshness, Origin, OriginError};
+use crate::model::SafeUrl;
+use crate::sys::{BlobReader, HttpClient, HttpError, NetworkPolicy, Scope, Small, block_on, files, run_bounded};
+
+/// Requests at a time.
+const PARALLEL: usize = 16;
+/// Longest `ETag` that is kept.
+const MAX_ETAG: usize = 1024;
+
+/// Reads below an address.
+pub(super) struct Sparse {
+    url: SafeUrl,
+    copies: PathBuf,
+    http: HttpClient,
+    scope: Scope,
+}
+
+/// A file that changes, as it was last seen.
+struct Copy {
+    etag: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Sparse {
+    pub(super) fn new(url: &SafeUrl, copies: &Path, http: &HttpClient, scope: Scope) -> Self {
+        Self { url: url.clone(), copies: copies.to_owned(), http: http.clone(), scope }
+    }
+
+    async fn fetch(&self, path: &str, cap: u64, freshness: Freshness) -> Result<Option<Vec<u8>>, OriginError> {
+        let changes = changes(path);
+        // A copy that can't be read is as good as none.
+        let copy = if freshness == Freshness::PastCaches { None } else { self.kept(path, cap, changes) };
+        let offline = self.http.policy() == NetworkPolicy::Offline;
+        match copy {
+            Some(copy) if offline || freshness == Freshness::Immutable => Ok(Some(copy.body)),
+            copy => self.ask(path, cap, freshness, copy).await,
+        }
+    }
+
+    async fn ask(
+        &self,
+        path: &str,
+        cap: u64,
+        freshness: Freshness,
+        copy: Option<Copy>,
+    ) -> Result<Option<Vec<u8>>, OriginError> {
+        let url = self.url.below(path).map_err(|_| OriginError::NotAFile { path: path.into() })?;
+        let etag = copy.as_ref().and_then(|copy| copy.etag.as_deref());
+        let small = Small { cap, etag, past_caches: freshness == Freshness::PastCaches };
+        let answer = self.http.small(&url, small, self.scope).await.map_err(|error| match error {
+            HttpError::TooLarge { cap, .. } => {
+                OriginError::TooLarge { path: path.to_owned(), place: self.describe(), cap }
+            }
+            error => OriginError::Http(error),
+        })?;
+        match answer.status {
+            200 => {
+                self.keep(path, answer.etag.as_deref(), &answer.body);
+                Ok(Some(answer.body))
+            }
+            304 => Ok(copy.map(|copy| copy.body)),
+            _ => Ok(None),
+        }
+    }
+
+    fn kept(&self, path: &str, cap: u64, changes: bool) -> Option<Copy> {
+        let bytes = files::read_capped(&self.copies.join(path), cap + MAX_ETAG as u64 + 1).ok()??;
+        let copy = if changes {
+            let end = bytes.iter().position(|byte| *byte == b'\n')?;
+            let etag = std::str::from_utf8(bytes.get(..end)?).ok()?.to_owned();
+            Copy { etag: (!etag.is_empty()).then_some(etag), body: bytes.get(end + 1..)?.to_vec() }
+        } else {
+            Copy { etag: None, body: bytes }
+        };
+        (copy.body.len() as u64 <= cap).then_some(copy)
+    }
+
+    /// Keeps a copy where that can be done: what can't be kept is asked for again.
+    fn keep(&self, path: &str, etag: Option<&str>, body: &[u8]) {
+        let place = self.copies.join(path);
+        let mut bytes = Vec::new();
+        if changes(path) {
+            let good = |etag: &&str| etag.len() <= MAX_ETAG && etag.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+            bytes.extend_from_slice(etag.filter(good).unwrap_or_default().as_bytes());
+            bytes.push(b'\n');
+        }
+        bytes.extend_from_slice(body);
+        let _ =
+            place.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| files::write_atomic(&place, &bytes));
+    }
+}
+
+/// Whether a file of an index may change under its name.
+fn changes(path: &str) -> bool {
+    path.starts_with("checkpoint.json") || path.starts_with("packages/") || path.starts_with("advisories/")
+}
+
+impl Origin for Sparse {
+    fn get(&self, path: &str, cap: u64, freshness: Freshness) -> Result<Option<Vec<u8>>, OriginError> {
+        block_on(self.fetch(path, cap, freshness))
+    }
+
+    fn get_many(&self, paths: &[(String, u64)], freshness: Freshness) -> Result<Vec<Option<Vec<u8>>>, OriginError> {
+        let jobs = paths.iter().map(|(path, cap)| self.fetch(path, *cap, freshness)).collect();
+        block_on(run_bounded(PARALLEL, jobs)).into_iter().collect()
+    }
+
+    fn describe(&self) -> String {
+        format!("sparse+{}", self.url)
+    }
+
+    fn may_lag(&self) -> bool {
+        self.http.policy() == NetworkPolicy::Online
+    }
+
+    fn blobs(&self, _: &str) -> Option<Arc<dyn BlobReader>> {
+        None
+    }
+}

@@ -183,8 +183,11 @@ pub(super) fn pack(
 
 fn look_at_folder(project: &Path, path: RelPath) -> Result<PlacedFolder, InstallError> {
     let full = path.under(project);
-    let found = std::fs::symlink_metadata(&full)
-        .map_err(|source| InstallError::Disk { doing: "look at", path: full, source })?;
+    let found = std::fs::symlink_metadata(&full).map_err(|source| InstallError::Disk {
+        doing: "look at",
+        path: full,
+        source,
+    })?;
     let stat = disk::stat(&found);
     Ok(PlacedFolder { path, mtime: stat.mtime, inode: stat.inode })
 }

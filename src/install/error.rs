@@ -15,7 +15,7 @@ const SHOWN: usize = 10;
 #[non_exhaustive]
 pub enum InstallError {
     /// The file system refused.
-    #[error("can't {doing} {}: {source}", path.display())]
+    #[error("can't {doing} {}", path.display())]
     Disk {
         /// What was being done, as a verb.
         doing: &'static str,
@@ -67,7 +67,7 @@ pub enum InstallError {
         pin: Pin,
     },
     /// The way of linking that was asked for is not possible here.
-    #[error("can't place {path} by {wanted}: {source}")]
+    #[error("can't place {path} by {wanted}")]
     Link {
         /// The file.
         path: RelPath,
@@ -134,9 +134,13 @@ impl Diagnose for InstallError {
             ],
             Self::Symlinked { .. } => vec![
                 unchanged(),
-                Hint::Note("replace the links by folders, or choose another place with `to = …` in Model.toml".to_owned()),
+                Hint::Note(
+                    "replace the links by folders, or choose another place with `to = …` in Model.toml".to_owned(),
+                ),
             ],
-            Self::Path(_) => vec![unchanged(), Hint::Note("choose a shorter place with `to = …` in Model.toml".to_owned())],
+            Self::Path(_) => {
+                vec![unchanged(), Hint::Note("choose a shorter place with `to = …` in Model.toml".to_owned())]
+            }
             Self::NotInStore { .. } => vec![Hint::Run("mpm sync".to_owned())],
             Self::Link { .. } => vec![Hint::Run("mpm sync --link auto".to_owned())],
             Self::Store(error) => error.hints(),

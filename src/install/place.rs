@@ -71,7 +71,9 @@ impl<'a> Placer<'a> {
             LinkMode::Auto => self.auto(path, pin, blob, &staged)?,
             LinkMode::Reflink => forced(path, Link::Reflink, reflink(blob, &staged))?,
             LinkMode::Hard => match hard(blob, &staged) {
-                Err(error) if error.kind() == io::ErrorKind::TooManyLinks => self.without_link(path, pin, blob, &staged)?,
+                Err(error) if error.kind() == io::ErrorKind::TooManyLinks => {
+                    self.without_link(path, pin, blob, &staged)?
+                }
                 other => forced(path, Link::Hard, other)?,
             },
             LinkMode::Symlink => forced(path, Link::Symlink, symlink(blob, &staged))?,
@@ -202,7 +204,9 @@ fn move_to_free(staged: &Path, target: &Path) -> io::Result<()> {
 fn forced(path: &RelPath, link: Link, done: io::Result<()>) -> Result<Link, InstallError> {
     match done {
         Ok(()) => Ok(link),
-        Err(source) if is_full(&source) => Err(InstallError::Disk { doing: "place", path: path.as_str().into(), source }),
+        Err(source) if is_full(&source) => {
+            Err(InstallError::Disk { doing: "place", path: path.as_str().into(), source })
+        }
         Err(source) => Err(InstallError::Link { path: path.clone(), wanted: link.as_str(), source }),
     }
 }

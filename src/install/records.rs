@@ -149,8 +149,8 @@ impl Records {
         let mut found = Vec::new();
         let mut lines = Lines::new(file);
         while let Some(line) = lines.next(&path)? {
-            let entry = wire::parse_pending(line)
-                .map_err(|reason| InstallError::Damaged { path: path.clone(), reason })?;
+            let entry =
+                wire::parse_pending(line).map_err(|reason| InstallError::Damaged { path: path.clone(), reason })?;
             found.push(entry);
         }
         Ok(found)

@@ -11,8 +11,8 @@ use crate::diagnose::Diagnose as _;
 use crate::install::disk::Standing;
 use crate::install::records::Records;
 use crate::install::{
-    Applied, InstallError, Link, MAX_INLINE_FILES, OnChanged, PlacedFiles, Plan, Receipt, Scrutiny, Site, Wanted, apply,
-    disk, place, plan, wire,
+    Applied, InstallError, Link, MAX_INLINE_FILES, OnChanged, PlacedFiles, Plan, Receipt, Scrutiny, Site, Wanted,
+    apply, disk, place, plan, wire,
 };
 use crate::model::{Pin, RelPath, Sha256};
 use crate::progress::Silent;
@@ -90,7 +90,9 @@ impl Bench {
         let full = self.project.join(at);
         let _ = fs::remove_file(&full);
         fs::create_dir_all(full.parent().expect("parent")).expect("folder");
-        fs::File::create(&full).and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes())).expect("edit");
+        fs::File::create(&full)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+            .expect("edit");
     }
 }
 
@@ -116,9 +118,7 @@ fn what_is_wanted_is_placed_read_only_and_found_again() {
 
 #[test]
 fn each_way_of_linking_places_the_same_bytes() {
-    for (link, word) in
-        [(LinkMode::Hard, "hard link"), (LinkMode::Symlink, "symlink"), (LinkMode::Copy, "copy")]
-    {
+    for (link, word) in [(LinkMode::Hard, "hard link"), (LinkMode::Symlink, "symlink"), (LinkMode::Copy, "copy")] {
         let mut bench = Bench::new();
         bench.link = link;
         let wanted = [bench.package("a", &[("w.bin", "weights")])];
@@ -326,9 +326,7 @@ fn a_large_package_is_looked_at_by_folder() {
     let wanted = [wanted];
     bench.sync(&wanted).expect("places");
     let receipt = bench.receipt();
-    let PlacedFiles::Table { folders, .. } = &receipt.packages.first().expect("one").files else {
-        panic!("a table")
-    };
+    let PlacedFiles::Table { folders, .. } = &receipt.packages.first().expect("one").files else { panic!("a table") };
     assert_eq!(folders.len(), 8);
     assert_eq!(bench.altered(Scrutiny::Quick), []);
     assert_eq!(bench.altered(Scrutiny::Stat), []);

@@ -172,9 +172,7 @@ fn dependency_reasons(manifest: &Manifest, lock: &Lock, dependency: &Dependency,
             *other == key && !manifest.dependencies.iter().any(|d| d.key == key && d.group == *group)
         });
         reasons.push(match other {
-            Some((_, found)) => {
-                Stale::Group { key, expected: dependency.group.clone(), found: found.clone(), line }
-            }
+            Some((_, found)) => Stale::Group { key, expected: dependency.group.clone(), found: found.clone(), line },
             None => Stale::Missing { key, group: dependency.group.clone(), line },
         });
         return;
@@ -321,11 +319,9 @@ fn unsafe_text(allowance: Option<&LockedUnsafe>) -> String {
 impl fmt::Display for Stale {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing { key, group, line } => write!(
-                f,
-                "Model.toml line {line}: {key} in {} has no entry in Model.lock",
-                group_text(group.as_ref())
-            ),
+            Self::Missing { key, group, line } => {
+                write!(f, "Model.toml line {line}: {key} in {} has no entry in Model.lock", group_text(group.as_ref()))
+            }
             Self::Group { key, expected, found, line } => write!(
                 f,
                 "Model.toml line {line}: {key} is in {}, Model.lock has it in {}",
@@ -341,18 +337,15 @@ impl fmt::Display for Stale {
             Self::Kind { key, expected, found, line } => {
                 write!(f, "Model.toml line {line}: {key} stands among the {expected}s, Model.lock says it is a {found}")
             }
-            Self::Unique { key, package, found, line } => write!(
-                f,
-                "Model.toml line {line}: {key} asks for one version of {package}, Model.lock has {found}"
-            ),
+            Self::Unique { key, package, found, line } => {
+                write!(f, "Model.toml line {line}: {key} asks for one version of {package}, Model.lock has {found}")
+            }
             Self::NoRegistry { key, name, line } => {
                 write!(f, "Model.toml line {line}: no registry answers {name}, which {key} asks for")
             }
-            Self::Orphan { key, group } => write!(
-                f,
-                "Model.lock has {key} in {}, Model.toml does not",
-                group_text(group.as_ref())
-            ),
+            Self::Orphan { key, group } => {
+                write!(f, "Model.lock has {key} in {}, Model.toml does not", group_text(group.as_ref()))
+            }
             Self::Unreached { entry } => write!(f, "Model.lock has {entry}, which nothing needs"),
             Self::Dangling { from, to } => write!(f, "Model.lock: {from} leads to {to}, which has no entry"),
             Self::Registry { id } => write!(f, "Model.lock has the registry {id}, Model.toml does not"),

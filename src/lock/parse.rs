@@ -153,7 +153,15 @@ fn package(entry: Value<'_>, lock: &mut Lock) -> Result<(), LockError> {
         },
     };
     table.finish(&[
-        "name", "version", "registry", "kind", "statement", "statement-size", "signers", "size", "dependencies",
+        "name",
+        "version",
+        "registry",
+        "kind",
+        "statement",
+        "statement-size",
+        "signers",
+        "size",
+        "dependencies",
     ])?;
     let what = format!("[[package]] {id}");
     match lock.packages.insert(id, package) {

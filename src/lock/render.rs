@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::lock::{LockedPackage, LockedRegistry, LockedSource, LockedUnsafe, Lock, SourceFiles, Target, VERSION};
+use crate::lock::{Lock, LockedPackage, LockedRegistry, LockedSource, LockedUnsafe, SourceFiles, Target, VERSION};
 use crate::model::{Fingerprint, PackageId, RegistryId};
 
-const HEADER: &str = "# Written by mpm. Commit this file; change Model.toml and run `mpm lock` instead of editing it.\n";
+const HEADER: &str =
+    "# Written by mpm. Commit this file; change Model.toml and run `mpm lock` instead of editing it.\n";
 
 pub(super) fn render(lock: &Lock) -> String {
     let mut text = format!("{HEADER}version = {VERSION}\n");

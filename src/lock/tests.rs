@@ -129,12 +129,21 @@ fn a_lock_that_was_tampered_with_is_refused() {
 fn a_file_table_that_is_not_the_one_locked_is_a_matter_of_trust() {
     check_broken("path = \"config.json\"", "path = \"confih.json\"", "E0509", Class::Trust);
     check_broken("size = 11 }", "size = 12 }", "E0509", Class::Trust);
-    check_broken("kind = \"model\"\nrevision = \"sha256:", "kind = \"model\"\nrevision = \"sha256:0", "E0501", Class::Yours);
+    check_broken(
+        "kind = \"model\"\nrevision = \"sha256:",
+        "kind = \"model\"\nrevision = \"sha256:0",
+        "E0501",
+        Class::Yours,
+    );
     let bytes = LockedSource::table_bytes(&[file("a"), file("b")]);
     let pin = Pin::of(&bytes);
     assert_eq!(LockedSource::parse_table(&bytes, &pin).unwrap(), vec![file("a"), file("b")]);
     assert_eq!(LockedSource::parse_table(b"{}", &pin).unwrap_err().class(), Class::Trust);
-    for bad in ["{}", "{\"files\":[],\"type\":\"x\"}", "{\"files\":[{\"path\":\"..\",\"sha256\":\"\",\"size\":1}],\"type\":\"mpm.sources/1\"}"] {
+    for bad in [
+        "{}",
+        "{\"files\":[],\"type\":\"x\"}",
+        "{\"files\":[{\"path\":\"..\",\"sha256\":\"\",\"size\":1}],\"type\":\"mpm.sources/1\"}",
+    ] {
         let error = LockedSource::parse_table(bad.as_bytes(), &Pin::of(bad.as_bytes())).unwrap_err();
         assert_eq!(error.code().0, "E0510");
     }
@@ -144,7 +153,8 @@ fn a_file_table_that_is_not_the_one_locked_is_a_matter_of_trust() {
 fn check_stale(manifest: &str, change: impl FnOnce(&mut Lock), expected: &[&str]) {
     let mut lock = sample();
     change(&mut lock);
-    let reasons: Vec<String> = check(&Manifest::parse(manifest).unwrap(), &lock).iter().map(ToString::to_string).collect();
+    let reasons: Vec<String> =
+        check(&Manifest::parse(manifest).unwrap(), &lock).iter().map(ToString::to_string).collect();
     assert_eq!(reasons.len(), expected.len(), "{reasons:#?}");
     for (reason, expected) in reasons.iter().zip(expected) {
         assert!(reason.contains(expected), "{expected}: {reason}");
@@ -156,17 +166,17 @@ fn every_reason_is_named() {
     check_stale(MANIFEST, |_| {}, &[]);
     let edit = |from: &str, to: &str| MANIFEST.replacen(from, to, 1);
     check_stale(&edit("\"1\"", "\">=1.1, <2\""), |_| {}, &[]);
-    check_stale(&edit("\"1\"", "\"2\""), |_| {}, &["line 5: acme/lora asks for version 2, Model.lock has acme:acme/lora@1.2.0"]);
+    check_stale(
+        &edit("\"1\"", "\"2\""),
+        |_| {},
+        &["line 5: acme/lora asks for version 2, Model.lock has acme:acme/lora@1.2.0"],
+    );
     check_stale(
         &edit("[models]\n", "[models]\n\"acme/new\" = \"1\"\n"),
         |_| {},
         &["line 5: acme/new in the main dependencies has no entry"],
     );
-    check_stale(
-        &edit("\"acme/lora\" = \"1\"", ""),
-        |_| {},
-        &["has acme/lora in the main", ],
-    );
+    check_stale(&edit("\"acme/lora\" = \"1\"", ""), |_| {}, &["has acme/lora in the main"]);
     check_stale(&edit("../m", "../n"), |_| {}, &["local asks for path:../n, Model.lock has path:../m"]);
     check_stale(&edit("groups.eval", "groups.test"), |_| {}, &["is in group test, Model.lock has it in group eval"]);
     check_stale(&edit("root = \"sha256:e", "root = \"sha256:f"), |_| {}, &["the registry acme has root sha256:f3"]);
@@ -181,7 +191,10 @@ fn every_reason_is_named() {
         &["stands among the models, Model.lock says it is a dataset"],
     );
     check_stale(
-        &edit("[models]", "[policy.unsafe]\n\"acme/base@1.0.0\" = { formats = [\"pickle\"], reason = \"r\" }\n[models]"),
+        &edit(
+            "[models]",
+            "[policy.unsafe]\n\"acme/base@1.0.0\" = { formats = [\"pickle\"], reason = \"r\" }\n[models]",
+        ),
         |_| {},
         &["line 5: what acme:acme/base@1.0.0 may carry is pickle (r), Model.lock has nothing"],
     );
@@ -259,7 +272,8 @@ fn kind() -> impl Strategy<Value = PackageKind> {
 fn any_source() -> impl Strategy<Value = (SourceId, LockedSource)> {
     let files = btree_map("[a-z]{1,3}", any::<u32>(), 0..5).prop_map(|files| {
         let pin = |path: &str, size: u32| Pin { sha256: Sha256::of(path.as_bytes()), size: u64::from(size) };
-        let file = |(path, size): (String, u32)| Some(SourceFile { pin: pin(&path, size), path: RelPath::parse(&path).ok()? });
+        let file =
+            |(path, size): (String, u32)| Some(SourceFile { pin: pin(&path, size), path: RelPath::parse(&path).ok()? });
         files.into_iter().filter_map(file).collect::<Vec<SourceFile>>()
     });
     let table = (any::<[u8; 32]>(), any::<u64>(), any::<u64>());

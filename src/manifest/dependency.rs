@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::manifest::error::{ManifestError, Rule};
-use crate::manifest::parse::{finish, not_built, place, variants};
+use crate::manifest::parse::{finish, misplaced, not_built, place, variants};
 use crate::manifest::registry::folder;
 use crate::manifest::{Dependency, DependencySource};
 use crate::model::tables::{Spot, Table, Value};
@@ -111,6 +111,7 @@ fn dependency(
     }
     let whole = value.clone();
     let mut table = value.table().map_err(|_| whole.wrong("a version requirement or a table"))?;
+    misplaced(&table)?;
     not_built(&table, &["hf", "oci", "revision", "editable"])?;
     dependency.source = match table.take("path") {
         Some(path) => path_source(&path, &table)?,
@@ -148,11 +149,7 @@ fn path_source(path: &Value<'_>, table: &Table<'_>) -> Result<DependencySource, 
     Ok(DependencySource::Path(text.to_owned()))
 }
 
-fn registry_source(
-    key: &str,
-    whole: &Value<'_>,
-    table: &mut Table<'_>,
-) -> Result<DependencySource, ManifestError> {
+fn registry_source(key: &str, whole: &Value<'_>, table: &mut Table<'_>) -> Result<DependencySource, ManifestError> {
     let package = match table.take("package") {
         Some(value) => value.parse(PackageName::parse)?,
         None => PackageName::parse(key).map_err(|source| whole.refused(Rule::KeyIsNoPackage { source }))?,

@@ -3,10 +3,10 @@
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use crate::manifest::{Manifest, ManifestError};
+use crate::model::tables::Source;
 use crate::model::{
     DependencyKey, GroupName, Namespace, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName,
 };
-use crate::model::tables::Source;
 
 /// A dependency to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,11 +196,12 @@ fn replace(item: &mut Item, dependency: &NewDependency) {
     if let Some(table) = item.as_table_like_mut() {
         fill(table, dependency);
         // Spaces of the old last value would stand before the new comma; a table with comments inside keeps its form.
-        if let Some(inline) = item.as_inline_table_mut()
-            && !inline.to_string().contains(['\n', '#'])
-        {
+        if let Some(inline) = item.as_inline_table_mut() {
             let decor = inline.decor().clone();
-            inline.fmt();
+            inline.decor_mut().clear();
+            if !inline.to_string().contains(['\n', '#']) {
+                inline.fmt();
+            }
             *inline.decor_mut() = decor;
         }
     } else if let Some(value) = item.as_value_mut() {

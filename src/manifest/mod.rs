@@ -19,8 +19,8 @@ use crate::model::{
     Sha256, VariantName, Version,
 };
 
-pub use error::ManifestError;
 pub use edit::{NewDependency, NewRegistry, add_dependency, add_registry, new_manifest, remove_dependency};
+pub use error::ManifestError;
 
 /// The parsed Model.toml.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -19,14 +19,33 @@ const TOP: &[&str] =
     &["project", "registries", "models", "datasets", "groups", "profiles", "install", "policy", "package", "variants"];
 /// Settings of a machine, wherever somebody may try them.
 const MACHINE: &[&str] = &[
-    "token", "tokens", "password", "username", "credentials", "credential", "credential-helper", "auth", "netrc", "proxy",
-    "network", "insecure", "ca-file", "allow-http", "allow-private", "store", "mirror", "mirrors", "trusted", "link",
+    "token",
+    "tokens",
+    "password",
+    "username",
+    "credentials",
+    "credential",
+    "credential-helper",
+    "auth",
+    "netrc",
+    "proxy",
+    "network",
+    "insecure",
+    "ca-file",
+    "allow-http",
+    "allow-private",
+    "store",
+    "mirror",
+    "mirrors",
+    "trusted",
+    "link",
     "jobs",
 ];
 
 pub(super) fn parse(text: &str) -> Result<Manifest, ManifestError> {
     let source = Source::new("Model.toml", text);
     let mut top = source.parse(MAX_FILE)?;
+    misplaced(&top)?;
     not_built(&top, &["workspace"])?;
     let project = project(top.take("project"))?;
     let registries = registries(top.take("registries"))?;
@@ -52,15 +71,22 @@ pub(super) fn not_built(table: &Table<'_>, keys: &[&str]) -> Result<(), Manifest
     }
 }
 
-/// Ends a table; a setting of the machine is told where it belongs.
-pub(super) fn finish(table: Table<'_>, known: &[&str]) -> Result<(), ManifestError> {
-    if let Some((key, value)) = MACHINE.iter().find_map(|key| table.get(key).map(|value| (key, value))) {
-        return Err(ManifestError::Misplaced {
+/// Refuses settings of the machine, and says where they belong. A table is asked first of all: no later complaint may show
+/// a line with a token on it.
+pub(super) fn misplaced(table: &Table<'_>) -> Result<(), ManifestError> {
+    match MACHINE.iter().find_map(|key| table.get(key).map(|value| (key, value))) {
+        None => Ok(()),
+        Some((key, value)) => Err(ManifestError::Misplaced {
             spot: value.key_spot(),
             key: (*key).to_owned(),
             belongs: "the user's or the site's config.toml (docs/formats/config.md)",
-        });
+        }),
     }
+}
+
+/// Ends a table: a key that is left is unknown.
+pub(super) fn finish(table: Table<'_>, known: &[&str]) -> Result<(), ManifestError> {
+    misplaced(&table)?;
     Ok(table.finish(known)?)
 }
 

@@ -9,8 +9,17 @@ use crate::model::tables::Value;
 use crate::model::{DependencyKey, Glob, PackageName, RelPath, VariantName, Version, nearest};
 
 const PACKAGE: &[&str] = &[
-    "name", "version", "kind", "description", "license", "dir", "requires", "base-model", "trained-on",
-    "default-variant", "code",
+    "name",
+    "version",
+    "kind",
+    "description",
+    "license",
+    "dir",
+    "requires",
+    "base-model",
+    "trained-on",
+    "default-variant",
+    "code",
 ];
 
 pub(super) fn publisher(

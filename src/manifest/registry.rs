@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::manifest::error::{ManifestError, Rule};
-use crate::manifest::parse::finish;
+use crate::manifest::parse::{finish, misplaced};
 use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
 use crate::model::tables::{TomlError, Value};
 use crate::model::{Namespace, PackageName, RegistryId, SafeUrl, Sha256};
@@ -52,6 +52,7 @@ fn claims(registry: &RegistryDeclaration, namespace: &Namespace) -> bool {
 fn declaration(value: Value<'_>) -> Result<RegistryDeclaration, ManifestError> {
     let line = value.line();
     let mut table = value.table()?;
+    misplaced(&table)?;
     let declaration = RegistryDeclaration {
         index: table.require("index")?.parse(index)?,
         root: table.require("root")?.parse(Sha256::parse)?,

@@ -45,7 +45,7 @@ fn broken_manifests_are_refused_with_their_place() {
     check("[install]\nlayouts = [\"huggingface\"]\n", "E0305", 2, 1);
     check("[policy]\nbans = []\n", "E0305", 2, 1);
     check("proxy = \"http://me:pw@proxy\"\n", "E0306", 1, 1);
-    check("[registries.a]\ntoken = \"x\"\nindex = \"builtin\"\nroot = \"sha256:00\"\n", "E0304", 4, 8);
+    check("[registries.a]\ntoken = \"x\"\nindex = \"builtin\"\nroot = \"sha256:00\"\n", "E0306", 2, 1);
     check("[groups.a.models]\n\"a/b\" = \"1\"\n[models]\n\"a/b\" = \"2\"\n", "E0307", 2, 1);
     check("[models]\n\"a/b\" = \"1\"\n[datasets]\n\"a/b\" = \"1\"\n", "E0307", 4, 1);
     check(&(registry("a", '0', "") + &registry("b", '0', "")), "E0308", 5, 13);
@@ -55,7 +55,7 @@ fn broken_manifests_are_refused_with_their_place() {
     check(&registry("path", '0', ""), "E0304", 1, 1);
     check("[profiles.cpu]\n\"a/b\" = \"x\"\n", "E0309", 2, 1);
     check("[variants.x]\ninclude = [\"**\"]\n", "E0309", 1, 2);
-    check("[models]\nm = { path = \"../m\", version = \"1\" }\n", "E0310", 2, 21);
+    check("[models]\nm = { path = \"../m\", version = \"1\" }\n", "E0310", 2, 22);
     check("[models]\n\"a/b\" = { version = \"1\", variant = \"x\", variants = [\"y\"] }\n", "E0310", 2, 26);
     check("[policy.unsafe]\n\"a/b@1.0.0\" = { formats = [\"pickle\"] }\n", "E0303", 2, 1);
     check("[policy.unsafe]\n\"a/b\" = { formats = [\"pickle\"], reason = \"x\" }\n", "E0304", 2, 9);
@@ -161,7 +161,11 @@ fn an_edit_keeps_comments_and_order() {
     let text = "# mine\n[models]\n# about a\n\"a/a\" = \"1\" # keep me\n\"a/c\" = { version = \"1\", to = \"x\" } # me too\n\n[install]\nmodels = \"m\"\n";
     let text = add_dependency(text, &new("a/b", "^2")).unwrap();
     let text = add_dependency(&text, &new("a/a", "^3")).unwrap();
-    let text = add_dependency(&text, &NewDependency { variants: vec![VariantName::parse("int8").unwrap()], ..new("a/c", "^4") }).unwrap();
+    let text = add_dependency(
+        &text,
+        &NewDependency { variants: vec![VariantName::parse("int8").unwrap()], ..new("a/c", "^4") },
+    )
+    .unwrap();
     assert_eq!(
         text,
         "# mine\n[models]\n# about a\n\"a/a\" = \"^3\" # keep me\n\"a/b\" = \"^2\"\n\"a/c\" = { version = \"^4\", to = \"x\", variant = \"int8\" } # me too\n\n[install]\nmodels = \"m\"\n"
@@ -184,7 +188,11 @@ fn a_fresh_manifest_grows() {
     let text = add_registry(&text, &registry).unwrap();
     let text = add_dependency(&text, &new("demo/digits-mlp", "^1.1")).unwrap();
     let group = Some(GroupName::parse("eval").unwrap());
-    let text = add_dependency(&text, &NewDependency { group: group.clone(), kind: PackageKind::Dataset, ..new("demo/digits", "1") }).unwrap();
+    let text = add_dependency(
+        &text,
+        &NewDependency { group: group.clone(), kind: PackageKind::Dataset, ..new("demo/digits", "1") },
+    )
+    .unwrap();
     let expected = format!(
         "[project]\nname = 'he\"llo'\n\n[registries.mpm-demo]\nindex = \"builtin\"\nroot = \"{}\"\nnamespaces = \
          [\"demo\"]\n\n[models]\n\"demo/digits-mlp\" = \"^1.1\"\n\n[groups.eval.datasets]\n\"demo/digits\" = \"1\"\n",

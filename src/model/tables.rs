@@ -121,7 +121,7 @@ pub struct Value<'t> {
     /// Where the key begins and ends; the value itself for items of a list.
     key: (usize, usize),
     offset: usize,
-    value: DeValue<'t>,
+    content: DeValue<'t>,
 }
 
 impl<'t> Source<'t> {
@@ -243,7 +243,7 @@ impl<'t> Table<'t> {
                 let (span, offset) = (name.span(), value.span().start);
                 let name = name.into_inner().into_owned();
                 let key = (span.start, span.end);
-                let value = Value { source, path: joined(&path, &name), key, offset, value: value.into_inner() };
+                let value = Value { source, path: joined(&path, &name), key, offset, content: value.into_inner() };
                 (name, value)
             })
             .collect();
@@ -332,7 +332,7 @@ impl<'t> Value<'t> {
 
     /// Whether it is a string.
     pub fn is_string(&self) -> bool {
-        self.value.is_str()
+        self.content.is_str()
     }
 
     /// A string.
@@ -340,7 +340,7 @@ impl<'t> Value<'t> {
     /// # Errors
     /// Another type.
     pub fn string(&self) -> Result<&str, TomlError> {
-        self.value.as_str().ok_or_else(|| self.wrong("a string"))
+        self.content.as_str().ok_or_else(|| self.wrong("a string"))
     }
 
     /// `true` or `false`.
@@ -348,7 +348,7 @@ impl<'t> Value<'t> {
     /// # Errors
     /// Another type.
     pub fn boolean(&self) -> Result<bool, TomlError> {
-        self.value.as_bool().ok_or_else(|| self.wrong("true or false"))
+        self.content.as_bool().ok_or_else(|| self.wrong("true or false"))
     }
 
     /// A whole number that is not negative.
@@ -357,7 +357,7 @@ impl<'t> Value<'t> {
     /// Another type, or out of range.
     pub fn number(&self) -> Result<u64, TomlError> {
         let expected = "a whole number from 0 on";
-        let number = self.value.as_integer().ok_or_else(|| self.wrong(expected))?;
+        let number = self.content.as_integer().ok_or_else(|| self.wrong(expected))?;
         u64::from_str_radix(number.as_str(), number.radix()).map_err(|_| self.wrong(expected))
     }
 
@@ -378,13 +378,13 @@ impl<'t> Value<'t> {
     /// Another type.
     pub fn list(self) -> Result<Vec<Value<'t>>, TomlError> {
         let (source, path) = (self.source, self.path);
-        match self.value {
+        match self.content {
             DeValue::Array(items) => Ok(items
                 .into_iter()
                 .map(|item| {
                     let span = item.span();
                     let key = (span.start, span.end);
-                    Value { source, path: path.clone(), key, offset: span.start, value: item.into_inner() }
+                    Value { source, path: path.clone(), key, offset: span.start, content: item.into_inner() }
                 })
                 .collect()),
             other => Err(TomlError::WrongType {
@@ -412,7 +412,7 @@ impl<'t> Value<'t> {
     /// # Errors
     /// Another type.
     pub fn table(self) -> Result<Table<'t>, TomlError> {
-        match self.value {
+        match self.content {
             // A table that dotted keys make has no place of its own: its key has.
             DeValue::Table(table) => Ok(Table::new(self.source, self.path, self.key.0, table)),
             _ => Err(self.wrong("a table")),
@@ -426,7 +426,7 @@ impl<'t> Value<'t> {
 
     /// The error that the value has another type than `expected`.
     pub fn wrong(&self, expected: &'static str) -> TomlError {
-        TomlError::WrongType { spot: self.spot(), key: self.path.clone(), expected, found: type_name(&self.value) }
+        TomlError::WrongType { spot: self.spot(), key: self.path.clone(), expected, found: type_name(&self.content) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! One file a verb: Request, Outcome, Error, run(). Puts stages in order; decides nothing that a stage could.
+//! One file a verb: Request, Outcome, Error, `run()`. Puts stages in order; decides nothing that a stage could.
 //!
 //! `project` opens the files of a project, `locking` makes a lock, `contents` gathers what locked releases hold,
 //! `bringing` fetches, `pipeline` is the error that verbs share which do all of it.

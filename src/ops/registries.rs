@@ -85,7 +85,10 @@ impl<'a> Registries<'a> {
         let mut bases = Vec::new();
         for mirror in self.services.config.mirrors.get(&root).into_iter().flatten() {
             match crate::model::SafeUrl::parse(mirror) {
-                Ok(url) if matches!(url.inner().scheme(), "http" | "https") => bases.push(Base::Http(url)),
+                Ok(url) if matches!(url.inner().scheme(), "http" | "https") => {
+                    let scope = self.services.http.scope_of(&url).unwrap_or_default();
+                    bases.push(Base::Http(url, scope));
+                }
                 _ => bases.push(Base::Folder(mirror.into())),
             }
         }

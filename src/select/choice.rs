@@ -59,8 +59,12 @@ pub(super) fn target<'l>(lock: &'l Lock, dependency: &Dependency) -> Option<&'l 
 /// Refuses names that Model.toml does not have.
 pub(super) fn names_exist(manifest: &Manifest, choice: &Choice) -> Result<(), SelectError> {
     if let Groups::Some(groups) = &choice.groups {
-        let known: BTreeSet<&str> =
-            manifest.dependencies.iter().filter_map(|dependency| dependency.group.as_ref()).map(GroupName::as_str).collect();
+        let known: BTreeSet<&str> = manifest
+            .dependencies
+            .iter()
+            .filter_map(|dependency| dependency.group.as_ref())
+            .map(GroupName::as_str)
+            .collect();
         for group in groups {
             exists("group", group.as_str(), &known)?;
         }

@@ -21,7 +21,9 @@ pub fn variant_sizes(statement: &Statement, files: &ReleaseFiles) -> BTreeMap<Va
             }
         }
     }
-    sizes.values_mut().for_each(|size| *size = size.saturating_add(common));
+    for size in sizes.values_mut() {
+        *size = size.saturating_add(common);
+    }
     sizes
 }
 
@@ -52,7 +54,7 @@ pub(super) fn of_release(
     dependency: Option<&Dependency>,
 ) -> Result<Vec<SelectedFile>, FilesError> {
     let entries = files.entries();
-    globs_match(dependency, entries.iter().map(|entry| &entry.path))?;
+    globs_match(dependency, &entries.iter().map(|entry| &entry.path))?;
     let within = |entry: &&FileEntry| entry.variant.as_ref().is_none_or(|variant| variants.contains(variant));
     let mut selected = Vec::new();
     if variants.len() > 1 && share_a_path(entries.iter().filter(within)) {
@@ -76,7 +78,7 @@ pub(super) fn of_source(
     files: &[SourceFile],
     dependency: Option<&Dependency>,
 ) -> Result<Vec<SelectedFile>, FilesError> {
-    globs_match(dependency, files.iter().map(|file| &file.path))?;
+    globs_match(dependency, &files.iter().map(|file| &file.path))?;
     let wanted = files.iter().filter(|file| is_wanted(dependency, &file.path));
     // Nobody declares what the files of a source are: data, until their content says more.
     let selected = wanted
@@ -118,7 +120,7 @@ fn is_wanted(dependency: Option<&Dependency>, path: &RelPath) -> bool {
 /// that another variant does not break them.
 fn globs_match<'p>(
     dependency: Option<&Dependency>,
-    paths: impl Iterator<Item = &'p RelPath> + Clone,
+    paths: &(impl Iterator<Item = &'p RelPath> + Clone),
 ) -> Result<(), SelectError> {
     let Some(dependency) = dependency else { return Ok(()) };
     for (field, globs) in [("include", &dependency.include), ("exclude", &dependency.exclude)] {

@@ -1,14 +1,12 @@
 //! What is placed where.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proptest::collection::{btree_set, vec};
-use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{any, prop_assert, proptest};
 
 use crate::diagnose::Diagnose;
-use crate::lock::{
-    Lock, LockedPackage, LockedRegistry, LockedSource, SourceFile, SourceFiles, SourceId, Target,
-};
+use crate::lock::{Lock, LockedPackage, LockedRegistry, LockedSource, SourceFile, SourceFiles, SourceId, Target};
 use crate::manifest::Manifest;
 use crate::model::{
     CheckpointNumber, DependencyKey, FileClass, Fingerprint, Floor, GroupName, PackageId, PackageKind, Pin, RelPath,
@@ -44,7 +42,12 @@ impl World {
                 default_variant = name.clone();
             }
             let pin = Pin { sha256: Sha256::of(file.as_bytes()), size: 10 };
-            entries.push(FileEntry { path: RelPath::parse(path).unwrap(), pin, class: FileClass::Weights, variant: name });
+            entries.push(FileEntry {
+                path: RelPath::parse(path).unwrap(),
+                pin,
+                class: FileClass::Weights,
+                variant: name,
+            });
         }
         entries.sort_by(|left, right| (&left.path, &left.variant).cmp(&(&right.path, &right.variant)));
         let variants: BTreeSet<VariantName> = entries.iter().filter_map(|entry| entry.variant.clone()).collect();
@@ -89,7 +92,9 @@ impl World {
     fn grouped(mut self, key: &str, group: Option<&str>, to: &str) -> Self {
         let group = group.map(|group| GroupName::parse(group).unwrap());
         let key = (DependencyKey::parse(key).unwrap(), group);
-        let target = to.strip_prefix("path:").map_or_else(|| Target::Release(id(to)), |path| Target::Source(SourceId::path(path)));
+        let target = to
+            .strip_prefix("path:")
+            .map_or_else(|| Target::Release(id(to)), |path| Target::Source(SourceId::path(path)));
         self.lock.direct.insert(key, target);
         self
     }
@@ -165,7 +170,8 @@ fn direct_dependencies_land_at_their_keys() {
     let only = |key: &str| Choice { only: BTreeSet::from([DependencyKey::parse(key).unwrap()]), ..Choice::default() };
     check(&world, manifest, &only("local"), &["models/local/x"]);
     check_refused(&world, manifest, &only("acme/lara"), "E0551");
-    let elsewhere = "[models]\n\"acme/lora\" = { version = \"1\", to = \"weights/lora\" }\n[install]\ndatasets = \"d\"\n";
+    let elsewhere =
+        "[models]\n\"acme/lora\" = { version = \"1\", to = \"weights/lora\" }\n[install]\ndatasets = \"d\"\n";
     let expected = ["d/.deps/acme/data@1.0.0/c", "models/.deps/acme/base@1.0.0/b", "weights/lora/a"];
     check(&world, elsewhere, &all(), &expected);
 }
@@ -203,7 +209,8 @@ fn two_registries_with_one_name_get_their_ids_in_front() {
 fn variants_are_chosen_by_profile_then_declaration_then_default() {
     let world = variants();
     check(&world, "[models]\n\"acme/m\" = \"1\"\n", &all(), &["models/acme/m/README.md", "models/acme/m/w.st"]);
-    let declared = "[models]\n\"acme/m\" = { version = \"1\", variant = \"onnx\" }\n[profiles.cpu]\n\"acme/m\" = \"int8\"\n";
+    let declared =
+        "[models]\n\"acme/m\" = { version = \"1\", variant = \"onnx\" }\n[profiles.cpu]\n\"acme/m\" = \"int8\"\n";
     check(&world, declared, &all(), &["models/acme/m/README.md", "models/acme/m/w.onnx"]);
     let profile = |name: &str| Choice { profile: Some(name.to_owned()), ..Choice::default() };
     let selected = world.select(declared, &profile("cpu")).unwrap();
@@ -286,16 +293,17 @@ proptest! {
         }
         for n in keys {
             world = world.direct(&format!("x/p{n}"), &name(n));
-            manifest.push_str(&format!("\"x/p{n}\" = \"1\"\n"));
+            manifest = format!("{manifest}\"x/p{n}\" = \"1\"\n");
         }
         let selected = world.select(&manifest, &all());
         prop_assert!(selected.is_ok(), "{:?}", selected);
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         let mut origins = BTreeSet::new();
         for package in selected.unwrap_or_default().packages() {
             prop_assert!(origins.insert(package.origin.clone()), "each release lands once");
             for file in &package.files {
-                prop_assert_eq!(seen.insert(format!("{}/{}", package.folder, file.path), ()), None);
+                let placed = format!("{}/{}", package.folder, file.path);
+                prop_assert!(seen.insert(placed), "each path is placed once");
             }
         }
     }

@@ -17,18 +17,18 @@ pub struct HistoryError {
 pub fn file_at(path: &Path, revision: &str, cap: u64) -> Result<Option<Vec<u8>>, HistoryError> {
     let fail = |problem: String| HistoryError { problem };
     let folder = path.parent().unwrap_or(path);
-    let mut repository =
-        gix::discover::upwards(folder).map_err(|_| fail("the project is in no git repository".to_owned())).and_then(
-            |(found, _)| {
-                gix::open_opts(found.into_repository_and_work_tree_directories().0, gix::open::Options::isolated())
-                    .map_err(|error| fail(error.to_string()))
-            },
-        )?;
+    let mut repository = gix::discover::upwards(folder)
+        .map_err(|_| fail("the project is in no git repository".to_owned()))
+        .and_then(|(found, _)| {
+            gix::open_opts(found.into_repository_and_work_tree_directories().0, gix::open::Options::isolated())
+                .map_err(|error| fail(error.to_string()))
+        })?;
     repository.object_cache_size(None);
     let root = repository.workdir().ok_or_else(|| fail("the repository has no work tree".to_owned()))?;
     let root = root.canonicalize().map_err(|error| fail(error.to_string()))?;
     let folder = folder.canonicalize().map_err(|error| fail(error.to_string()))?;
-    let relative = folder.strip_prefix(&root).map_err(|_| fail("the project lies outside its repository".to_owned()))?;
+    let relative =
+        folder.strip_prefix(&root).map_err(|_| fail("the project lies outside its repository".to_owned()))?;
     let relative = relative.join(path.file_name().unwrap_or_default());
     let object = repository
         .rev_parse_single(revision)

@@ -58,6 +58,8 @@ pub struct Patience {
     pub pause: Duration,
     /// Longest pause, however long the server asks for.
     pub longest_pause: Duration,
+    /// How long an index whose files do not fit together is asked again, past caches.
+    pub lag: Duration,
 }
 
 impl Default for Patience {
@@ -70,6 +72,7 @@ impl Default for Patience {
             tries: 3,
             pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
+            lag: Duration::from_secs(30),
         }
     }
 }
@@ -294,6 +297,37 @@ impl HttpClient {
         Err(HttpError::Refused { url: url.clone(), source: AddressError::Hops { limit: MAX_HOPS } })
     }
 
+    /// Lays the same rules on the client that git's transport makes for itself: addresses after name resolution,
+    /// certificate authorities, patience. Redirects are switched off by the transport's own option.
+    pub(super) fn configure_blocking(
+        &self,
+        url: &SafeUrl,
+        scope: Scope,
+        builder: reqwest::blocking::ClientBuilder,
+    ) -> Result<reqwest::blocking::ClientBuilder, HttpError> {
+        let reach = self.judge(url, scope)?;
+        self.aim_at(url);
+        install_provider();
+        let guard = Guard { reach, targets: Arc::clone(&self.built.targets) };
+        let patience = &self.settings.patience;
+        let builder = builder
+            .connect_timeout(patience.connect)
+            .timeout(patience.connect + patience.stall)
+            .referer(false)
+            .dns_resolver(Arc::new(guard));
+        Ok(match &self.settings.ca_file {
+            Some(path) => builder.tls_certs_merge(authorities(path)?),
+            None => builder,
+        })
+    }
+
+    /// Adds the credential that the user bound to exactly this host.
+    pub(super) fn authorise_blocking(&self, request: &mut reqwest::blocking::Request) -> Result<(), HttpError> {
+        let value = self.credentials()?.for_url(request.url());
+        request.headers_mut().extend(value.map(|value| (header::AUTHORIZATION, value)));
+        Ok(())
+    }
+
     fn judge(&self, url: &SafeUrl, scope: Scope) -> Result<Reach, HttpError> {
         address::judge(url.inner(), scope, &self.settings)
             .map_err(|source| HttpError::Refused { url: url.clone(), source })
@@ -346,7 +380,7 @@ impl HttpClient {
 }
 
 /// Reads a file of certificate authorities: PEM, at least one.
-pub(super) fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, HttpError> {
+fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, HttpError> {
     use std::io::Read as _;
     let fail = |reason: String| HttpError::Authorities { path: path.to_owned(), reason };
     let mut bytes = Vec::new();
@@ -358,7 +392,7 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, Http
 }
 
 /// Makes ring the process's TLS provider, once; one that is there stays.
-pub(super) fn install_provider() {
+fn install_provider() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         // An error means that somebody installed one already.

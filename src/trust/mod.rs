@@ -2,42 +2,31 @@
 //!
 //! Pure: bytes, signatures and a point in time in; proofs out (docs/formats/trust.md). Refuses to know files, sockets and
 //! clocks. `threshold` holds the one function that counts signatures.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod checkpoint;
+mod error;
 mod namespace;
 mod registrar;
 mod root;
+#[cfg(test)]
+mod tests;
 mod threshold;
+mod wire;
 mod yank;
 
 use std::collections::BTreeSet;
 
-use crate::diagnose::{Class, Code, Diagnose};
 use crate::model::Fingerprint;
 
-pub use checkpoint::{Checkpoint, MAX_CHECKPOINT};
-pub use namespace::{MAX_NAMESPACE, NamespaceEntry, RetiredKey, RetiredPrefix};
+pub use checkpoint::{Checkpoint, MAX_AHEAD, MAX_BASES, MAX_CHECKPOINT};
+pub use error::{TrustError, ValueError};
+pub use namespace::{MAX_NAMESPACE, MAX_RETIRED, NamespaceEntry, RetiredKey, RetiredPrefix};
 pub use registrar::{MAX_REGISTRAR, Registrar, Revocations};
-pub use root::{Freshness, MAX_ROOT, MAX_ROOTS, Role, RoleKeys, TrustRoot};
+pub use root::{Freshness, MAX_CHECKPOINT_DAYS, MAX_ROOT, MAX_ROOTS, Role, RoleKeys, TrustRoot};
 pub use threshold::{SignedBy, count_signers};
-pub use yank::{MAX_YANK, Severity, YankRecord};
-
-/// Why a trust file is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustError {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
-}
-
-impl Diagnose for TrustError {
-    fn code(&self) -> Code {
-        Code("E0101")
-    }
-    fn class(&self) -> Class {
-        Class::Trust
-    }
-}
+pub use wire::{MAX_KEYS, MAX_NUMBER, MAX_REASON};
+pub use yank::{MAX_YANK, Severity, YankRecord, Yanked};
 
 /// A set of keys by their names.
 pub type Fingerprints = BTreeSet<Fingerprint>;

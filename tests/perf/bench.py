@@ -142,8 +142,12 @@ class World:
             return self.releases[name]
         main, index = self.folder / "main.key", self.folder / "index.key"
         if not self.root:
-            words = ["--id", "bench", "--demo", "--namespace", "bench", "--main-key", main, "--index-key", index]
-            self.call("index", "init", self.registry, *words)
+            recovery = self.folder / "recovery.key"
+            for key in (main, index, recovery):
+                self.call("key", "new", "--no-password", "--output", key)
+            words = ["--id", "bench", "--namespace", "bench", "--demo", "--freshness", "none"]
+            keys = ["--main-key", main, "--index-key", index, "--recovery-key", recovery]
+            self.call("index", "init", self.registry, *words, *keys)
             self.root = hashlib.sha256((self.registry / "trust/root/1.json").read_bytes()).hexdigest()
         folder = self.fresh("publish")
         digests = [self.write(folder / "files" / path, size) for path, size in files.items()]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::{files, is_code, literals, none, read, repository, sources, with_ending};
+use crate::{is_code, literals, none, read, repository, sources, with_ending};
 
 /// Pages whose links are followed.
 fn pages() -> Vec<String> {
@@ -130,7 +130,7 @@ fn every_command_of_the_readme_is_run_by_a_test() {
 
 #[test]
 fn tests_named_in_the_threat_table_exist() {
-    let mut tests: String = files("tests").iter().filter(|path| path.ends_with(".rs")).map(|path| read(path)).collect();
+    let mut tests: String = with_ending("tests", ".rs").iter().map(|path| read(path)).collect();
     for source in sources() {
         tests.push_str(&source.tests.join("\n"));
     }

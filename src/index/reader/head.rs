@@ -1,0 +1,216 @@
+//! Steps 3 and 4 of the client's rules: the checkpoint and the registrar file, against memory, floor and clock.
+
+use crate::index::error::age;
+use crate::index::memory::{Memory, State};
+use crate::index::reader::roots::{Chain, walk};
+use crate::index::reader::source::Source;
+use crate::index::{Freshness, Gate, IndexError, Opening};
+use crate::model::{Floor, Sha256, Timestamp};
+use crate::progress::Progress;
+use crate::sys::NetworkPolicy;
+use crate::trust::{Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, Registrar, Role};
+
+const CHECKPOINT: &str = "checkpoint.json";
+
+/// What the head is judged by.
+pub(super) struct Judge<'a> {
+    pub(super) source: &'a Source,
+    pub(super) opening: &'a Opening,
+    /// Absent for the registry that is compiled in: the binary alone says what it holds.
+    pub(super) memory: Option<&'a Memory>,
+    pub(super) now: Timestamp,
+    pub(super) network: NetworkPolicy,
+    pub(super) progress: &'a dyn Progress,
+}
+
+impl Judge<'_> {
+    /// The newest root, checkpoint and registrar file that count.
+    pub(super) fn head(&self) -> Result<State, IndexError> {
+        let mut newest = None;
+        let read = self.source.patiently(Freshness::Revalidate, |freshness| self.attempt(freshness, &mut newest));
+        let state = match read {
+            Ok(state) => state,
+            Err(error) => self.stored(error, newest)?,
+        };
+        self.tell_epoch(&state);
+        self.tell_expired(&state);
+        Ok(state)
+    }
+
+    fn attempt(&self, freshness: Freshness, newest: &mut Option<u64>) -> Result<State, IndexError> {
+        let roots = if freshness == Freshness::PastCaches { freshness } else { Freshness::Immutable };
+        let chain = walk(self.source, self.opening, self.memory, roots)?;
+        *newest = Some(chain.newest.number);
+        // The signature is written first and read first: what comes apart all the same is asked for again.
+        let signatures = self.source.signatures(CHECKPOINT, &chain.newest.keys(Role::Index).keys, freshness)?;
+        let bytes = self.source.required(CHECKPOINT, MAX_CHECKPOINT, freshness)?;
+        let checkpoint =
+            Checkpoint::check(&bytes, &signatures, &chain.newest, self.now).map_err(self.source.refused(CHECKPOINT))?;
+        self.check_numbers(&chain, &checkpoint)?;
+        self.check_same("checkpoint", &checkpoint, &bytes)?;
+        let (registrar, registrar_bytes) = self.registrar(&chain, &checkpoint, roots)?;
+        let Chain { newest: root, bytes: root_bytes, digests: roots } = chain;
+        let state = State { root, root_bytes, roots, registrar, registrar_bytes, checkpoint, checkpoint_bytes: bytes };
+        self.check_expiry(&state)?;
+        Ok(state)
+    }
+
+    /// Nothing may be lower than what this machine or the lock has seen. A higher epoch resets all but the roots.
+    fn check_numbers(&self, chain: &Chain, checkpoint: &Checkpoint) -> Result<(), IndexError> {
+        let stored = self.memory.and_then(Memory::state).map(|state| (state.floor(), "this machine"));
+        let locked = self.opening.floor.map(|floor| (floor, "Model.lock"));
+        let found =
+            Floor { root_number: chain.newest.number, registrar: checkpoint.registrar, checkpoint: checkpoint.at };
+        for (floor, witness) in stored.into_iter().chain(locked) {
+            if let Some((what, found, least)) = below(&found, &floor) {
+                let (registry, place) = (self.source.registry.clone(), self.source.place());
+                return Err(IndexError::Behind { registry, place, what, found, least, witness });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_same(&self, what: &str, checkpoint: &Checkpoint, bytes: &[u8]) -> Result<(), IndexError> {
+        match self.memory.and_then(Memory::state) {
+            Some(state) if state.checkpoint.at == checkpoint.at && state.checkpoint_bytes != bytes => {
+                Err(self.equivocation(format!("{what} {}", checkpoint.at), &state.checkpoint_bytes, bytes))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn registrar(
+        &self,
+        chain: &Chain,
+        checkpoint: &Checkpoint,
+        freshness: Freshness,
+    ) -> Result<(Registrar, Vec<u8>), IndexError> {
+        let path = format!("trust/registrar/{}.json", checkpoint.registrar);
+        let bytes = self.source.required(&path, MAX_REGISTRAR, freshness)?;
+        let signatures = self.source.signatures(&path, &chain.newest.keys(Role::Registrar).keys, freshness)?;
+        let refused = self.source.refused(&path);
+        let registrar = Registrar::check(&bytes, &signatures, &chain.newest, checkpoint.registrar).map_err(&refused)?;
+        if let Some(state) = self.memory.and_then(Memory::state)
+            && state.checkpoint.at.epoch == checkpoint.at.epoch
+        {
+            if state.registrar.number == registrar.number && state.registrar_bytes != bytes {
+                let what = format!("registrar files {}", registrar.number);
+                return Err(self.equivocation(what, &state.registrar_bytes, &bytes));
+            }
+            registrar.grows_from(&state.registrar.revocations).map_err(refused)?;
+        }
+        Ok((registrar, bytes))
+    }
+
+    fn check_expiry(&self, state: &State) -> Result<(), IndexError> {
+        match (self.opening.gate, expired(state, self.now).first()) {
+            (Gate::NewTrust, Some((what, seconds))) => {
+                Err(IndexError::Expired { registry: self.source.registry.clone(), what, seconds: *seconds })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the place is behind, or nobody may be asked, the stored state will do if it satisfies the floor and no newer
+    /// root was seen.
+    fn stored(&self, error: IndexError, newest: Option<u64>) -> Result<State, IndexError> {
+        let offline = matches!(&error, IndexError::Origin { source, .. } if source.is_offline());
+        let behind = matches!(&error, IndexError::Behind { .. });
+        let Some(state) = self.memory.and_then(Memory::state).filter(|_| offline || behind) else { return Err(error) };
+        let satisfied = self.opening.floor.is_none_or(|floor| below(&state.floor(), &floor).is_none());
+        let current = newest.is_none_or(|newest| newest == state.root.number)
+            && state.checkpoint.at.epoch == state.root.epoch
+            && state.root.registry == self.opening.id;
+        let met = self.opening.root_at.is_none_or(|(number, digest)| state.roots.get(&number) == Some(&digest));
+        if !(satisfied && current && met) {
+            return Err(error);
+        }
+        self.check_expiry(state)?;
+        if behind {
+            self.progress.warn("index-behind", format!("{error}; what this machine verified before is used"));
+        }
+        Ok(state.clone())
+    }
+
+    fn tell_epoch(&self, state: &State) {
+        let stored = self.memory.and_then(Memory::state).map(|state| state.checkpoint.at.epoch);
+        let locked = self.opening.floor.map(|floor| floor.checkpoint.epoch);
+        let now = state.checkpoint.at.epoch;
+        if let Some(before) = stored.into_iter().chain(locked).filter(|before| *before < now).max() {
+            self.progress.warn(
+                "epoch-raised",
+                format!(
+                    "registry {} began epoch {now} (epoch {before} was known): its root keys reset the numbers and \
+                     histories that this machine remembered",
+                    self.source.registry
+                ),
+            );
+        }
+    }
+
+    fn tell_expired(&self, state: &State) {
+        // Offline nobody could do anything about it.
+        if self.network == NetworkPolicy::Offline {
+            return;
+        }
+        for (what, seconds) in expired(state, self.now) {
+            self.progress.warn(
+                "expired",
+                format!("the {what} of registry {} expired {} ago", self.source.registry, age(seconds)),
+            );
+        }
+    }
+
+    fn equivocation(&self, what: String, stored: &[u8], found: &[u8]) -> IndexError {
+        let registry = self.source.registry.clone();
+        IndexError::Equivocation { registry, what, stored: Sha256::of(stored), found: Sha256::of(found) }
+    }
+}
+
+/// What expired, and how long ago.
+fn expired(state: &State, now: Timestamp) -> Vec<(&'static str, u64)> {
+    let all = [
+        ("root", state.root.expired(now)),
+        ("checkpoint", state.checkpoint.expired(now)),
+        ("registrar file", state.registrar.expired(now)),
+    ];
+    all.into_iter().filter_map(|(what, seconds)| Some((what, seconds?))).collect()
+}
+
+/// The first number that is lower than the floor's.
+fn below(found: &Floor, floor: &Floor) -> Option<(&'static str, String, String)> {
+    if found.root_number < floor.root_number {
+        return Some(("the root", found.root_number.to_string(), floor.root_number.to_string()));
+    }
+    if found.checkpoint < floor.checkpoint {
+        return Some(("the checkpoint", found.checkpoint.to_string(), floor.checkpoint.to_string()));
+    }
+    (found.checkpoint.epoch == floor.checkpoint.epoch && found.registrar < floor.registrar)
+        .then(|| ("the registrar file", found.registrar.to_string(), floor.registrar.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::below;
+    use crate::model::{CheckpointNumber, Floor};
+
+    #[test]
+    fn a_higher_epoch_resets_all_but_the_roots() {
+        let floor = |root_number, epoch, number, registrar| Floor {
+            root_number,
+            registrar,
+            checkpoint: CheckpointNumber { epoch, number },
+        };
+        let least = floor(2, 1, 50, 7);
+        for (found, expected) in [
+            (floor(2, 1, 50, 7), None),
+            (floor(1, 1, 60, 8), Some("the root")),
+            (floor(2, 1, 49, 8), Some("the checkpoint")),
+            (floor(2, 1, 51, 6), Some("the registrar file")),
+            (floor(3, 2, 1, 1), None),
+            (floor(3, 0, 99, 9), Some("the checkpoint")),
+        ] {
+            assert_eq!(below(&found, &least).map(|(what, ..)| what), expected, "{found:?}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The files of one registry from one place, with the ways to ask again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::index::{Freshness, IndexError, Origin, OriginError};
+use crate::model::{PublicKey, RegistryId, Sha256, Signature};
+use crate::trust::TrustError;
+
+/// Largest signature file, in bytes.
+const MAX_SIGNATURE: u64 = 8 * 1024;
+/// Longest pause between two questions to a place that is behind.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A place and whose files are expected there.
+pub(super) struct Source {
+    pub(super) registry: RegistryId,
+    pub(super) origin: Arc<dyn Origin>,
+    /// How long a place is asked again whose files do not fit together.
+    pub(super) lag: Duration,
+}
+
+/// A file whose bytes a signed file pins.
+pub(super) struct Pinned {
+    pub(super) path: String,
+    pub(super) sha256: Sha256,
+    pub(super) cap: u64,
+}
+
+/// Whether asking again could help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    No,
+    Once,
+    ForAWhile,
+}
+
+impl Source {
+    /// What the place is called.
+    pub(super) fn place(&self) -> String {
+        self.origin.describe()
+    }
+
+    pub(super) fn get(&self, path: &str, cap: u64, freshness: Freshness) -> Result<Option<Vec<u8>>, IndexError> {
+        self.origin.get(path, cap, freshness).map_err(|source| self.unreachable(source))
+    }
+
+    pub(super) fn required(&self, path: &str, cap: u64, freshness: Freshness) -> Result<Vec<u8>, IndexError> {
+        self.get(path, cap, freshness)?.ok_or_else(|| self.missing(path))
+    }
+
+    pub(super) fn get_many(
+        &self,
+        paths: &[(String, u64)],
+        freshness: Freshness,
+    ) -> Result<Vec<Option<Vec<u8>>>, IndexError> {
+        self.origin.get_many(paths, freshness).map_err(|source| self.unreachable(source))
+    }
+
+    /// The signatures of a file by these keys; one that is absent or malformed counts for nothing.
+    pub(super) fn signatures<'k>(
+        &self,
+        path: &str,
+        keys: impl IntoIterator<Item = &'k PublicKey>,
+        freshness: Freshness,
+    ) -> Result<Vec<Signature>, IndexError> {
+        let mut names: Vec<String> = keys.into_iter().map(|key| key.fingerprint().short()).collect();
+        names.sort();
+        names.dedup();
+        let paths: Vec<_> = names.iter().map(|key| (format!("{path}.{key}.minisig"), MAX_SIGNATURE)).collect();
+        let found = self.get_many(&paths, freshness)?;
+        Ok(found.into_iter().flatten().filter_map(|bytes| Signature::parse(&bytes).ok()).collect())
+    }
+
+    /// Files by their digests, in order. What is wrong or absent is asked for once more, past caches.
+    pub(super) fn pinned(&self, wanted: &[Pinned]) -> Result<Vec<Vec<u8>>, IndexError> {
+        let ask = |wanted: &[&Pinned], freshness| {
+            let paths: Vec<_> = wanted.iter().map(|pinned| (pinned.path.clone(), pinned.cap)).collect();
+            self.get_many(&paths, freshness)
+        };
+        let mut found = ask(&wanted.iter().collect::<Vec<_>>(), Freshness::Immutable)?;
+        let wrong = |pinned: &Pinned, bytes: &Option<Vec<u8>>| {
+            bytes.as_deref().is_none_or(|bytes| Sha256::of(bytes) != pinned.sha256)
+        };
+        let (places, again): (Vec<usize>, Vec<&Pinned>) = wanted
+            .iter()
+            .enumerate()
+            .filter(|(place, pinned)| found.get(*place).is_none_or(|bytes| wrong(pinned, bytes)))
+            .unzip();
+        if !again.is_empty() && self.origin.may_lag() {
+            for (place, bytes) in places.into_iter().zip(ask(&again, Freshness::PastCaches)?) {
+                if let Some(slot) = found.get_mut(place) {
+                    *slot = bytes;
+                }
+            }
+        }
+        wanted.iter().zip(found).map(|(pinned, bytes)| self.expect(pinned, bytes)).collect()
+    }
+
+    fn expect(&self, pinned: &Pinned, bytes: Option<Vec<u8>>) -> Result<Vec<u8>, IndexError> {
+        let bytes = bytes.ok_or_else(|| self.missing(&pinned.path))?;
+        let found = Sha256::of(&bytes);
+        if found == pinned.sha256 {
+            return Ok(bytes);
+        }
+        let (registry, path) = (self.registry.clone(), pinned.path.clone());
+        Err(IndexError::WrongBytes { registry, path, expected: pinned.sha256, found })
+    }
+
+    /// Tries; where caches may lie between and what came does not fit, tries again past them, for as long as makes sense.
+    pub(super) fn patiently<T>(
+        &self,
+        first: Freshness,
+        mut attempt: impl FnMut(Freshness) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
+        let mut error = match attempt(first) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        if !self.origin.may_lag() {
+            return Err(error);
+        }
+        let begin = Instant::now();
+        let mut pause = Duration::ZERO;
+        loop {
+            match again(&error) {
+                Again::No => return Err(error),
+                Again::Once if !pause.is_zero() => return Err(error),
+                Again::ForAWhile if begin.elapsed() + pause > self.lag && !pause.is_zero() => return Err(error),
+                Again::Once | Again::ForAWhile => {}
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).clamp(Duration::from_millis(200), LONGEST_PAUSE);
+            error = match attempt(Freshness::PastCaches) {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+        }
+    }
+
+    pub(super) fn missing(&self, path: &str) -> IndexError {
+        IndexError::Missing { registry: self.registry.clone(), place: self.place(), path: path.to_owned() }
+    }
+
+    pub(super) fn refused(&self, path: &str) -> impl Fn(TrustError) -> IndexError + use<> {
+        let (registry, path) = (self.registry.clone(), path.to_owned());
+        move |source| IndexError::Trust { registry: registry.clone(), path: path.clone(), source }
+    }
+
+    fn unreachable(&self, source: OriginError) -> IndexError {
+        IndexError::Origin { registry: self.registry.clone(), source }
+    }
+}
+
+/// A checkpoint and what it names are written one after the other: for a while they may not fit together.
+fn again(error: &IndexError) -> Again {
+    match error {
+        IndexError::Behind { .. } => Again::ForAWhile,
+        IndexError::Trust { source, path, .. } if path == "checkpoint.json" => match source {
+            TrustError::Signatures { .. } | TrustError::CheckpointRoot { .. } | TrustError::Epoch { .. } => {
+                Again::ForAWhile
+            }
+            _ => Again::Once,
+        },
+        IndexError::Missing { .. }
+        | IndexError::Trust { .. }
+        | IndexError::WrongBytes { .. }
+        | IndexError::Expired { .. }
+        | IndexError::Tree { .. }
+        | IndexError::Log { .. } => Again::Once,
+        _ => Again::No,
+    }
+}
