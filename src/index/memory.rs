@@ -12,9 +12,7 @@ use std::time::Duration;
 use crate::index::IndexError;
 use crate::model::{CheckpointNumber, Fingerprint, Floor, Namespace, PackageName, Pin, Sha256};
 use crate::sys::{Lease, files};
-use crate::trust::{
-    Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations, TrustRoot,
-};
+use crate::trust::{Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations, TrustRoot};
 
 /// Largest of the small files.
 const MAX_NOTE: u64 = 1 << 20;
@@ -60,11 +58,7 @@ pub(super) struct Learnt<'a> {
 impl State {
     /// The numbers in it.
     pub(super) fn floor(&self) -> Floor {
-        Floor {
-            root_number: self.root.number,
-            registrar: self.registrar.number,
-            checkpoint: self.checkpoint.at,
-        }
+        Floor { root_number: self.root.number, registrar: self.registrar.number, checkpoint: self.checkpoint.at }
     }
 }
 
@@ -172,8 +166,7 @@ impl Memory {
                 return Ok(stored.checkpoint_bytes == learnt.checkpoint_bytes);
             }
         }
-        let roots: String =
-            learnt.roots.iter().map(|(number, digest)| format!("{number} {digest}\n")).collect();
+        let roots: String = learnt.roots.iter().map(|(number, digest)| format!("{number} {digest}\n")).collect();
         self.write("roots", roots.as_bytes())?;
         self.write("root.json", &learnt.root_bytes)?;
         self.write("registrar.json", &learnt.registrar_bytes)?;

@@ -85,10 +85,7 @@ pub enum OriginError {
 impl OriginError {
     /// Whether the run is offline and the place was not asked.
     pub fn is_offline(&self) -> bool {
-        matches!(
-            self,
-            Self::Http(HttpError::Offline { .. }) | Self::Git(GitError::Http(HttpError::Offline { .. }))
-        )
+        matches!(self, Self::Http(HttpError::Offline { .. }) | Self::Git(GitError::Http(HttpError::Offline { .. })))
     }
 }
 

@@ -22,9 +22,7 @@ use crate::index::memory::{Learnt, Memory, State};
 use crate::index::sparse::Sparse;
 use crate::index::{Base, IndexError, Opening, Origin, OriginError, VerifiedStatement, World};
 use crate::manifest::IndexAddress;
-use crate::model::{
-    Fingerprint, Floor, Namespace, PackageName, Pin, RegistryId, SafeUrl, Sha256, Version, nearest,
-};
+use crate::model::{Fingerprint, Floor, Namespace, PackageName, Pin, RegistryId, SafeUrl, Sha256, Version, nearest};
 use crate::sys::{HttpError, Scope};
 use crate::trust::{Freshness as Life, Revocations, YankRecord};
 
@@ -114,7 +112,10 @@ impl Registry {
         if !builtin && state.root.freshness == Life::None {
             world.progress.note(
                 "no-freshness",
-                format!("registry {} does not expire: an index that is frozen can't be told from a quiet one", opening.id),
+                format!(
+                    "registry {} does not expire: an index that is frozen can't be told from a quiet one",
+                    opening.id
+                ),
             );
         }
         let address = opening.address.clone();
@@ -228,12 +229,7 @@ impl Registry {
     pub fn remember(&self, accepted: &BTreeMap<Namespace, BTreeSet<Fingerprint>>) -> Result<(), IndexError> {
         let seen = self.seen();
         let logs = seen.packages.values().flatten().map(|looked| (looked.leaf.name.clone(), looked.leaf.log)).collect();
-        self.memory.remember(&Learnt {
-            state: &self.state,
-            logs: &logs,
-            signers: accepted,
-            verified: &seen.verified,
-        })
+        self.memory.remember(&Learnt { state: &self.state, logs: &logs, signers: accepted, verified: &seen.verified })
     }
 
     fn base(&self, base: &str) -> Result<Base, IndexError> {

@@ -93,10 +93,8 @@ impl Sparse {
             bytes.push(b'\n');
         }
         bytes.extend_from_slice(body);
-        let _ = place
-            .parent()
-            .map_or(Ok(()), std::fs::create_dir_all)
-            .and_then(|()| files::write_atomic(&place, &bytes));
+        let _ =
+            place.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| files::write_atomic(&place, &bytes));
     }
 }
 

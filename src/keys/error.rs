@@ -80,7 +80,8 @@ impl Diagnose for KeysError {
         match self {
             Self::File { source, .. } => source.hints(),
             Self::PasswordNeeded => vec![Hint::Note(
-                "give the password with --password-file FILE or in the environment variable MPM_KEY_PASSWORD".to_owned(),
+                "give the password with --password-file FILE or in the environment variable MPM_KEY_PASSWORD"
+                    .to_owned(),
             )],
             Self::Missing => vec![Hint::Run("mpm key new NAME".to_owned())],
             Self::Exists => vec![Hint::Note("a key file is never overwritten: name another file".to_owned())],

@@ -32,13 +32,15 @@ enum Protection {
 /// `E0801` to `E0805`, with the path.
 pub fn read_key(path: &Path, ask: &AskPassword<'_>) -> Result<SecretKey, KeysError> {
     let text = read_text(path)?;
-    let opened = protection(&decode(&text).map_err(|source| at(path, source))?).and_then(|protection| match protection {
-        Protection::None => open(&text, None),
-        Protection::Password => {
-            let password = ask(&format!("password of the key {}", path.display())).ok_or(KeysError::PasswordNeeded)?;
-            open(&text, Some(&password))
-        }
-    });
+    let opened =
+        protection(&decode(&text).map_err(|source| at(path, source))?).and_then(|protection| match protection {
+            Protection::None => open(&text, None),
+            Protection::Password => {
+                let password =
+                    ask(&format!("password of the key {}", path.display())).ok_or(KeysError::PasswordNeeded)?;
+                open(&text, Some(&password))
+            }
+        });
     opened.map_err(|source| at(path, source))
 }
 
@@ -94,18 +96,13 @@ pub(super) fn open(text: &str, password: Option<&str>) -> Result<SecretKey, Keys
             let boxed = minisign::SecretKey::from_bytes(&raw)
                 .and_then(|key| key.to_box(None))
                 .map_err(|_| KeysError::NotAKey)?;
-            let inner =
-                boxed.into_secret_key(Some(password.to_owned())).map_err(|_| KeysError::WrongPassword)?;
+            let inner = boxed.into_secret_key(Some(password.to_owned())).map_err(|_| KeysError::WrongPassword)?;
             SecretKey::from_inner(inner, true)
         }
     }
 }
 
-pub(super) fn to_text(
-    inner: &minisign::SecretKey,
-    password: Option<&str>,
-    comment: &str,
-) -> Result<String, KeysError> {
+pub(super) fn to_text(inner: &minisign::SecretKey, password: Option<&str>, comment: &str) -> Result<String, KeysError> {
     if comment.chars().any(char::is_control) {
         return Err(KeysError::Comment { comment: comment.to_owned() });
     }

@@ -107,7 +107,8 @@ pub(super) fn admit(folder: &Folder, state: &State, admitted: Admitted) -> Resul
     desk.releases(&releases, admitted)?;
     desk.yanks(&records)?;
     let Desk { open, mut admission, .. } = desk;
-    admission.logs = open.into_iter().filter(|(_, (_, _, changed))| *changed).map(|(name, (bytes, ..))| (name, bytes)).collect();
+    admission.logs =
+        open.into_iter().filter(|(_, (_, _, changed))| *changed).map(|(name, (bytes, ..))| (name, bytes)).collect();
     Ok(admission)
 }
 
@@ -177,9 +178,7 @@ impl Desk<'_> {
         let entry = self.state.entry(&statement.name.namespace()).map_err(Refusal::Namespace)?;
         let signatures = self.folder.signatures(file, &entry.keys).map_err(Refusal::Unreadable)?;
         // A retired key admits nothing new.
-        entry
-            .check(&bytes, &signatures, &self.state.registrar.revocations, &|_| false)
-            .map_err(Refusal::Trust)?;
+        entry.check(&bytes, &signatures, &self.state.registrar.revocations, &|_| false).map_err(Refusal::Trust)?;
         Ok((bytes.len() as u64, statement))
     }
 
@@ -238,9 +237,7 @@ impl Desk<'_> {
         let keys: Vec<&PublicKey> = entry.keys.iter().chain(&root.keys(Role::Registrar).keys).collect();
         let signatures = self.folder.signatures(file, keys).map_err(Refusal::Unreadable)?;
         if root.check(Role::Registrar, &bytes, &signatures).is_err() {
-            entry
-                .check(&bytes, &signatures, &self.state.registrar.revocations, &|_| false)
-                .map_err(Refusal::Trust)?;
+            entry.check(&bytes, &signatures, &self.state.registrar.revocations, &|_| false).map_err(Refusal::Trust)?;
         }
         Ok(record)
     }
@@ -248,9 +245,8 @@ impl Desk<'_> {
     fn append_yank(&mut self, digest: &Sha256, record: &YankRecord) -> Result<Option<Refusal>, RegistryError> {
         let folder = self.folder;
         let (bytes, log, changed) = self.open(&record.package)?;
-        let stands = |event: &ReleaseEvent| {
-            event.version == record.version && event.statement.sha256 == record.statement
-        };
+        let stands =
+            |event: &ReleaseEvent| event.version == record.version && event.statement.sha256 == record.statement;
         if !log.releases.iter().any(|(event, _)| stands(event)) {
             return Ok(Some(Refusal::NoSuchRelease {
                 package: record.package.clone(),

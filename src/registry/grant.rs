@@ -7,9 +7,7 @@ use crate::keys::SecretKey;
 use crate::model::{Fingerprint, Namespace, PublicKey, Sha256, Timestamp};
 use crate::registry::state::{entry_path, node_path, registrar_path};
 use crate::registry::{Folder, RegistryError, Roots, State};
-use crate::trust::{
-    Freshness, NamespaceEntry, Registrar, RetiredKey, RetiredPrefix, Revocations,
-};
+use crate::trust::{Freshness, NamespaceEntry, Registrar, RetiredKey, RetiredPrefix, Revocations};
 
 /// A registrar file about to be made.
 #[derive(Debug, Clone, Copy)]
@@ -166,8 +164,10 @@ fn write_numbered(
     issue: Issue<'_>,
 ) -> Result<(), RegistryError> {
     let root = roots.newest();
-    let leaves: Vec<NamespaceLeaf> =
-        entries.iter().map(|(namespace, entry)| NamespaceLeaf { namespace: namespace.clone(), entry: *entry }).collect();
+    let leaves: Vec<NamespaceLeaf> = entries
+        .iter()
+        .map(|(namespace, entry)| NamespaceLeaf { namespace: namespace.clone(), entry: *entry })
+        .collect();
     let tree = build_namespaces(&leaves)?;
     for (digest, node) in &tree.nodes {
         folder.write_once(&node_path(digest), node)?;

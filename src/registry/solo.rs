@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use crate::keys::SecretKey;
 use crate::model::{Namespace, PublicKey, RegistryId, Sha256, Timestamp};
 use crate::registry::grant::write_first;
-use crate::registry::{
-    CheckpointRequest, Folder, Issue, RegistryError, Roots, State, checkpoint, reissue, write_root,
-};
+use crate::registry::{CheckpointRequest, Folder, Issue, RegistryError, Roots, State, checkpoint, reissue, write_root};
 use crate::sys::files;
 use crate::trust::{Freshness, NamespaceEntry, Role, RoleKeys, TrustRoot};
 
@@ -45,8 +43,8 @@ pub struct NewRegistry<'a> {
 /// # Errors
 /// `E0823`: something stands there. What writing can break.
 pub fn create(folder: &Folder, new: &NewRegistry<'_>) -> Result<Sha256, RegistryError> {
-    let listed = files::list(folder.path())
-        .map_err(|source| RegistryError::File { path: folder.path().to_owned(), source })?;
+    let listed =
+        files::list(folder.path()).map_err(|source| RegistryError::File { path: folder.path().to_owned(), source })?;
     // What a fresh repository has; blobs may be there already.
     let harmless = [".git", ".gitattributes", ".gitignore", ".mpm-lease", "README.md", "LICENSE", "blobs"];
     if let Some((name, _)) = listed.iter().find(|(name, _)| !harmless.iter().any(|known| name == known)) {

@@ -6,8 +6,7 @@ use crate::catalog::{MAX_LOG, MAX_NODE, NamespaceLeaf, Node, PackageLeaf, Packag
 use crate::model::{Namespace, PackageName, Pin, PublicKey, Sha256};
 use crate::registry::{Folder, RegistryError, Roots};
 use crate::trust::{
-    Checkpoint, MAX_CHECKPOINT, MAX_NAMESPACE, MAX_REGISTRAR, NamespaceEntry, Registrar, Role, TrustError,
-    TrustRoot,
+    Checkpoint, MAX_CHECKPOINT, MAX_NAMESPACE, MAX_REGISTRAR, NamespaceEntry, Registrar, Role, TrustError, TrustRoot,
 };
 
 /// The checkpoint's file.
@@ -95,8 +94,7 @@ impl State {
 
 fn prefix(folder: &Folder, file: &str, pin: &Pin) -> Result<Vec<u8>, RegistryError> {
     // A log that is ahead may be longer than its pin, but no longer than a log may be.
-    let mut bytes =
-        folder.read(file, MAX_LOG)?.ok_or_else(|| RegistryError::Missing { file: file.to_owned() })?;
+    let mut bytes = folder.read(file, MAX_LOG)?.ok_or_else(|| RegistryError::Missing { file: file.to_owned() })?;
     bytes.truncate(usize::try_from(pin.size).unwrap_or(usize::MAX));
     let found = Sha256::of(&bytes);
     if found == pin.sha256 {
@@ -125,11 +123,7 @@ fn read_checkpoint(folder: &Folder, roots: &Roots) -> Result<Option<Checkpoint>,
 
 /// The newest registrar file: the one that the checkpoint names, or one that is signed under the newest root and grew from
 /// it.
-fn read_registrar(
-    folder: &Folder,
-    roots: &Roots,
-    checkpoint: Option<&Checkpoint>,
-) -> Result<Registrar, RegistryError> {
+fn read_registrar(folder: &Folder, roots: &Roots, checkpoint: Option<&Checkpoint>) -> Result<Registrar, RegistryError> {
     let root = roots.newest();
     let mut number = checkpoint.map_or(1, |checkpoint| checkpoint.registrar);
     let missing = |number| RegistryError::Missing { file: registrar_path(number) };
@@ -152,12 +146,7 @@ fn read_registrar(
     Ok(newest)
 }
 
-fn check_registrar(
-    folder: &Folder,
-    root: &TrustRoot,
-    number: u64,
-    bytes: &[u8],
-) -> Result<Registrar, RegistryError> {
+fn check_registrar(folder: &Folder, root: &TrustRoot, number: u64, bytes: &[u8]) -> Result<Registrar, RegistryError> {
     let file = registrar_path(number);
     let signatures = folder.signatures(&file, &root.keys(Role::Registrar).keys)?;
     Registrar::check(bytes, &signatures, root, number).map_err(|source| trust(&file, source))

@@ -160,6 +160,9 @@ pub fn fetch(url: &SafeUrl, cache: &Path, http: &HttpClient, scope: Scope) -> Re
     if http.policy() == NetworkPolicy::Offline {
         return Err(HttpError::Offline { url: url.clone() }.into());
     }
+    if url.inner().scheme() != "ssh" {
+        http.judge(url, scope)?;
+    }
     let repository = open_copy(url, cache)?;
     let before = seen(&repository);
     let id = receive(url, &repository, http, scope).map_err(|error| fetch_error(url, &error))?;
@@ -206,7 +209,9 @@ fn refuse_odd(url: &SafeUrl) -> Result<(), GitError> {
     if host.is_empty() || host.starts_with('-') || inner.username().starts_with('-') {
         return refuse("the host is missing or begins with a hyphen");
     }
-    let odd = |text: &str| text.split('/').any(|part| part.starts_with('-') || part.starts_with("%2d")) || text.contains("::");
+    let odd = |text: &str| {
+        text.split('/').any(|part| part.starts_with('-') || part.starts_with("%2d")) || text.contains("::")
+    };
     if odd(&inner.path().to_ascii_lowercase()) || inner.path().contains(['\\', '\n']) {
         return refuse("a part of the path begins with a hyphen or holds ::");
     }
@@ -227,10 +232,10 @@ fn options() -> gix::open::Options {
 fn open_in_place(url: &SafeUrl) -> Result<Commit, GitError> {
     let place = url.to_string();
     let fail = |error: gix::Error| GitError::Open { place: place.clone(), reason: reason(&error) };
-    let path = url.inner().to_file_path().map_err(|()| GitError::Address {
-        url: url.clone(),
-        rule: "it is no path of this machine",
-    })?;
+    let path = url
+        .inner()
+        .to_file_path()
+        .map_err(|()| GitError::Address { url: url.clone(), rule: "it is no path of this machine" })?;
     // A repository with a work tree has its database in `.git`.
     let inside = path.join(".git");
     let path = if inside.is_dir() { inside } else { path };
@@ -304,7 +309,6 @@ fn transport_options(url: &SafeUrl, http: &HttpClient, scope: Scope) -> transpor
     }
 }
 
-/// An error of ours that travelled through gix comes out as itself.
 fn fetch_error(url: &SafeUrl, error: &gix::Error) -> GitError {
     GitError::Fetch { url: url.clone(), reason: reason(error) }
 }

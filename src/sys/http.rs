@@ -328,7 +328,8 @@ impl HttpClient {
         Ok(())
     }
 
-    fn judge(&self, url: &SafeUrl, scope: Scope) -> Result<Reach, HttpError> {
+    /// Judges an address by the rules that need no name resolution.
+    pub(super) fn judge(&self, url: &SafeUrl, scope: Scope) -> Result<Reach, HttpError> {
         address::judge(url.inner(), scope, &self.settings)
             .map_err(|source| HttpError::Refused { url: url.clone(), source })
     }

@@ -44,21 +44,13 @@ impl Judge<'_> {
         // The signature is written first and read first: what comes apart all the same is asked for again.
         let signatures = self.source.signatures(CHECKPOINT, &chain.newest.keys(Role::Index).keys, freshness)?;
         let bytes = self.source.required(CHECKPOINT, MAX_CHECKPOINT, freshness)?;
-        let checkpoint = Checkpoint::check(&bytes, &signatures, &chain.newest, self.now)
-            .map_err(self.source.refused(CHECKPOINT))?;
+        let checkpoint =
+            Checkpoint::check(&bytes, &signatures, &chain.newest, self.now).map_err(self.source.refused(CHECKPOINT))?;
         self.check_numbers(&chain, &checkpoint)?;
         self.check_same("checkpoint", &checkpoint, &bytes)?;
         let (registrar, registrar_bytes) = self.registrar(&chain, &checkpoint, roots)?;
         let Chain { newest: root, bytes: root_bytes, digests: roots } = chain;
-        let state = State {
-            root,
-            root_bytes,
-            roots,
-            registrar,
-            registrar_bytes,
-            checkpoint,
-            checkpoint_bytes: bytes,
-        };
+        let state = State { root, root_bytes, roots, registrar, registrar_bytes, checkpoint, checkpoint_bytes: bytes };
         self.check_expiry(&state)?;
         Ok(state)
     }

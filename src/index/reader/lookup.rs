@@ -75,7 +75,8 @@ impl Registry {
             let nodes = self.source.pinned(&pins)?;
             let mut next: BTreeMap<String, (Sha256, Vec<(String, &String)>)> = BTreeMap::new();
             for ((prefix, (digest, names)), bytes) in level.into_iter().zip(nodes) {
-                let refused = |source| IndexError::Tree { registry: self.id().clone(), path: node(&digest).path, source };
+                let refused =
+                    |source| IndexError::Tree { registry: self.id().clone(), path: node(&digest).path, source };
                 match parse(&bytes, &prefix).map_err(refused)? {
                     Node::Leaf(lines) => {
                         leaves.extend(names.into_iter().map(|(_, name)| (name.clone(), lines.clone())));
@@ -109,8 +110,11 @@ impl Registry {
             if open.is_empty() {
                 break;
             }
-            let paths: Vec<_> =
-                open.iter().filter_map(|place| leaves.get(*place)).map(|leaf| (log_path(&leaf.name), MAX_LOG)).collect();
+            let paths: Vec<_> = open
+                .iter()
+                .filter_map(|place| leaves.get(*place))
+                .map(|leaf| (log_path(&leaf.name), MAX_LOG))
+                .collect();
             let answers = self.source.get_many(&paths, freshness)?;
             for (place, bytes) in std::mem::take(&mut open).into_iter().zip(answers) {
                 let prefix = leaves.get(place).and_then(|leaf| prefix(bytes?, &leaf.log).ok());
@@ -158,7 +162,12 @@ impl Registry {
             // Another process may have read a later checkpoint since this one opened its memory.
             if !same && !self.memory.is_ahead_of(self.state.checkpoint.at)? {
                 let (registry, package) = (self.id().clone(), leaf.name.clone());
-                return Err(IndexError::Rewritten { registry, package, size: stored.pin.size, stored: stored.pin.sha256 });
+                return Err(IndexError::Rewritten {
+                    registry,
+                    package,
+                    size: stored.pin.size,
+                    stored: stored.pin.sha256,
+                });
             }
         }
         PackageLog::parse(bytes).map_err(|source| IndexError::Log {

@@ -38,7 +38,8 @@ pub(super) fn walk(
         };
         // Its own keys sign it too: which files to ask for is read from it, whether they count is checked below.
         let next = TrustRoot::parse(&bytes).map_err(source.refused(&path))?;
-        let keys: Vec<&PublicKey> = [&chain.newest, &next].iter().flat_map(|root| &root.keys(Role::Root).keys).collect();
+        let keys: Vec<&PublicKey> =
+            [&chain.newest, &next].iter().flat_map(|root| &root.keys(Role::Root).keys).collect();
         let signatures = source.signatures(&path, keys, freshness)?;
         chain.newest = chain.newest.next(&bytes, &signatures).map_err(source.refused(&path))?;
         chain.digests.insert(number, Sha256::of(&bytes));

@@ -52,7 +52,9 @@ impl Registry {
         let prefixes = self.counting_prefixes(&looked, &known.entry)?;
         let retired_counts = |key: &RetiredKey| {
             key.prefixes.iter().any(|prefix| {
-                prefix.package == looked.leaf.name && *end <= prefix.size && prefixes.contains(&(prefix.size, prefix.sha256))
+                prefix.package == looked.leaf.name
+                    && *end <= prefix.size
+                    && prefixes.contains(&(prefix.size, prefix.sha256))
             })
         };
         let signed = self.source.patiently(Freshness::Immutable, |freshness| {
@@ -132,10 +134,8 @@ impl Registry {
             return Ok(None);
         }
         let path = |event: &YankEvent| format!("yanks/{}.json", event.record);
-        let pins: Vec<Pinned> = events
-            .iter()
-            .map(|event| Pinned { path: path(event), sha256: event.record, cap: MAX_YANK })
-            .collect();
+        let pins: Vec<Pinned> =
+            events.iter().map(|event| Pinned { path: path(event), sha256: event.record, cap: MAX_YANK }).collect();
         let known = self.entry(&looked.leaf.name.namespace())?;
         let mut before = 0;
         let mut last = None;
@@ -171,7 +171,9 @@ impl Registry {
         // A publisher who retired later could yank what was its own.
         let retired_counts = |key: &RetiredKey| {
             key.prefixes.iter().any(|prefix| {
-                prefix.package == looked.leaf.name && *end <= prefix.size && prefixes.contains(&(prefix.size, prefix.sha256))
+                prefix.package == looked.leaf.name
+                    && *end <= prefix.size
+                    && prefixes.contains(&(prefix.size, prefix.sha256))
             })
         };
         self.source.patiently(Freshness::Immutable, |freshness| {
@@ -220,8 +222,7 @@ impl Registry {
         let path = entry_path(&digest);
         let wanted = [Pinned { path: path.clone(), sha256: digest, cap: MAX_NAMESPACE }];
         let bytes = self.source.pinned(&wanted)?.pop().ok_or_else(|| self.source.missing(&path))?;
-        let entry =
-            NamespaceEntry::parse(&bytes, self.id(), namespace).map_err(self.source.refused(&path))?;
+        let entry = NamespaceEntry::parse(&bytes, self.id(), namespace).map_err(self.source.refused(&path))?;
         Ok(KnownEntry { digest, bytes, entry })
     }
 }
