@@ -6,6 +6,7 @@ mod freshness;
 mod network;
 mod repository;
 mod signers;
+mod smart;
 
 use std::collections::BTreeSet;
 
