@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::canonical::{self, CanonicalError};
 use crate::model::{CheckpointNumber, PackageKind, Pin, Sha256, Timestamp, Version};
 use crate::statement::{
-    Dependency, DependencyWire, FieldError, MAX_STATEMENT, Statement, StatementError, bare_digest, dependency_set,
-    integer, sorted, version,
+    Dependency, DependencyWire, FieldError, MAX_STATEMENT, Statement, StatementError, Unknown, bare_digest, cut,
+    dependency_set, integer, sorted, version,
 };
 
 /// Largest log, in bytes.
@@ -228,9 +227,8 @@ struct EventWire {
     event: String,
     #[serde(default)]
     critical: bool,
-    // A flattened field makes serde refuse a list in the place of an object.
     #[serde(flatten)]
-    _rest: IgnoredAny,
+    _rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -243,16 +241,16 @@ struct ReleaseWire {
     statement: PinWire,
     time: u64,
     version: String,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
 struct PinWire {
     sha256: String,
     size: u64,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -260,8 +258,8 @@ struct YankWire {
     event: String,
     record: String,
     version: String,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 impl PackageLog {
@@ -285,7 +283,8 @@ impl PackageLog {
                 return Err(LogError::Cut { line: number });
             }
             let line = Line { number, text };
-            let event: EventWire = line.parse()?;
+            let event: EventWire =
+                canonical::parse(text, MAX_LOG_LINE).map_err(|source| LogError::Line { line: number, source })?;
             match event.event.as_str() {
                 "release" => {
                     let release = line.release()?;
@@ -313,10 +312,10 @@ impl PackageLog {
             event: "release".to_owned(),
             kind: event.kind.to_string(),
             size: event.size,
-            statement: PinWire { sha256: event.statement.sha256.hex(), size: event.statement.size, rest: IgnoredAny },
+            statement: PinWire { sha256: event.statement.sha256.hex(), size: event.statement.size, rest: Unknown {} },
             time: event.admitted.time.seconds(),
             version: event.version.to_string(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         })
     }
 
@@ -326,7 +325,7 @@ impl PackageLog {
             event: event.action.as_str().to_owned(),
             record: event.record.hex(),
             version: event.version.to_string(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         })
     }
 }
@@ -338,8 +337,9 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// Reads a line that has been walked by the rules already, to tell its event.
     fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, LogError> {
-        canonical::parse(self.text, MAX_LOG_LINE).map_err(|source| LogError::Line { line: self.number, source })
+        serde_json::from_slice(self.text).map_err(|error| LogError::Line { line: self.number, source: error.into() })
     }
 
     fn field<T, E: Into<FieldError>>(&self, field: &'static str, value: Result<T, E>) -> Result<T, LogError> {
@@ -366,7 +366,7 @@ impl Line<'_> {
         Ok(ReleaseEvent {
             version: self.field("version", version(&wire.version))?,
             statement: Pin { sha256: self.field("statement", bare_digest(&wire.statement.sha256))?, size },
-            kind: self.field("kind", wire.kind.parse::<PackageKind>())?,
+            kind: self.field("kind", cut(&wire.kind).parse::<PackageKind>())?,
             dependencies,
             size: self.field("size", integer(wire.size))?,
             admitted: Admitted { checkpoint, time: self.field("time", Timestamp::from_seconds(wire.time))? },

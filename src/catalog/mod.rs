@@ -1,6 +1,7 @@
 //! What an index says exists: tree nodes, package logs, and the snapshot that the resolver reads.
 //!
 //! Pure: bytes in, values out (docs/formats/index.md). Refuses to know keys, places and time.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod log;
 mod snapshot;

@@ -3,12 +3,15 @@
 //! Pure: texts in, values out. Refuses to know the environment and files; `ops` reads those. A project can set none of this.
 
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::diagnose::{Class, Code, Diagnose};
+use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::Sha256;
+use crate::model::tables::{Spot, TomlError};
 
 pub use parse::parse;
 
@@ -18,7 +21,7 @@ pub enum RegistryRule {
     /// Any that a project names.
     #[default]
     Any,
-    /// Only those whose roots `registries.trusted` lists.
+    /// Only those whose roots `[trusted]` lists.
     Listed,
 }
 
@@ -89,24 +92,71 @@ pub struct Config {
 /// Why a configuration file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
+    /// Not TOML, an unknown key, a value of the wrong type or one that breaks a rule.
+    #[error(transparent)]
+    Toml(#[from] TomlError),
+}
+
+impl ConfigError {
+    /// Where it is, if it is in one place.
+    pub fn spot(&self) -> Option<&Spot> {
+        let Self::Toml(error) = self;
+        error.spot()
+    }
 }
 
 impl Diagnose for ConfigError {
     fn code(&self) -> Code {
-        Code("E0351")
+        Code(match self {
+            Self::Toml(TomlError::TooLarge { .. } | TomlError::Syntax { .. }) => "E0351",
+            Self::Toml(TomlError::UnknownKey { .. }) => "E0352",
+            Self::Toml(TomlError::MissingKey { .. } | TomlError::WrongType { .. }) => "E0353",
+            Self::Toml(TomlError::Value { .. }) => "E0354",
+        })
     }
+
     fn class(&self) -> Class {
         Class::Yours
+    }
+
+    fn hints(&self) -> Vec<Hint> {
+        let Self::Toml(error) = self;
+        let mut hints = Vec::new();
+        if !error.nearest().is_empty() {
+            hints.push(Hint::Note(format!("did you mean {}?", error.nearest().join(" or "))));
+        }
+        hints.push(Hint::Note("the line is not shown, because it may hold a secret".to_owned()));
+        hints
     }
 }
 
 impl Config {
-    /// Lays `over` on top: scalars of `over` win, lists join, but a site's `registries = "listed"` can't be loosened.
+    /// Lays `over` on top: scalars of `over` win, lists join with those of `over` first. But where this says
+    /// `registries = "listed"`, `over` can neither take that back nor list more roots.
     #[must_use]
     pub fn under(self, over: Self) -> Self {
-        todo!()
+        let closed = self.registry_rule == Some(RegistryRule::Listed);
+        let registry_rule = if closed { self.registry_rule } else { over.registry_rule.or(self.registry_rule) };
+        let mut trusted = self.trusted;
+        if !closed {
+            trusted.extend(over.trusted);
+        }
+        let mut mirrors = over.mirrors;
+        for (root, bases) in self.mirrors {
+            mirrors.entry(root).or_default().extend(bases);
+        }
+        Self {
+            store: over.store.or(self.store),
+            link: over.link.or(self.link),
+            jobs: over.jobs.or(self.jobs),
+            ca_file: over.ca_file.or(self.ca_file),
+            allow_http: self.allow_http.into_iter().chain(over.allow_http).collect(),
+            allow_private: self.allow_private.into_iter().chain(over.allow_private).collect(),
+            netrc: over.netrc.or(self.netrc),
+            tokens: self.tokens.into_iter().chain(over.tokens).collect(),
+            registry_rule,
+            trusted,
+            mirrors,
+        }
     }
 }

@@ -1,11 +1,157 @@
 //! The grammar of config.toml.
 
-use crate::config::{Config, ConfigError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, ConfigError, LinkMode, RegistryRule, Secret};
+use crate::model::tables::{Source, Table, TomlError, Value};
+use crate::model::{RegistryId, SafeUrl, Sha256, UrlError};
+
+/// Largest file, in bytes.
+const MAX_FILE: usize = 1 << 20;
+/// Most blobs in parallel that can be asked for.
+const MAX_JOBS: u64 = 256;
+/// Longest token and longest host, in bytes.
+const MAX_TOKEN: usize = 16 << 10;
+const MAX_HOST: usize = 260;
+
+/// A rule that a single value breaks. No variant holds the value: it may be a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Rule {
+    #[error("a path here is absolute; ~ and variables are not replaced")]
+    Path,
+    #[error("write \"auto\", \"reflink\", \"hard\", \"symlink\" or \"copy\"")]
+    Link,
+    #[error("write \"any\" or \"listed\"")]
+    Registries,
+    #[error("write a number from 1 to 256")]
+    Jobs,
+    #[error("write a host, or host:port, without scheme and path")]
+    Host,
+    #[error("a token is printable ASCII without spaces, at most 16 KiB")]
+    Token,
+    #[error("a mirror is an https or http address, or an absolute folder")]
+    Mirror,
+}
 
 /// Parses a configuration file; `path` is for messages.
 ///
 /// # Errors
-/// Syntax and unknown keys, with line and column.
+/// `E0351` to `E0354`: syntax, unknown keys, types and values, with line and column, never with the line's text.
 pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
-    todo!()
+    let source = Source::secret(path, text);
+    let mut top = source.parse(MAX_FILE)?;
+    let mut config = Config::default();
+    if let Some(value) = top.take("registries") {
+        config.registry_rule = Some(value.parse(registry_rule)?);
+    }
+    if let Some(value) = top.take("store") {
+        let mut table = value.table()?;
+        config.store = table.take("dir").map(|value| value.parse(absolute)).transpose()?;
+        table.finish(&["dir"])?;
+    }
+    if let Some(value) = top.take("install") {
+        let mut table = value.table()?;
+        config.link = table.take("link").map(|value| value.parse(link)).transpose()?;
+        table.finish(&["link"])?;
+    }
+    if let Some(value) = top.take("network") {
+        network(value.table()?, &mut config)?;
+    }
+    if let Some(value) = top.take("tokens") {
+        for (name, value) in value.table()?.into_entries() {
+            let host = host(&name).map_err(|rule| value.refused(rule))?;
+            config.tokens.insert(host, value.parse(token)?);
+        }
+    }
+    if let Some(value) = top.take("trusted") {
+        for (root, value) in value.table()?.into_entries() {
+            let root = Sha256::parse(&root).map_err(|error| value.refused(error))?;
+            config.trusted.insert(root, value.parse(RegistryId::parse)?.to_string());
+        }
+    }
+    if let Some(value) = top.take("mirrors") {
+        config.mirrors = mirrors(value.table()?)?;
+    }
+    top.finish(&["registries", "store", "install", "network", "tokens", "trusted", "mirrors"])?;
+    Ok(config)
+}
+
+fn network(mut table: Table<'_>, config: &mut Config) -> Result<(), TomlError> {
+    if let Some(value) = table.take("jobs") {
+        let jobs = value.number()?;
+        let jobs = usize::try_from(jobs).ok().filter(|_| (1..=MAX_JOBS).contains(&jobs));
+        config.jobs = Some(jobs.ok_or_else(|| value.refused(Rule::Jobs))?);
+    }
+    config.ca_file = table.take("ca-file").map(|value| value.parse(absolute)).transpose()?;
+    config.netrc = table.take("netrc").map(|value| value.parse(absolute)).transpose()?;
+    config.allow_http = hosts(table.take("allow-http"))?;
+    config.allow_private = hosts(table.take("allow-private"))?;
+    table.finish(&["jobs", "ca-file", "netrc", "allow-http", "allow-private"])
+}
+
+fn hosts(value: Option<Value<'_>>) -> Result<BTreeSet<String>, TomlError> {
+    value.map_or(Ok(BTreeSet::new()), |value| Ok(value.parse_list(host)?.into_iter().collect()))
+}
+
+fn mirrors(table: Table<'_>) -> Result<BTreeMap<Sha256, Vec<String>>, TomlError> {
+    let mut mirrors = BTreeMap::new();
+    for (root, value) in table.into_entries() {
+        let root = Sha256::parse(&root).map_err(|error| value.refused(error))?;
+        mirrors.insert(root, value.parse_list(mirror)?);
+    }
+    Ok(mirrors)
+}
+
+fn registry_rule(text: &str) -> Result<RegistryRule, Rule> {
+    match text {
+        "any" => Ok(RegistryRule::Any),
+        "listed" => Ok(RegistryRule::Listed),
+        _ => Err(Rule::Registries),
+    }
+}
+
+fn link(text: &str) -> Result<LinkMode, Rule> {
+    match text {
+        "auto" => Ok(LinkMode::Auto),
+        "reflink" => Ok(LinkMode::Reflink),
+        "hard" => Ok(LinkMode::Hard),
+        "symlink" => Ok(LinkMode::Symlink),
+        "copy" => Ok(LinkMode::Copy),
+        _ => Err(Rule::Link),
+    }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, Rule> {
+    let good = Path::new(text).is_absolute() && !text.chars().any(char::is_control);
+    if good { Ok(PathBuf::from(text)) } else { Err(Rule::Path) }
+}
+
+/// Hosts are compared in lower case.
+fn host(text: &str) -> Result<String, Rule> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    let good = !text.is_empty() && text.len() <= MAX_HOST && text.chars().all(plain);
+    if good { Ok(text.to_ascii_lowercase()) } else { Err(Rule::Host) }
+}
+
+fn token(text: &str) -> Result<Secret, Rule> {
+    let good = !text.is_empty() && text.len() <= MAX_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if good { Ok(Secret::new(text.to_owned())) } else { Err(Rule::Token) }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum MirrorError {
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    #[error(transparent)]
+    Rule(#[from] Rule),
+}
+
+fn mirror(text: &str) -> Result<String, MirrorError> {
+    if text.starts_with("https://") || text.starts_with("http://") {
+        SafeUrl::parse(text)?;
+    } else {
+        absolute(text).map_err(|_| Rule::Mirror)?;
+    }
+    Ok(text.to_owned())
 }

@@ -1,32 +1,137 @@
 //! Facts beside blobs: looks at what the store holds, and keeps what was seen.
+//!
+//! Owns `store/v1/facts/`: one small file a blob, with the rules' version; a file that is damaged or of another version is
+//! made anew, and a store that can't be written only costs time. Refuses to know verdicts: `policy` makes those.
 
-use crate::diagnose::{Class, Code, Diagnose};
+mod kept;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use crate::diagnose::{Class, Code, Diagnose, Hint};
+use crate::formats::ReadAt;
+use crate::model::{Pin, Sha256};
 use crate::policy::Facts;
+use crate::scan::{Fact, agree, content};
 use crate::select::Selected;
-use crate::store::Store;
-use crate::sys::Cancel;
+use crate::store::{Store, StoreError};
+use crate::sys::{Cancel, hash};
 
 /// Why content can't be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
+    /// The store's file can't be read.
+    #[error("blob sha256:{digest} can't be read")]
+    Read {
+        /// Which blob.
+        digest: Sha256,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The blob is not in the store.
+    #[error("blob sha256:{digest} is not in the store")]
+    Missing {
+        /// Which blob.
+        digest: Sha256,
+    },
+    /// Somebody wished to stop.
+    #[error("stopped before all content was looked at")]
+    Cancelled,
+    /// The store can't be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Diagnose for InspectError {
     fn code(&self) -> Code {
-        Code("E0651")
+        match self {
+            Self::Read { .. } => Code("E0651"),
+            Self::Missing { .. } => Code("E0652"),
+            Self::Cancelled => Code("E0653"),
+            Self::Store(error) => error.code(),
+        }
     }
+
     fn class(&self) -> Class {
-        Class::Yours
+        match self {
+            Self::Read { .. } | Self::Missing { .. } => Class::Yours,
+            Self::Cancelled => Class::Interrupted,
+            Self::Store(error) => error.class(),
+        }
+    }
+
+    fn hints(&self) -> Vec<Hint> {
+        match self {
+            Self::Read { .. } | Self::Missing { .. } => vec![
+                Hint::Note("nothing was placed in the project".to_owned()),
+                Hint::Run("mpm verify --repair".to_owned()),
+            ],
+            Self::Cancelled => vec![Hint::Note("nothing was placed in the project".to_owned())],
+            Self::Store(error) => error.hints(),
+        }
     }
 }
 
-/// Facts of every selected file, from what is kept beside the blobs where that is current.
+/// An open blob.
+struct Blob<'a> {
+    file: &'a File,
+    cancel: &'a Cancel,
+}
+
+impl ReadAt for Blob<'_> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        loop {
+            match self.file.read_at(buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+/// Facts of every selected file, from what is kept beside the blobs where that is current. Blobs are looked at on all
+/// cores, each once however many names it has.
 ///
 /// # Errors
-/// A blob that can't be read.
+/// `E0651` to `E0653`: a blob that can't be read or is not there, or a wish to stop.
 pub fn inspect(store: &Store, selected: &Selected, cancel: &Cancel) -> Result<Facts, InspectError> {
-    todo!()
+    let pins: BTreeSet<Pin> = selected.pins();
+    let pins: Vec<Pin> = pins.into_iter().collect();
+    let seen = hash::on_all_cores(&pins, &|_, pin: &Pin| seen(store, pin, cancel));
+    let mut contents: BTreeMap<Sha256, Fact> = BTreeMap::new();
+    for (pin, fact) in pins.iter().zip(seen) {
+        contents.insert(pin.sha256, fact?);
+    }
+    let mut facts = Facts::new();
+    for file in selected.packages().iter().flat_map(|package| &package.files) {
+        let content = contents.get(&file.pin.sha256).ok_or(InspectError::Missing { digest: file.pin.sha256 })?;
+        // The release's own name counts: where a project puts the file changes nothing about what it is.
+        let fact = agree(&file.release_path, content);
+        facts.insert((file.pin.sha256, file.path.clone()), fact);
+    }
+    Ok(facts)
+}
+
+fn seen(store: &Store, pin: &Pin, cancel: &Cancel) -> Result<Fact, InspectError> {
+    let digest = pin.sha256;
+    if cancel.is_cancelled() {
+        return Err(InspectError::Cancelled);
+    }
+    if let Some(fact) = kept::read(store, pin) {
+        return Ok(fact);
+    }
+    let Some((_, file)) = store.find_open(pin)? else { return Err(InspectError::Missing { digest }) };
+    let fact = content(pin.size, &Blob { file: &file, cancel });
+    let fact = fact.map_err(|source| match source.kind() {
+        io::ErrorKind::ConnectionAborted if cancel.is_cancelled() => InspectError::Cancelled,
+        _ => InspectError::Read { digest, source },
+    })?;
+    kept::write(store, pin, &fact);
+    Ok(fact)
 }

@@ -1,44 +1,35 @@
 //! Files in the project, and the receipt: written last, read first (docs/formats/receipt.md).
 //!
-//! Takes only [`Cleared`]. Never touches what it did not place. Refuses to know networks and trust.
+//! Takes only [`Cleared`]. Owns `.mpm/`. Never touches what it did not place. Refuses to know networks and trust.
 
-use std::path::{Path, PathBuf};
+mod apply;
+mod check;
+mod disk;
+mod error;
+mod place;
+mod plan;
+mod receipt;
+mod records;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::config::LinkMode;
-use crate::diagnose::{Class, Code, Diagnose};
-use crate::model::{Pin, RelPath, Sha256};
+use crate::install::check::Renewal;
+use crate::install::records::Records;
+use crate::model::{PackageId, Pin, RelPath, Sha256};
 use crate::policy::Cleared;
 use crate::progress::Progress;
+use crate::select::{Origin, Selected};
 use crate::store::Store;
 use crate::sys::Cancel;
 
-/// What `mpm` placed in a project.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Receipt {
-    /// What the receipt answers: digest over manifest bytes, lock bytes and choice. A no-op compares this first.
-    pub inputs: Option<Sha256>,
-    /// Placed packages; the owner of this room defines the rest.
-    pub packages: Vec<PlacedPackage>,
-}
-
-/// A package as it was placed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlacedPackage {
-    /// The key, for direct dependencies.
-    pub key: Option<String>,
-    /// `registry:ns/name@version` or a source id.
-    pub id: String,
-    /// The folder, relative to the project.
-    pub folder: RelPath,
-    /// Statement digest, for releases.
-    pub statement: Option<Sha256>,
-    /// Variants chosen.
-    pub variants: Vec<String>,
-    /// Bytes placed.
-    pub size: u64,
-    /// Number of files placed.
-    pub count: u64,
-}
+pub use error::InstallError;
+pub use receipt::{Link, MAX_INLINE_FILES, PlacedFile, PlacedFiles, PlacedFolder, PlacedPackage, Receipt, Stat};
 
 /// How closely placed files are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +40,15 @@ pub enum Scrutiny {
     Stat,
     /// Each file by hash.
     Hash,
+}
+
+/// What becomes of placed files that somebody changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChanged {
+    /// They stay, and nothing is done.
+    Refuse,
+    /// They are replaced, and the changes are lost.
+    Replace,
 }
 
 /// A placed file that is not as it was placed.
@@ -62,8 +62,18 @@ pub struct Altered {
     pub expected: Pin,
     /// What was found: bytes, or nothing.
     pub found: Option<Pin>,
-    /// In words: `missing`, `changed`, `not a file`.
+    /// In words: `missing`, `changed`, `not a file`, `behind a symbolic link`.
     pub how: &'static str,
+}
+
+/// What looking at placed files showed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Examined {
+    /// Files that are not as they were placed, sorted.
+    pub altered: Vec<Altered>,
+    /// Where nothing is altered, but files looked otherwise and had to be read: the receipt with the new looks, to be
+    /// written with [`Site::write_receipt`] under the project's lease, so that the next look is quick again.
+    pub refreshed: Option<Receipt>,
 }
 
 /// What must be done to a project.
@@ -73,8 +83,32 @@ pub struct Plan {
     pub place: Vec<(RelPath, Pin)>,
     /// Placed files that no longer belong.
     pub remove: Vec<RelPath>,
+    /// Placed files that no longer belong, but were changed: they are left.
+    pub left: Vec<RelPath>,
     /// Files that are as they should be.
     pub keep: u64,
+    /// Of those: files that `mpm` did not place, with the right bytes. They are taken over.
+    pub adopted: u64,
+    /// Digests of release statements, which the receipt records; filled by the caller, who knows the lock.
+    pub statements: BTreeMap<PackageId, Sha256>,
+    /// Those of `place` that replace a file of ours.
+    replace: BTreeSet<RelPath>,
+    /// How the files of `keep` look, by project path.
+    kept: BTreeMap<RelPath, PlacedFile>,
+    /// What an interrupted run was about to place.
+    interrupted: Vec<(RelPath, Pin)>,
+}
+
+impl Plan {
+    /// Whether the project's files are as they should be.
+    pub fn is_empty(&self) -> bool {
+        self.place.is_empty() && self.remove.is_empty()
+    }
+
+    /// Bytes to be placed.
+    pub fn bytes(&self) -> u64 {
+        self.place.iter().map(|(_, pin)| pin.size).sum()
+    }
 }
 
 /// What was done.
@@ -86,25 +120,10 @@ pub struct Applied {
     pub bytes: u64,
     /// Files removed.
     pub removed: u64,
+    /// Files taken over that stood there with the right bytes.
+    pub adopted: u64,
     /// How: `reflink`, `hard link`, `symlink`, `copy`.
     pub link: Option<&'static str>,
-}
-
-/// Why nothing, or not everything, was placed.
-#[derive(Debug, thiserror::Error)]
-pub enum InstallError {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
-}
-
-impl Diagnose for InstallError {
-    fn code(&self) -> Code {
-        Code("E0751")
-    }
-    fn class(&self) -> Class {
-        Class::Yours
-    }
 }
 
 /// A project's folder as this room sees it.
@@ -118,19 +137,38 @@ pub struct Site<'a> {
     pub link: LinkMode,
 }
 
+/// One folder that is wanted, its paths relative to the project.
+#[derive(Debug, Clone)]
+struct Wanted {
+    key: Option<String>,
+    id: String,
+    release: Option<PackageId>,
+    folder: RelPath,
+    variants: Vec<String>,
+    files: Vec<(RelPath, Pin)>,
+}
+
 impl Site<'_> {
-    /// The receipt, if there is one that this version understands.
+    /// The receipt, if there is one.
     ///
     /// # Errors
-    /// It can't be read or is damaged.
+    /// `E0751` it can't be read, `E0752` it is damaged, `E0753` a newer version wrote it.
     pub fn receipt(&self) -> Result<Option<Receipt>, InstallError> {
-        todo!()
+        Records::of(self.project).receipt()
     }
 
-    /// Placed files that are not as they were placed.
+    /// Writes a receipt that [`Site::examine`] refreshed.
     ///
     /// # Errors
-    /// The project can't be read.
+    /// `E0751`: it can't be written.
+    pub fn write_receipt(&self, receipt: &Receipt) -> Result<(), InstallError> {
+        Records::of(self.project).write_receipt(receipt)
+    }
+
+    /// Placed files that are not as they were placed. Writes nothing.
+    ///
+    /// # Errors
+    /// `E0751` the project can't be read, `E0752` a file table is damaged, `E0759` stopped.
     pub fn altered(
         &self,
         receipt: &Receipt,
@@ -138,21 +176,52 @@ impl Site<'_> {
         cancel: &Cancel,
         progress: &dyn Progress,
     ) -> Result<Vec<Altered>, InstallError> {
-        todo!()
+        check::examine(self.project, receipt, (scrutiny, Renewal::Leave), cancel, progress)
+            .map(|examined| examined.altered)
+    }
+
+    /// The same, with the receipt as it should be now where files only look otherwise. It may write a file table, which
+    /// counts for nothing until a receipt names it.
+    ///
+    /// # Errors
+    /// As for [`Site::altered`].
+    pub fn examine(
+        &self,
+        receipt: &Receipt,
+        scrutiny: Scrutiny,
+        cancel: &Cancel,
+        progress: &dyn Progress,
+    ) -> Result<Examined, InstallError> {
+        check::examine(self.project, receipt, (scrutiny, Renewal::Make), cancel, progress)
     }
 
     /// What must be done so that the project holds exactly the cleared selection, besides what is not ours.
     ///
     /// # Errors
-    /// A file of the user's in the way (all of them named), a symlink where a folder must be.
+    /// `E0754` files of the user's in the way, `E0755` placed files that were changed, `E0756` a symlink where a folder must
+    /// be: each names all of them. `E0751`, `E0752`: the project can't be read.
     pub fn plan(&self, cleared: &Cleared<'_>, receipt: Option<&Receipt>) -> Result<Plan, InstallError> {
-        todo!()
+        self.plan_with(cleared, receipt, OnChanged::Refuse)
+    }
+
+    /// The same, with the choice to replace placed files that were changed.
+    ///
+    /// # Errors
+    /// As for [`Site::plan`].
+    pub fn plan_with(
+        &self,
+        cleared: &Cleared<'_>,
+        receipt: Option<&Receipt>,
+        on_changed: OnChanged,
+    ) -> Result<Plan, InstallError> {
+        plan::plan(self.project, &wanted(cleared.selected())?, receipt, on_changed, &Cancel::new())
     }
 
     /// Does it, and writes the receipt last.
     ///
     /// # Errors
-    /// The project can't be written; what was placed before stays recorded, so that the next run goes on.
+    /// `E0751` the project can't be written, `E0757` a blob is missing, `E0758` the asked way of linking is impossible, `E0759`
+    /// stopped: what was placed before stays recorded, so that the next run goes on.
     pub fn apply(
         &self,
         plan: &Plan,
@@ -161,6 +230,31 @@ impl Site<'_> {
         cancel: &Cancel,
         progress: &dyn Progress,
     ) -> Result<Applied, InstallError> {
-        todo!()
+        apply::apply(self, plan, &wanted(cleared.selected())?, inputs, cancel, progress)
     }
+}
+
+fn wanted(selected: &Selected) -> Result<Vec<Wanted>, InstallError> {
+    selected
+        .packages()
+        .iter()
+        .map(|package| {
+            let files = package.files.iter().map(|file| {
+                let path = package.folder.join(&file.path).map_err(InstallError::Path)?;
+                Ok((path, file.pin))
+            });
+            let (id, release) = match &package.origin {
+                Origin::Release(id) => (id.to_string(), Some(id.clone())),
+                Origin::Source(id) => (id.to_string(), None),
+            };
+            Ok(Wanted {
+                key: package.key.as_ref().map(ToString::to_string),
+                id,
+                release,
+                folder: package.folder.clone(),
+                variants: package.variants.iter().map(ToString::to_string).collect(),
+                files: files.collect::<Result<_, InstallError>>()?,
+            })
+        })
+        .collect()
 }

@@ -4,21 +4,28 @@
 //! and addresses: an entry holds a registry's id, never a URL, never a credential.
 
 mod check;
+mod conflict;
+mod error;
 mod parse;
 mod render;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::diagnose::{Class, Code, Diagnose};
-use crate::manifest::Manifest;
+use crate::lock::error::Rule;
 use crate::model::{
-    DependencyKey, Fingerprint, Floor, GroupName, PackageId, PackageKind, PackageRef, Pin, RegistryId, RelPath, Sha256,
+    DependencyKey, Fingerprint, Floor, GroupName, PackageId, PackageKind, Pin, RegistryId, RelPath, Sha256,
 };
 
-pub use check::{Stale, check};
+pub use check::{Stale, check, expected_overrides};
+pub use error::LockError;
 
 /// Version of the format that this tool writes.
 pub const VERSION: u32 = 1;
+/// Longest id of a source, in bytes.
+const MAX_SOURCE_ID: usize = 5000;
 /// Most files of a source entry that stand in the lock itself.
 pub const MAX_INLINE_FILES: usize = 200;
 
@@ -126,35 +133,31 @@ pub enum Found {
     },
 }
 
-/// Why a lock is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum LockError {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
-}
-
-impl Diagnose for LockError {
-    fn code(&self) -> Code {
-        Code("E0501")
-    }
-    fn class(&self) -> Class {
-        Class::Yours
-    }
-}
-
 impl SourceId {
     /// The id of a folder; `path` as written in Model.toml.
     pub fn path(path: &str) -> Self {
         Self(format!("path:{path}"))
     }
+
+    /// Parses an id as the lock writes it.
+    ///
+    /// # Errors
+    /// No `path:`, nothing behind it, or control characters.
+    fn parse(text: &str) -> Result<Self, Rule> {
+        let good = text.strip_prefix("path:").is_some_and(|path| !path.is_empty())
+            && text.len() <= MAX_SOURCE_ID
+            && !text.chars().any(char::is_control);
+        if good { Ok(Self(text.to_owned())) } else { Err(Rule::SourceId { found: text.chars().take(100).collect() }) }
+    }
+
+    /// The folder of a `path` source.
+    pub fn folder(&self) -> Option<&str> {
+        self.0.strip_prefix("path:")
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-    /// The folder of a `path` source, seen from the project's.
-    pub fn folder(&self, project: &std::path::Path) -> Option<std::path::PathBuf> {
-        self.0.strip_prefix("path:").map(|path| project.join(path))
     }
 }
 
@@ -168,7 +171,8 @@ impl Lock {
     /// Parses a lock; merge-conflict markers give [`Found::Conflict`].
     ///
     /// # Errors
-    /// Syntax, a version that is too new, an entry that is not whole, an edge without its entry.
+    /// `E0501` to `E0509`: syntax, fields that this version does not have, a version that is too new, an entry that stands
+    /// twice, an edge without its entry, markers that do not pair up, a file table that is not the one locked.
     pub fn parse(text: &str) -> Result<Found, LockError> {
         parse::parse(text)
     }
@@ -176,20 +180,5 @@ impl Lock {
     /// The text of this lock: sorted, one fact a line, the same bytes for the same facts.
     pub fn render(&self) -> String {
         render::render(self)
-    }
-}
-
-impl LockedSource {
-    /// The file table's fixed bytes (for `Model.lock.d/`), and its digest, which is the revision of a `path` source.
-    pub fn table_bytes(files: &[SourceFile]) -> Vec<u8> {
-        todo!()
-    }
-
-    /// Parses a file table of `Model.lock.d/` against its pin.
-    ///
-    /// # Errors
-    /// Other bytes, or a table that breaks a rule.
-    pub fn parse_table(bytes: &[u8], pin: &Pin) -> Result<Vec<SourceFile>, LockError> {
-        todo!()
     }
 }

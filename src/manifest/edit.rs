@@ -1,6 +1,9 @@
-//! Edits of Model.toml that keep comments and order.
+//! Edits of Model.toml that keep comments and order. A text goes in only if it parses and comes out only if it parses.
 
-use crate::manifest::ManifestError;
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
+
+use crate::manifest::{Manifest, ManifestError};
+use crate::model::tables::Source;
 use crate::model::{
     DependencyKey, GroupName, Namespace, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName,
 };
@@ -39,33 +42,190 @@ pub struct NewRegistry {
 
 /// The text of a fresh Model.toml.
 pub fn new_manifest(name: &str) -> String {
-    todo!()
+    let mut document = DocumentMut::new();
+    let mut project = Table::new();
+    project.insert("name", toml_edit::value(name));
+    document.insert("project", Item::Table(project));
+    document.to_string()
 }
 
-/// Adds or replaces a dependency, comments kept.
+/// Adds or replaces a dependency, comments kept. What the old entry says beside version, package, registry and variants
+/// stays. A new key goes to its sorted place if the table is sorted.
 ///
 /// # Errors
-/// A text that does not parse.
+/// A text that does not parse, before the edit or after it.
 pub fn add_dependency(text: &str, dependency: &NewDependency) -> Result<String, ManifestError> {
-    todo!()
+    let mut document = document(text)?;
+    let name = match dependency.kind {
+        PackageKind::Model => "models",
+        PackageKind::Dataset => "datasets",
+    };
+    let key = dependency.key.as_str();
+    let path: Vec<&str> = match &dependency.group {
+        Some(group) => vec!["groups", group.as_str(), name],
+        None => vec![name],
+    };
+    if let Some(table) = table_at(document.as_table_mut(), &path) {
+        match table.get_mut(key) {
+            Some(item) => replace(item, dependency),
+            None => insert(table, key, fresh(dependency)),
+        }
+    }
+    checked(&document)
 }
 
-/// Adds a registry.
+/// Adds or replaces a registry, comments kept.
 ///
 /// # Errors
-/// A text that does not parse.
+/// A text that does not parse, before the edit or after it.
 pub fn add_registry(text: &str, registry: &NewRegistry) -> Result<String, ManifestError> {
-    todo!()
+    let mut document = document(text)?;
+    if let Some(table) = table_at(document.as_table_mut(), &["registries", registry.id.as_str()]) {
+        set(table, "index", registry.index.as_str().into());
+        set(table, "root", registry.root.prefixed().into());
+        if !registry.namespaces.is_empty() {
+            let names: Array = registry.namespaces.iter().map(Namespace::as_str).collect();
+            set(table, "namespaces", Value::Array(names));
+        }
+    }
+    checked(&document)
 }
 
-/// Removes a dependency from every table that has it; `None` if none does.
+/// Removes a dependency: from one group, or without one from every table that has it, profiles included. `None` if no
+/// table has it.
 ///
 /// # Errors
-/// A text that does not parse.
+/// A text that does not parse, before the edit or after it (another part of the file may name the key).
 pub fn remove_dependency(
     text: &str,
     key: &DependencyKey,
     group: Option<&GroupName>,
 ) -> Result<Option<String>, ManifestError> {
-    todo!()
+    let before = Manifest::parse(text)?;
+    let mut document = document(text)?;
+    let goes = |of: Option<&GroupName>| group.is_none() || group == of;
+    let mut found = false;
+    for dependency in before.dependencies.iter().filter(|dependency| dependency.key == *key) {
+        if !goes(dependency.group.as_ref()) {
+            continue;
+        }
+        let name = if dependency.kind == PackageKind::Model { "models" } else { "datasets" };
+        let path: Vec<&str> = match &dependency.group {
+            Some(group) => vec!["groups", group.as_str(), name],
+            None => vec![name],
+        };
+        if let Some(table) = table_at(document.as_table_mut(), &path) {
+            found |= table.remove(key.as_str()).is_some();
+        }
+    }
+    if !found {
+        return Ok(None);
+    }
+    let stays = before.dependencies.iter().any(|other| other.key == *key && !goes(other.group.as_ref()));
+    if !stays {
+        for profile in before.profiles.keys() {
+            if let Some(table) = table_at(document.as_table_mut(), &["profiles", profile]) {
+                table.remove(key.as_str());
+            }
+        }
+    }
+    checked(&document).map(Some)
+}
+
+fn document(text: &str) -> Result<DocumentMut, ManifestError> {
+    Manifest::parse(text)?;
+    text.parse().map_err(|error: toml_edit::TomlError| {
+        let at = error.span().map_or(0, |span| span.start);
+        ManifestError::Toml(Source::new("Model.toml", text).syntax(at, error.message()))
+    })
+}
+
+fn checked(document: &DocumentMut) -> Result<String, ManifestError> {
+    let text = document.to_string();
+    Manifest::parse(&text)?;
+    Ok(text)
+}
+
+/// The table at a path, made where it is missing. `None` where something else stands, which the parser has refused before.
+fn table_at<'d>(parent: &'d mut dyn TableLike, path: &[&str]) -> Option<&'d mut dyn TableLike> {
+    let Some((name, below)) = path.split_first() else { return Some(parent) };
+    if !parent.contains_key(name) {
+        let mut table = Table::new();
+        // Only the last table of a path gets a header line.
+        table.set_implicit(!below.is_empty());
+        parent.insert(name, Item::Table(table));
+    }
+    table_at(parent.get_mut(name)?.as_table_like_mut()?, below)
+}
+
+fn fresh(dependency: &NewDependency) -> Value {
+    let bare = dependency.package.is_none() && dependency.registry.is_none() && dependency.variants.is_empty();
+    if bare {
+        return dependency.requirement.as_str().into();
+    }
+    let mut table = InlineTable::new();
+    fill(&mut table, dependency);
+    Value::InlineTable(table)
+}
+
+/// Writes what the dependency says; what it does not say stays.
+fn fill(table: &mut dyn TableLike, dependency: &NewDependency) {
+    table.remove("path");
+    set(table, "version", dependency.requirement.as_str().into());
+    if let Some(package) = &dependency.package {
+        set(table, "package", package.as_str().into());
+    }
+    if let Some(registry) = &dependency.registry {
+        set(table, "registry", registry.as_str().into());
+    }
+    match dependency.variants.as_slice() {
+        [] => {}
+        [one] => {
+            table.remove("variants");
+            set(table, "variant", one.as_str().into());
+        }
+        several => {
+            table.remove("variant");
+            let names: Array = several.iter().map(VariantName::as_str).collect();
+            set(table, "variants", Value::Array(names));
+        }
+    }
+}
+
+fn replace(item: &mut Item, dependency: &NewDependency) {
+    if let Some(table) = item.as_table_like_mut() {
+        fill(table, dependency);
+        // Spaces of the old last value would stand before the new comma; a table with comments inside keeps its form.
+        if let Some(inline) = item.as_inline_table_mut() {
+            let decor = inline.decor().clone();
+            inline.decor_mut().clear();
+            if !inline.to_string().contains(['\n', '#']) {
+                inline.fmt();
+            }
+            *inline.decor_mut() = decor;
+        }
+    } else if let Some(value) = item.as_value_mut() {
+        let decor = value.decor().clone();
+        *value = fresh(dependency);
+        *value.decor_mut() = decor;
+    }
+}
+
+/// Sets a value; the comments around the old one stay.
+fn set(table: &mut dyn TableLike, key: &str, mut value: Value) {
+    if let Some(old) = table.get_mut(key).and_then(Item::as_value_mut) {
+        *value.decor_mut() = old.decor().clone();
+        *old = value;
+    } else {
+        table.insert(key, Item::Value(value));
+    }
+}
+
+fn insert(table: &mut dyn TableLike, key: &str, value: Value) {
+    let names: Vec<String> = table.iter().map(|(name, _)| name.to_owned()).collect();
+    let sorted = names.is_sorted();
+    table.insert(key, Item::Value(value));
+    if sorted {
+        table.sort_values();
+    }
 }

@@ -3,18 +3,24 @@
 //! Pure: text in, values out, with the line of every dependency. `edit` changes the text and keeps comments. Refuses to
 //! know versions that exist, files and the lock.
 
+mod dependency;
 mod edit;
+mod error;
 mod parse;
+mod publisher;
+mod registry;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::diagnose::{Class, Code, Diagnose};
 use crate::model::{
     DependencyKey, Glob, GroupName, Namespace, PackageKind, PackageName, RegistryId, RelPath, Requirement, SafeUrl,
     Sha256, VariantName, Version,
 };
 
 pub use edit::{NewDependency, NewRegistry, add_dependency, add_registry, new_manifest, remove_dependency};
+pub use error::ManifestError;
 
 /// The parsed Model.toml.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -181,34 +187,20 @@ pub struct VariantDeclaration {
     pub quantization: Option<String>,
 }
 
-/// Why Model.toml is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
-}
-
-impl Diagnose for ManifestError {
-    fn code(&self) -> Code {
-        Code("E0301")
-    }
-    fn class(&self) -> Class {
-        Class::Yours
-    }
-}
-
 impl Default for InstallFolders {
+    #[expect(clippy::expect_used, reason = "two constant words are safe paths")]
     fn default() -> Self {
-        todo!()
+        let folder = |name| RelPath::parse(name).expect("a constant word is a safe path");
+        Self { models: folder("models"), datasets: folder("datasets") }
     }
 }
 
 impl Manifest {
-    /// Parses Model.toml. `path` is for messages.
+    /// Parses Model.toml.
     ///
     /// # Errors
-    /// Syntax, unknown keys (with line, column and the nearest known key), words of features that are not built yet.
+    /// `E0301` to `E0311`: syntax, unknown keys (with line, column and the nearest known key), words of features that are
+    /// not built yet, settings that belong to the machine, dependencies and registries that clash.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         parse::parse(text)
     }
@@ -216,8 +208,8 @@ impl Manifest {
     /// Which registry answers a name: the dependency's own, the one whose namespaces claim it, the default, the only one.
     ///
     /// # Errors
-    /// None or several do; the error lists them.
+    /// `E0312` and `E0313`: none or several could; the error lists them.
     pub fn registry_for(&self, name: &PackageName, named: Option<&RegistryId>) -> Result<&RegistryId, ManifestError> {
-        todo!()
+        registry::registry_for(self, name, named)
     }
 }

@@ -1,7 +1,235 @@
 //! The grammar of Model.toml.
 
-use crate::manifest::{Manifest, ManifestError};
+use std::collections::BTreeMap;
+
+use crate::manifest::dependency::dependencies;
+use crate::manifest::error::{ManifestError, Rule};
+use crate::manifest::publisher::publisher;
+use crate::manifest::registry::registries;
+use crate::manifest::{InstallFolders, Manifest, PolicyDeclaration, UnsafeAllowance};
+use crate::model::tables::{Source, Table, TomlError, Value};
+use crate::model::{DependencyKey, PackageName, RelPath, Sha256, VariantName, Version, nearest};
+
+/// Largest Model.toml, in bytes.
+const MAX_FILE: usize = 4 << 20;
+/// Longest text for people, in characters.
+const MAX_TEXT: usize = 1000;
+
+const TOP: &[&str] =
+    &["project", "registries", "models", "datasets", "groups", "profiles", "install", "policy", "package", "variants"];
+/// Settings of a machine, wherever somebody may try them.
+const MACHINE: &[&str] = &[
+    "token",
+    "tokens",
+    "password",
+    "username",
+    "credentials",
+    "credential",
+    "credential-helper",
+    "auth",
+    "netrc",
+    "proxy",
+    "network",
+    "insecure",
+    "ca-file",
+    "allow-http",
+    "allow-private",
+    "store",
+    "mirror",
+    "mirrors",
+    "trusted",
+    "link",
+    "jobs",
+];
 
 pub(super) fn parse(text: &str) -> Result<Manifest, ManifestError> {
-    todo!()
+    let source = Source::new("Model.toml", text);
+    let mut top = source.parse(MAX_FILE)?;
+    misplaced(&top)?;
+    not_built(&top, &["workspace"])?;
+    let project = project(top.take("project"))?;
+    let registries = registries(top.take("registries"))?;
+    let dependencies = dependencies(&mut top)?;
+    let manifest = Manifest {
+        project,
+        registries,
+        profiles: profiles(top.take("profiles"), &dependencies)?,
+        install: install(top.take("install"))?,
+        policy: policy(top.take("policy"))?,
+        package: publisher(top.take("package"), top.take("variants"), &dependencies)?,
+        dependencies,
+    };
+    finish(top, TOP)?;
+    Ok(manifest)
+}
+
+/// Refuses keys whose meaning is settled and not built.
+pub(super) fn not_built(table: &Table<'_>, keys: &[&str]) -> Result<(), ManifestError> {
+    match keys.iter().find_map(|key| table.get(key).map(|value| (key, value))) {
+        None => Ok(()),
+        Some((key, value)) => Err(ManifestError::NotBuilt { spot: value.key_spot(), key: (*key).to_owned() }),
+    }
+}
+
+/// Refuses settings of the machine, and says where they belong. A table is asked first of all: no later complaint may show
+/// a line with a token on it.
+pub(super) fn misplaced(table: &Table<'_>) -> Result<(), ManifestError> {
+    match MACHINE.iter().find_map(|key| table.get(key).map(|value| (key, value))) {
+        None => Ok(()),
+        Some((key, value)) => Err(ManifestError::Misplaced {
+            spot: value.key_spot(),
+            key: (*key).to_owned(),
+            belongs: "the user's or the site's config.toml (docs/formats/config.md)",
+        }),
+    }
+}
+
+/// Ends a table: a key that is left is unknown.
+pub(super) fn finish(table: Table<'_>, known: &[&str]) -> Result<(), ManifestError> {
+    misplaced(&table)?;
+    Ok(table.finish(known)?)
+}
+
+/// A text for people.
+pub(super) fn text(value: &Value<'_>) -> Result<String, TomlError> {
+    value.parse(|text| {
+        let good = !text.trim().is_empty() && text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control);
+        if good { Ok(text.to_owned()) } else { Err(Rule::Text) }
+    })
+}
+
+/// A folder or path in the project that is nobody else's.
+pub(super) fn place(value: &Value<'_>) -> Result<RelPath, TomlError> {
+    let path = value.parse(RelPath::parse)?;
+    let first = path.components().next().unwrap_or_default().to_ascii_lowercase();
+    if [".git", ".gitattributes", ".mpm", "model.toml", "model.lock", "model.lock.d"].contains(&first.as_str()) {
+        return Err(value.refused(Rule::Reserved { found: path.as_str().to_owned() }));
+    }
+    Ok(path)
+}
+
+/// One variant or a list of them; not none.
+pub(super) fn variants(value: Value<'_>) -> Result<Vec<VariantName>, TomlError> {
+    if value.is_string() {
+        return Ok(vec![value.parse(VariantName::parse)?]);
+    }
+    let empty = value.refused(Rule::Empty);
+    let mut chosen: Vec<VariantName> = Vec::new();
+    for name in value.parse_list(VariantName::parse)? {
+        if !chosen.contains(&name) {
+            chosen.push(name);
+        }
+    }
+    if chosen.is_empty() { Err(empty) } else { Ok(chosen) }
+}
+
+/// Finds the key of a dependency that a value names.
+pub(super) fn known_key(value: &Value<'_>, known: &[&DependencyKey]) -> Result<DependencyKey, ManifestError> {
+    let key = value.parse(DependencyKey::parse)?;
+    if known.contains(&&key) {
+        return Ok(key);
+    }
+    Err(ManifestError::NoSuch {
+        spot: value.spot(),
+        key: value.path().to_owned(),
+        found: key.as_str().to_owned(),
+        expected: "a key of [models], [datasets] or a group",
+        nearest: nearest(key.as_str(), known.iter().map(|key| key.as_str())).into_iter().map(str::to_owned).collect(),
+    })
+}
+
+fn project(value: Option<Value<'_>>) -> Result<Option<String>, ManifestError> {
+    let Some(value) = value else { return Ok(None) };
+    let mut table = value.table()?;
+    let name = table.take("name").map(|name| text(&name)).transpose()?;
+    finish(table, &["name"])?;
+    Ok(name)
+}
+
+fn profiles(
+    value: Option<Value<'_>>,
+    dependencies: &[crate::manifest::Dependency],
+) -> Result<BTreeMap<String, BTreeMap<DependencyKey, Vec<VariantName>>>, ManifestError> {
+    let mut profiles = BTreeMap::new();
+    let Some(value) = value else { return Ok(profiles) };
+    let known: Vec<&DependencyKey> = dependencies.iter().map(|dependency| &dependency.key).collect();
+    for (name, value) in value.table()?.into_entries() {
+        // A profile's name has the alphabet of a group's: it stands on command lines and in the environment.
+        crate::model::GroupName::parse(&name).map_err(|error| value.refused(error))?;
+        let mut choices = BTreeMap::new();
+        for (key, value) in value.table()?.into_entries() {
+            let parsed = DependencyKey::parse(&key).map_err(|error| value.refused(error))?;
+            if !known.contains(&&parsed) {
+                return Err(ManifestError::NoSuch {
+                    spot: value.key_spot(),
+                    key: format!("the profile {name}"),
+                    found: key.clone(),
+                    expected: "a key of [models], [datasets] or a group",
+                    nearest: nearest(&key, known.iter().map(|key| key.as_str()))
+                        .into_iter()
+                        .map(str::to_owned)
+                        .collect(),
+                });
+            }
+            choices.insert(parsed, variants(value)?);
+        }
+        profiles.insert(name, choices);
+    }
+    Ok(profiles)
+}
+
+fn install(value: Option<Value<'_>>) -> Result<InstallFolders, ManifestError> {
+    let mut folders = InstallFolders::default();
+    let Some(value) = value else { return Ok(folders) };
+    let mut table = value.table()?;
+    not_built(&table, &["layouts"])?;
+    if let Some(models) = table.take("models") {
+        folders.models = place(&models)?;
+    }
+    if let Some(datasets) = table.take("datasets") {
+        folders.datasets = place(&datasets)?;
+    }
+    finish(table, &["models", "datasets"])?;
+    Ok(folders)
+}
+
+fn policy(value: Option<Value<'_>>) -> Result<PolicyDeclaration, ManifestError> {
+    let mut policy = PolicyDeclaration::default();
+    let Some(value) = value else { return Ok(policy) };
+    let mut table = value.table()?;
+    not_built(
+        &table,
+        &["licenses", "bans", "sources", "advisories", "formats", "unsigned", "minimum-age", "openness"],
+    )?;
+    if let Some(value) = table.take("require-fresh") {
+        policy.require_fresh = value.boolean()?;
+    }
+    if let Some(value) = table.take("unsafe") {
+        for (release, value) in value.table()?.into_entries() {
+            let parsed = release
+                .split_once('@')
+                .and_then(|(name, version)| Some((PackageName::parse(name).ok()?, Version::parse(version).ok()?)))
+                .ok_or_else(|| value.refused(Rule::Release { found: release.clone() }))?;
+            policy.unsafe_releases.insert(parsed, allowance(value)?);
+        }
+    }
+    finish(table, &["require-fresh", "unsafe"])?;
+    Ok(policy)
+}
+
+fn allowance(value: Value<'_>) -> Result<UnsafeAllowance, ManifestError> {
+    let line = value.line();
+    let mut table = value.table()?;
+    let formats = table.require("formats")?;
+    let empty = formats.refused(Rule::Empty);
+    let mut formats = formats.list()?.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    formats.sort();
+    formats.dedup();
+    if formats.is_empty() {
+        return Err(empty.into());
+    }
+    let sha256 = table.take("sha256").map(|value| value.parse(Sha256::parse)).transpose()?;
+    let reason = text(&table.require("reason")?)?;
+    finish(table, &["formats", "sha256", "reason"])?;
+    Ok(UnsafeAllowance { formats, sha256, reason, line })
 }

@@ -23,8 +23,19 @@ pub enum CanonicalError {
         limit: u64,
     },
     /// Not JSON, or JSON that the rules refuse: duplicate keys, floats, depth, trailing data.
-    #[error("not a valid document: {0}")]
-    Json(#[from] serde_json::Error),
+    #[error("not a valid document: {}", cut(.0))]
+    Json(#[source] serde_json::Error),
+}
+
+impl From<serde_json::Error> for CanonicalError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
+}
+
+/// What the parser says may quote the document: a line of it is enough.
+fn cut(error: &serde_json::Error) -> String {
+    error.to_string().chars().take(200).collect()
 }
 
 /// Parses bytes of at most `limit` into `T`, by the rules above.

@@ -30,6 +30,7 @@ pub struct Floor {
 
 impl Floor {
     /// The floor that accepts only what both accept: the higher of each number.
+    #[must_use]
     pub fn highest(self, other: Self) -> Self {
         Self {
             root_number: self.root_number.max(other.root_number),

@@ -66,7 +66,7 @@ impl FromStr for PackageKind {
         match text {
             "model" => Ok(Self::Model),
             "dataset" => Ok(Self::Dataset),
-            _ => Err(KindError { found: text.to_owned(), expected: "model, dataset" }),
+            _ => Err(KindError { found: text.chars().take(80).collect(), expected: "model, dataset" }),
         }
     }
 }
@@ -80,7 +80,9 @@ impl FromStr for FileClass {
             "code" => Ok(Self::Code),
             "config" => Ok(Self::Config),
             "doc" => Ok(Self::Doc),
-            _ => Err(KindError { found: text.to_owned(), expected: "weights, data, code, config, doc" }),
+            _ => {
+                Err(KindError { found: text.chars().take(80).collect(), expected: "weights, data, code, config, doc" })
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The words: names, versions, digests, pins, paths, keys, signatures, addresses and time as values.
 //!
 //! Owns what every other room speaks in. Refuses to know files, sockets, clocks and formats of whole documents;
-//! `canonical` is the one exception, because the fixed JSON form is a property of words, not of one document.
+//! `canonical` and `tables` are the exceptions: the fixed JSON form and the places in a TOML text belong to no one document.
 
 pub mod canonical;
 mod digest;
@@ -13,6 +13,7 @@ mod name;
 mod path;
 mod requirement;
 mod signature;
+pub mod tables;
 mod time;
 mod url;
 

@@ -79,7 +79,7 @@ impl fmt::Debug for Signature {
 /// Canonical base64 with padding (RFC 4648 section 4): no white space, spare bits zero.
 pub(crate) fn base64_decode(text: &str) -> Option<Vec<u8>> {
     let bytes = text.as_bytes();
-    if bytes.is_empty() || bytes.len() % 4 != 0 {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(4) {
         return None;
     }
     let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();

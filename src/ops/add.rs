@@ -243,17 +243,7 @@ fn ask_variant(
         return Ok(Vec::new());
     }
     let lines = info::variants(&statement);
-    let labels: Vec<String> = lines
-        .iter()
-        .map(|line| match line.bytes {
-            Some(bytes) => format!(
-                "{} ({bytes} bytes{})",
-                line.name,
-                line.properties.iter().map(|p| format!(", {p}")).collect::<String>()
-            ),
-            None => line.name.clone(),
-        })
-        .collect();
+    let labels: Vec<String> = lines.iter().map(label).collect();
     let text = format!("{} {version} has no default variant; which one?", item.name);
     let question = Question::Which { text: text.clone(), labels: labels.clone() };
     let chosen = services.ask.ask(&question).and_then(|number| statement.variants.keys().nth(number).cloned());
@@ -263,4 +253,10 @@ fn ask_variant(
             Err(PipelineError::Unanswered { question: format!("{text} {}", labels.join("; ")), flag: "--variant NAME" })
         }
     }
+}
+
+fn label(line: &info::VariantLine) -> String {
+    let mut words = line.properties.clone();
+    words.extend(line.bytes.map(|bytes| format!("{bytes} bytes")));
+    format!("{} ({})", line.name, words.join(", "))
 }

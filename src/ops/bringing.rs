@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
 
-use crate::fetch::{FetchOutcome, Fetcher, Job, Place};
+use crate::fetch::{FetchOutcome, Fetcher, Job, Landed, Place};
 use crate::index::Base;
 use crate::model::{Pin, RegistryId};
 use crate::ops::registries::Registries;
@@ -81,25 +81,27 @@ pub(super) fn bring(
     let mut numbers: BTreeMap<RegistryId, usize> = BTreeMap::new();
     let mut jobs = Vec::with_capacity(needed.len());
     for (pin, wanted) in needed {
-        let number = match numbers.get(&wanted.registry) {
-            Some(number) => *number,
-            None => {
-                places.push(registries.bases(&wanted.registry)?.into_iter().map(place).collect());
-                numbers.insert(wanted.registry.clone(), places.len() - 1);
-                places.len() - 1
-            }
-        };
+        if !numbers.contains_key(&wanted.registry) {
+            numbers.insert(wanted.registry.clone(), places.len());
+            places.push(registries.bases(&wanted.registry)?.into_iter().map(place).collect());
+        }
+        let number = numbers.get(&wanted.registry).copied().unwrap_or(0);
         jobs.push(Job { pin, what: wanted.what.clone(), places: number });
     }
     let fetcher = Fetcher {
         http: &services.http,
         staging: store.staging(),
         jobs: services.config.jobs.unwrap_or(JOBS),
+        already: &|pin| matches!(store.find(pin), Ok(Some(_))),
         cancel: &services.cancel,
         progress: &*services.progress,
     };
     let mut batch = Batch { store, blobs: Vec::new(), bytes: 0 };
-    let result = fetcher.fetch(&jobs, &places, &mut |job, staged| batch.take(job, staged));
+    let result = fetcher.fetch(&jobs, &places, &mut |landed| match landed {
+        Landed::Blob(job, staged) => batch.take(job, staged),
+        // Other processes may be waiting for what this one has fetched and not stored yet.
+        Landed::Pause => batch.flush(),
+    });
     // What landed before an error stays: the next run does not fetch it again.
     let flushed = batch.flush();
     match result {
@@ -112,7 +114,7 @@ pub(super) fn bring(
 
 fn place(base: Base) -> Place {
     match base {
-        Base::Http(url, _) => Place::Http(url),
+        Base::Http(url, scope) => Place::Http(url, scope),
         Base::Folder(folder) => Place::Folder(folder),
         Base::Objects(reader) => Place::Objects(reader),
     }
@@ -147,7 +149,7 @@ pub(super) fn bring_sources(
 ) -> Result<(), PipelineError> {
     for package in selected.packages() {
         let Origin::Source(id) = &package.origin else { continue };
-        let Some(folder) = id.folder(project) else { continue };
+        let Some(folder) = id.folder().map(|folder| project.join(folder)) else { continue };
         let pins: BTreeSet<Pin> = package.files.iter().map(|file| file.pin).collect();
         let lacking = store.missing(&pins)?;
         for file in package.files.iter().filter(|file| lacking.contains(&file.pin)) {

@@ -87,6 +87,17 @@ impl Gathering<'_, '_> {
         locked: &LockedPackage,
         fresh: Option<VerifiedStatement>,
     ) -> Result<Statement, PipelineError> {
+        let statement = self.trusted_statement(id, locked, fresh)?;
+        agrees(id, locked, &statement)?;
+        Ok(statement)
+    }
+
+    fn trusted_statement(
+        &mut self,
+        id: &PackageId,
+        locked: &LockedPackage,
+        fresh: Option<VerifiedStatement>,
+    ) -> Result<Statement, PipelineError> {
         if let Some(verified) = fresh {
             self.store.put_bytes(&verified.bytes)?;
             return Ok(verified.statement);
@@ -191,6 +202,33 @@ impl Gathering<'_, '_> {
             crate::verify::Mismatch { what: "file list in the store".to_owned(), expected: list.pin, found }.into()
         })
     }
+}
+
+/// What the lock repeats of a statement must be what was signed: a lock that says otherwise was edited.
+fn agrees(id: &PackageId, locked: &LockedPackage, statement: &Statement) -> Result<(), PipelineError> {
+    let disagree = |what: &'static str, locked: String, found: String| {
+        Err(PipelineError::PinDisagrees { package: id.to_string(), what, locked, found })
+    };
+    if locked.kind != statement.kind {
+        return disagree("the kind", locked.kind.to_string(), statement.kind.to_string());
+    }
+    if locked.size != statement.total_size() {
+        return disagree("the size", locked.size.to_string(), statement.total_size().to_string());
+    }
+    for dependency in &statement.dependencies {
+        let registry = dependency.registry.as_ref().unwrap_or(&statement.registry);
+        let serves = |other: &PackageId| {
+            other.package.registry == *registry
+                && other.package.name == dependency.name
+                && dependency.requirement.matches(&other.version)
+        };
+        if !locked.dependencies.iter().any(serves) {
+            let edges: Vec<String> = locked.dependencies.iter().map(ToString::to_string).collect();
+            let needs = format!("{registry}:{} {}", dependency.name, dependency.requirement);
+            return disagree("the dependencies", format!("[{}]", edges.join(", ")), needs);
+        }
+    }
+    Ok(())
 }
 
 fn short(keys: &BTreeSet<Fingerprint>) -> String {

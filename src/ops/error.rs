@@ -357,8 +357,7 @@ impl Diagnose for PipelineError {
             Self::Unanswered { flag, .. } => {
                 vec![Hint::Note(format!("nobody is there to answer; pass {flag}")), note("nothing was changed")]
             }
-            Self::UnknownKey { near, .. } => near_hint(near),
-            Self::UnknownPackage { near, .. } => near_hint(near),
+            Self::UnknownKey { near, .. } | Self::UnknownPackage { near, .. } => near_hint(near),
             Self::SignersChanged { found, .. } => vec![
                 note(
                     "somebody else than before publishes here: ask the publisher through another channel whether the keys changed",

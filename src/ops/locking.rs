@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{ListedRelease, Snapshot};
 use crate::index::{Familiarity, Memory, VerifiedStatement};
-use crate::lock::{Lock, LockedPackage, LockedRegistry, LockedUnsafe, Target};
+use crate::lock::{Lock, LockedPackage, LockedRegistry, Target, expected_overrides};
 use crate::manifest::{DependencySource, Manifest};
 use crate::model::{Fingerprint, Namespace, PackageId, PackageName, PackageRef, RegistryId};
 use crate::ops::registries::Registries;
@@ -243,14 +243,7 @@ impl Making<'_, '_> {
     }
 
     fn add_unsafe(&self, made: &mut Made) {
-        for id in made.lock.packages.keys() {
-            let key = (id.package.name.clone(), id.version.clone());
-            if let Some(allowance) = self.manifest.policy.unsafe_releases.get(&key) {
-                let formats = allowance.formats.iter().cloned().collect();
-                let recorded = LockedUnsafe { formats, reason: allowance.reason.clone() };
-                made.lock.unsafe_releases.insert(id.clone(), recorded);
-            }
-        }
+        made.lock.unsafe_releases = expected_overrides(self.manifest, &made.lock);
     }
 
     /// Registries with their floors. A floor rises only together with an entry of its registry, so that a lock does not

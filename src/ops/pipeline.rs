@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::LinkMode;
 use crate::index::{Gate, VerifiedStatement};
 use crate::inspect::inspect;
-use crate::install::{InstallError, Plan, Site};
-use crate::lock::{Found, Lock, Target};
-use crate::model::{Fingerprint, Namespace, PackageId, PackageRef, Pin, RegistryId, Sha256};
+use crate::install::{OnChanged, Plan, Site};
+use crate::lock::{Found, Lock};
+use crate::model::{Fingerprint, Namespace, PackageId, PackageRef, RegistryId, Sha256};
 use crate::ops::bringing::{self, Wanted, bring};
-use crate::ops::contents::Gathering;
+use crate::ops::contents::{Gathered, Gathering};
 use crate::ops::locking::{self, Made, Making};
 use crate::ops::project::{self, Project};
 use crate::ops::registries::Registries;
 use crate::ops::sync::{Outcome, Request};
-use crate::ops::{Change, LockRule, PipelineError, Question, Services, Travel, report, sources};
-use crate::policy::Policy;
+use crate::ops::{LockRule, PipelineError, Question, Services, Travel, report, sources};
+use crate::policy::{Cleared, Policy};
 use crate::select::{Choice, Groups, Origin, Selected, needed, select};
 use crate::store::Store;
 
@@ -141,52 +141,38 @@ struct Carrying<'a, 'r> {
 }
 
 impl Carrying<'_, '_> {
-    fn carry(mut self, settled: Settled) -> Result<Outcome, PipelineError> {
+    fn carry(mut self, mut settled: Settled) -> Result<Outcome, PipelineError> {
         let (services, request) = (self.services, self.wish.request);
-        let lock = &settled.lock;
         let mut outcome = Outcome {
             project: self.project.folder.clone(),
             dry_run: request.dry_run,
-            lock_changes: report::changes(settled.old.as_ref(), lock),
-            lock_entries: (lock.packages.len() + lock.sources.len()) as u64,
+            lock_changes: report::changes(settled.old.as_ref(), &settled.lock),
+            lock_entries: (settled.lock.packages.len() + settled.lock.sources.len()) as u64,
             ..Outcome::default()
         };
-        let store = Store::open(&services.folders.store)?;
-        let whole = settled.fresh || self.wish.reach == Reach::Lock;
-        let everything = Choice { groups: Groups::All, profile: None, only: BTreeSet::new() };
-        let (releases, sources) =
-            needed(&self.project.manifest, lock, if whole { &everything } else { &request.choice });
         if self.wish.reach == Reach::Lock && !settled.fresh {
             outcome.lock_written = self.write(&settled)?;
             return Ok(outcome);
         }
-        let doubted = locking::doubted(services, lock)?;
-        let gathering = Gathering {
-            services,
-            project: self.project,
-            store: &store,
-            registries: &mut self.registries,
-            lock,
-            doubted,
-            tables: &settled.tables,
-        };
-        let gathered = gathering.gather(&releases, &sources, settled.statements.clone())?;
-        self.learn(&settled)?;
-        if whole {
-            // Collisions between groups are found when the lock is made, not on the machine that installs both.
-            select(&self.project.manifest, lock, &gathered.contents, &everything)?;
-        }
+        let store = Store::open(&services.folders.store)?;
+        let fresh = std::mem::take(&mut settled.statements);
+        let gathered = self.gather(&store, &settled, fresh)?;
         if self.wish.reach == Reach::Lock {
             outcome.lock_written = self.write(&settled)?;
             return Ok(outcome);
         }
-        let selected = select(&self.project.manifest, lock, &gathered.contents, &request.choice)?;
+        let selected = select(&self.project.manifest, &settled.lock, &gathered.contents, &request.choice)?;
         let policy = Policy {
             declared: self.project.manifest.policy.clone(),
-            statements: lock.packages.iter().map(|(id, locked)| (id.clone(), locked.statement.sha256)).collect(),
+            statements: settled
+                .lock
+                .packages
+                .iter()
+                .map(|(id, locked)| (id.clone(), locked.statement.sha256))
+                .collect(),
         };
         let approved = policy.judge(&selected)?;
-        outcome.packages = report::lines(lock, &selected);
+        outcome.packages = report::lines(&settled.lock, &selected);
         let wanted = wanted(&selected);
         let (_, mut travel) = bringing::missing(&store, &wanted)?;
         add(&mut travel, &gathered.travel);
@@ -206,17 +192,60 @@ impl Carrying<'_, '_> {
         }
         let facts = inspect(&store, &selected, &services.cancel)?;
         let cleared = policy.clear(approved, &facts)?;
+        self.place(&store, &settled, &cleared, outcome)
+    }
+
+    /// What the lock's releases hold; a lock that is made anew is looked at whole, so that collisions between groups are
+    /// found now, not on the machine that installs both.
+    fn gather(
+        &mut self,
+        store: &Store,
+        settled: &Settled,
+        fresh: BTreeMap<PackageId, VerifiedStatement>,
+    ) -> Result<Gathered, PipelineError> {
+        let everything = Choice { groups: Groups::All, profile: None, only: BTreeSet::new() };
+        let choice = if settled.fresh { &everything } else { &self.wish.request.choice };
+        let (releases, sources) = needed(&self.project.manifest, &settled.lock, choice);
+        let gathering = Gathering {
+            services: self.services,
+            project: self.project,
+            store,
+            registries: &mut self.registries,
+            lock: &settled.lock,
+            doubted: locking::doubted(self.services, &settled.lock)?,
+            tables: &settled.tables,
+        };
+        let gathered = gathering.gather(&releases, &sources, fresh)?;
+        self.learn(settled)?;
+        if settled.fresh {
+            select(&self.project.manifest, &settled.lock, &gathered.contents, &everything)?;
+        }
+        Ok(gathered)
+    }
+
+    /// Places what was cleared; manifest and lock are written between the plan, which may refuse, and the first file.
+    fn place(
+        &self,
+        store: &Store,
+        settled: &Settled,
+        cleared: &Cleared<'_>,
+        mut outcome: Outcome,
+    ) -> Result<Outcome, PipelineError> {
+        let (services, request) = (self.services, self.wish.request);
         let link = request.link.or(services.config.link).unwrap_or(LinkMode::Auto);
-        let site = Site { project: &self.project.folder, store: &store, link };
+        let site = Site { project: &self.project.folder, store, link };
         let receipt = site.receipt()?;
-        let plan = site.plan(&cleared, receipt.as_ref())?;
-        outcome.lock_written = self.write(&settled)?;
+        let on_changed = if request.force { OnChanged::Replace } else { OnChanged::Refuse };
+        let mut plan = site.plan_with(cleared, receipt.as_ref(), on_changed)?;
+        plan.statements =
+            settled.lock.packages.iter().map(|(id, locked)| (id.clone(), locked.statement.sha256)).collect();
+        outcome.lock_written = self.write(settled)?;
         let text = settings_text(services, request);
-        let inputs = project::inputs(&self.project.manifest_text, &self.lock_text(&settled), &text);
-        outcome.changed = changed(&plan, &selected);
-        outcome.removed = report::removed(receipt.as_ref(), &selected);
-        outcome.applied = site.apply(&plan, &cleared, inputs, &services.cancel, &*services.progress)?;
-        outcome.up_to_date = plan.place.is_empty() && plan.remove.is_empty() && !outcome.lock_written;
+        let inputs = project::inputs(&self.project.manifest_text, &settled.lock.render(), &text);
+        outcome.changed = changed(&plan, cleared.selected());
+        outcome.removed = report::removed(receipt.as_ref(), cleared.selected());
+        outcome.applied = site.apply(&plan, cleared, inputs, &services.cancel, &*services.progress)?;
+        outcome.up_to_date = plan.is_empty() && !outcome.lock_written && !self.wish.manifest_changed;
         Ok(outcome)
     }
 
@@ -248,10 +277,6 @@ impl Carrying<'_, '_> {
         }
     }
 
-    fn lock_text(&self, settled: &Settled) -> String {
-        settled.lock.render()
-    }
-
     /// Writes Model.toml, tables and Model.lock where they differ. The manifest goes first: a lock that is behind it is
     /// healed by the next run.
     fn write(&self, settled: &Settled) -> Result<bool, PipelineError> {
@@ -268,7 +293,7 @@ impl Carrying<'_, '_> {
                 .map_err(|source| crate::ops::ProjectError::Write { path: tables.clone(), source })?;
             project::write(&tables.join(format!("{digest}.json")), table)?;
         }
-        let text = self.lock_text(settled);
+        let text = settled.lock.render();
         if self.project.lock_text.as_deref() == Some(text.as_str()) {
             return Ok(false);
         }

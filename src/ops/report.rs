@@ -67,7 +67,7 @@ pub struct Travel {
 }
 
 /// What changed between two locks, by name. One version that gave way to one other is an update.
-pub fn changes(old: Option<&Lock>, new: &Lock) -> Vec<Change> {
+pub(super) fn changes(old: Option<&Lock>, new: &Lock) -> Vec<Change> {
     let empty = Lock::default();
     let old = old.unwrap_or(&empty);
     let mut all = Vec::new();
@@ -129,12 +129,16 @@ fn package_changes(package: &PackageRef, old: &Lock, new: &Lock, all: &mut Vec<C
         push(Some(before), Some(after));
         return;
     }
-    gone.iter().for_each(|before| push(Some(before), None));
-    came.iter().for_each(|after| push(None, Some(after)));
+    for before in &gone {
+        push(Some(before), None);
+    }
+    for after in &came {
+        push(None, Some(after));
+    }
 }
 
 /// One line a package of the lock, with what is selected of it.
-pub fn lines(lock: &Lock, selected: &Selected) -> Vec<PackageLine> {
+pub(super) fn lines(lock: &Lock, selected: &Selected) -> Vec<PackageLine> {
     let mut all: Vec<PackageLine> = selected
         .packages()
         .iter()
@@ -172,7 +176,7 @@ pub fn lines(lock: &Lock, selected: &Selected) -> Vec<PackageLine> {
 }
 
 /// One line a package that the receipt names.
-pub fn placed_lines(lock: &Lock, receipt: &Receipt) -> Vec<PackageLine> {
+pub(super) fn placed_lines(lock: &Lock, receipt: &Receipt) -> Vec<PackageLine> {
     let mut all: Vec<PackageLine> = receipt.packages.iter().map(|placed| placed_line(lock, placed)).collect();
     all.sort_by(|left, right| {
         (&left.name, &left.version, &left.folder).cmp(&(&right.name, &right.version, &right.folder))
@@ -202,7 +206,7 @@ fn placed_line(lock: &Lock, placed: &PlacedPackage) -> PackageLine {
 }
 
 /// Ids of packages that the receipt names and the selection does not.
-pub fn removed(receipt: Option<&Receipt>, selected: &Selected) -> Vec<String> {
+pub(super) fn removed(receipt: Option<&Receipt>, selected: &Selected) -> Vec<String> {
     let now: BTreeSet<String> = selected
         .packages()
         .iter()
@@ -216,7 +220,7 @@ pub fn removed(receipt: Option<&Receipt>, selected: &Selected) -> Vec<String> {
 }
 
 /// The id of what a key leads to, as text.
-pub fn target_id(target: &Target) -> String {
+pub(super) fn target_id(target: &Target) -> String {
     match target {
         Target::Release(id) => id.to_string(),
         Target::Source(id) => id.to_string(),

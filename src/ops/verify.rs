@@ -47,7 +47,8 @@ pub struct Outcome {
 impl Outcome {
     /// Whether anything is bad and was not mended: exit code 4.
     pub fn is_bad(&self) -> bool {
-        !self.repaired && !(self.altered.is_empty() && self.bad_blobs.is_empty())
+        let all_good = self.altered.is_empty() && self.bad_blobs.is_empty();
+        !all_good && !self.repaired
     }
 }
 

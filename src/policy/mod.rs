@@ -1,15 +1,18 @@
-//! Verdicts: what a project allows, from what is selected and what was seen.
+//! Verdicts: what a project allows, from what is selected and what was seen (docs/formats/formats-gate.md).
 //!
 //! Pure. Only this room makes [`Approved`] and [`Cleared`], and `install` takes nothing else.
 
-use std::collections::BTreeMap;
+mod refused;
 
-use crate::diagnose::{Class, Code, Diagnose};
-use crate::lock::Lock;
-use crate::manifest::PolicyDeclaration;
-use crate::model::{PackageId, RelPath, Sha256};
-use crate::scan::Fact;
-use crate::select::{Selected, SelectedPackage};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::lock::LockedUnsafe;
+use crate::manifest::{PolicyDeclaration, UnsafeAllowance};
+use crate::model::{FileClass, PackageId, RelPath, Sha256};
+use crate::scan::{Fact, Hit, name_rules};
+use crate::select::{Origin, Selected, SelectedFile, SelectedPackage};
+
+pub use refused::{Objection, Refused};
 
 /// A project's policy together with what its lock recorded.
 #[derive(Debug, Clone, Default)]
@@ -30,27 +33,12 @@ pub struct Approved<'s> {
 #[derive(Debug)]
 pub struct Cleared<'s> {
     selected: &'s Selected,
+    code: Vec<(Origin, RelPath)>,
+    overridden: BTreeMap<PackageId, BTreeSet<String>>,
 }
 
-/// Facts by blob digest and file name: the same bytes may stand under several names.
+/// Facts by blob digest and path below the package's folder: the same bytes may stand under several names.
 pub type Facts = BTreeMap<(Sha256, RelPath), Fact>;
-
-/// Everything that speaks against a selection.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
-}
-
-impl Diagnose for Refused {
-    fn code(&self) -> Code {
-        Code("E0601")
-    }
-    fn class(&self) -> Class {
-        Class::Policy
-    }
-}
 
 impl<'s> Approved<'s> {
     /// What was approved.
@@ -64,22 +52,180 @@ impl<'s> Cleared<'s> {
     pub fn selected(&self) -> &'s Selected {
         self.selected
     }
+
+    /// Files that their publisher declares as code: they are installed, and a notice lists them.
+    pub fn code(&self) -> &[(Origin, RelPath)] {
+        &self.code
+    }
+
+    /// Releases that were cleared only because `[policy.unsafe]` allows them, with the rules that it took.
+    pub fn overridden(&self) -> &BTreeMap<PackageId, BTreeSet<String>> {
+        &self.overridden
+    }
+}
+
+/// Whether an override covers a release.
+enum Allowance<'p> {
+    None,
+    Covers(&'p UnsafeAllowance),
+    /// It pins another statement: pinned, locked.
+    OtherStatement(Sha256, Option<Sha256>),
 }
 
 impl Policy {
-    /// Judges what can be known before a byte travels: names that give code away, overrides that don't match.
+    /// Judges what can be known before a byte travels: names that give code away.
     ///
     /// # Errors
-    /// All reasons, not the first.
+    /// `E0601`: all reasons, not the first.
     pub fn judge<'s>(&self, selected: &'s Selected) -> Result<Approved<'s>, Refused> {
-        todo!()
+        let mut objections = Vec::new();
+        for package in selected.packages() {
+            let allowance = self.allowance(&package.origin);
+            for file in &package.files {
+                let rules = name_rules(&file.release_path);
+                let Some(first) = rules.first() else { continue };
+                let declared = rules.contains(&"script") && file.class == FileClass::Code;
+                if declared || rules.iter().any(|rule| covers(&allowance, rule)) {
+                    continue;
+                }
+                let hit = Hit::new(first, format!("the name {:?} is that of code", file.release_path.file_name()));
+                objections.push(objection(package, file, hit, &allowance));
+            }
+        }
+        if objections.is_empty() { Ok(Approved { selected }) } else { Err(self.refuse(objections)) }
     }
 
     /// Judges content by its facts. A file without a fact is refused.
     ///
     /// # Errors
-    /// All reasons, not the first, each with the `[policy.unsafe]` lines that would allow that one release.
+    /// `E0601`: all reasons, not the first, each with the `[policy.unsafe]` lines that would allow that one release.
+    #[expect(clippy::needless_pass_by_value, reason = "an approval is used up by what it leads to")]
     pub fn clear<'s>(&self, approved: Approved<'s>, facts: &Facts) -> Result<Cleared<'s>, Refused> {
-        todo!()
+        let selected = approved.selected;
+        let mut cleared = Cleared { selected, code: Vec::new(), overridden: BTreeMap::new() };
+        let mut objections = Vec::new();
+        for package in selected.packages() {
+            let allowance = self.allowance(&package.origin);
+            let external = external_data(package, facts);
+            for file in &package.files {
+                if file.class == FileClass::Code {
+                    cleared.code.push((package.origin.clone(), file.path.clone()));
+                }
+                for hit in hits(package, file, facts, &external) {
+                    if covers(&allowance, &hit.rule) {
+                        if let Origin::Release(id) = &package.origin {
+                            cleared.overridden.entry(id.clone()).or_default().insert(hit.rule);
+                        }
+                    } else {
+                        objections.push(objection(package, file, hit, &allowance));
+                    }
+                }
+            }
+        }
+        if objections.is_empty() { Ok(cleared) } else { Err(self.refuse(objections)) }
+    }
+
+    /// What the lock records: the overrides of `[policy.unsafe]` that are about locked releases, with their reasons.
+    pub fn recorded(&self) -> BTreeMap<PackageId, LockedUnsafe> {
+        let covered = self.statements.keys().filter_map(|id| match self.allowance(&Origin::Release(id.clone())) {
+            Allowance::Covers(allowance) => Some((id.clone(), allowance)),
+            Allowance::None | Allowance::OtherStatement(..) => None,
+        });
+        covered
+            .map(|(id, allowance)| {
+                let formats = allowance.formats.iter().cloned().collect();
+                (id, LockedUnsafe { formats, reason: allowance.reason.clone() })
+            })
+            .collect()
+    }
+
+    fn allowance(&self, origin: &Origin) -> Allowance<'_> {
+        // Sources have no statement that an override could be bound to: they can't be overridden.
+        let Origin::Release(id) = origin else { return Allowance::None };
+        let key = (id.package.name.clone(), id.version.clone());
+        let Some(allowance) = self.declared.unsafe_releases.get(&key) else { return Allowance::None };
+        let locked = self.statements.get(id);
+        match allowance.sha256 {
+            Some(pinned) if locked != Some(&pinned) => Allowance::OtherStatement(pinned, locked.copied()),
+            _ => Allowance::Covers(allowance),
+        }
+    }
+
+    fn refuse(&self, objections: Vec<Objection>) -> Refused {
+        let mut lines = BTreeMap::new();
+        for objection in &objections {
+            let Origin::Release(id) = &objection.origin else { continue };
+            let before = self.declared.unsafe_releases.get(&(id.package.name.clone(), id.version.clone()));
+            let rules = lines.entry(id.clone()).or_insert_with(|| {
+                let formats = before.into_iter().flat_map(|allowance| allowance.formats.iter().cloned());
+                formats.collect::<BTreeSet<String>>()
+            });
+            rules.insert(objection.rule.clone());
+        }
+        Refused::new(objections, &lines, &self.statements)
+    }
+}
+
+fn objection(package: &SelectedPackage, file: &SelectedFile, hit: Hit, allowance: &Allowance<'_>) -> Objection {
+    let overridden_for = match allowance {
+        Allowance::OtherStatement(pinned, locked) => Some((*pinned, *locked)),
+        Allowance::None | Allowance::Covers(_) => None,
+    };
+    Objection {
+        origin: package.origin.clone(),
+        path: file.release_path.clone(),
+        rule: hit.rule,
+        detail: hit.detail,
+        overridden_for,
+    }
+}
+
+fn covers(allowance: &Allowance<'_>, rule: &str) -> bool {
+    matches!(allowance, Allowance::Covers(allowance) if allowance.formats.iter().any(|format| format == rule))
+}
+
+/// What speaks against one file, less what its declaration or an ONNX model beside it explains.
+fn hits(package: &SelectedPackage, file: &SelectedFile, facts: &Facts, external: &BTreeSet<RelPath>) -> Vec<Hit> {
+    let Some(fact) = facts.get(&(file.pin.sha256, file.path.clone())) else {
+        return vec![Hit::new("unknown-binary", "nobody looked at its content")];
+    };
+    let explained = |hit: &Hit| match hit.rule.as_str() {
+        "script" => file.class == FileClass::Code,
+        "unknown-binary" => external.contains(&file.path),
+        _ => false,
+    };
+    let mut hits: Vec<Hit> = fact.hits.iter().filter(|hit| !explained(hit)).cloned().collect();
+    for location in &fact.external {
+        let listed = beside(&file.path, location)
+            .is_some_and(|path| package.files.binary_search_by(|other| other.path.cmp(&path)).is_ok());
+        if !listed {
+            let location: String = location.chars().take(120).collect();
+            hits.push(Hit::new(
+                "onnx-external",
+                format!("its tensors lie in {location:?}, which is no file of the release"),
+            ));
+        }
+    }
+    hits
+}
+
+/// Files that ONNX models of a package read their tensors from: raw bytes that no format tells.
+fn external_data(package: &SelectedPackage, facts: &Facts) -> BTreeSet<RelPath> {
+    let mut external = BTreeSet::new();
+    for file in &package.files {
+        let fact = facts.get(&(file.pin.sha256, file.path.clone()));
+        for location in fact.into_iter().flat_map(|fact| &fact.external) {
+            external.extend(beside(&file.path, location));
+        }
+    }
+    external
+}
+
+/// The path of a location that is relative to a file's folder; none if it leads elsewhere.
+fn beside(file: &RelPath, location: &str) -> Option<RelPath> {
+    let location = RelPath::parse(location.strip_prefix("./").unwrap_or(location)).ok()?;
+    match file.parent() {
+        Some(folder) => folder.join(&location).ok(),
+        None => Some(location),
     }
 }

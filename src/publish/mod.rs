@@ -1,20 +1,17 @@
-//! A folder into a release: files gathered, classified, hashed, stated and signed.
+//! A folder into a release: files gathered, assigned to variants, classified, hashed, stated and signed.
+//!
+//! `gather` walks, `assign` decides what each file is, `blobs` brings the bytes into the registry's base, `release` states
+//! and hands in. Refuses to know Model.toml's text, the lock and the terminal.
 
-use crate::diagnose::{Class, Code, Diagnose};
+mod assign;
+mod blobs;
+mod error;
+mod gather;
+mod release;
+#[cfg(test)]
+mod tests;
 
-/// Why a folder can't be published.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
-}
-
-impl Diagnose for PublishError {
-    fn code(&self) -> Code {
-        Code("E0851")
-    }
-    fn class(&self) -> Class {
-        Class::Yours
-    }
-}
+pub use assign::{Assigned, assign};
+pub use error::PublishError;
+pub use gather::{Gathered, gather};
+pub use release::{Facts, Published, Source, publish};

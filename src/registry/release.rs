@@ -49,18 +49,34 @@ pub fn submit(
     for signer in signers {
         may_publish(state, signer.public(), &statement.name.namespace())?;
     }
-    if let Some(standing) = standing(folder, state, &statement.name, &statement.version)? {
-        if standing != digest {
-            let (package, version) = (statement.name, statement.version);
-            return Err(RegistryError::VersionStands { package, version, standing, offered: digest });
-        }
-    }
+    check_version(folder, state, &statement, &digest)?;
     folder.sign(&file, bytes, signers)?;
     Ok(if folder.write_once(&file, bytes)? { Submitted::New } else { Submitted::Standing })
 }
 
+/// Checks that no other statement stands, or waits, for a version.
+///
+/// # Errors
+/// `E0832`; `E0830`.
+pub fn check_version(
+    folder: &Folder,
+    state: &State,
+    statement: &Statement,
+    offered: &Sha256,
+) -> Result<(), RegistryError> {
+    match standing(folder, state, &statement.name, &statement.version)? {
+        Some(standing) if standing != *offered => Err(RegistryError::VersionStands {
+            package: statement.name.clone(),
+            version: statement.version.clone(),
+            standing,
+            offered: *offered,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// The statement that stands for a version: in the log, or else waiting in `releases/` under the namespace's signatures.
-pub(super) fn standing(
+fn standing(
     folder: &Folder,
     state: &State,
     name: &PackageName,

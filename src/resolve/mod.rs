@@ -1,13 +1,21 @@
-//! Versions: from requirements and listings to one version an edge (PubGrub).
+//! Versions: from requirements and listings to one version an edge (`PubGrub`).
 //!
-//! Pure and restartable: it says which packages it needs to know, the caller loads them, it goes on. Refuses to know the
-//! lock's text, places and time.
+//! Pure and restartable: it says which packages it needs to know, the caller loads them, it goes on. Nothing links weights
+//! together, so each distinct requirement is solved on its own and several versions of a package live side by side; only
+//! `unique` packages get one version for all. Refuses to know the lock's text, places and time.
+
+mod conflict;
+mod explain;
+mod solve;
+mod universe;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::Snapshot;
-use crate::diagnose::{Class, Code, Diagnose};
 use crate::model::{DependencyKey, GroupName, PackageId, PackageRef, RegistryId, Requirement, Version};
+
+pub use conflict::{Asker, Conflict, Failing, NoSolution, Reason, RuledOut};
 
 /// A requirement of the project itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,9 +48,13 @@ pub struct Question {
 pub struct Preferences {
     /// Versions that the lock holds: first choice while they are allowed, yanked or not.
     pub locked: BTreeMap<PackageRef, BTreeSet<Version>>,
-    /// Packages whose locked versions are not preferred (`update NAME`); empty with `update_all`: all.
+    /// What each of the project's requirements has in the lock: where it still satisfies, it stays.
+    pub direct: BTreeMap<(DependencyKey, Option<GroupName>), PackageId>,
+    /// What each locked release leads to: where it still satisfies, it stays.
+    pub edges: BTreeMap<PackageId, BTreeSet<PackageId>>,
+    /// Packages whose locked versions are not preferred (`update NAME`). To update all, leave the lock's fields empty.
     pub released: BTreeSet<PackageRef>,
-    /// Releases asked for by exact name, yanked or not.
+    /// Releases asked for by exact name, yanked or not: first choice, and an error if no requirement admits them.
     pub precise: BTreeSet<PackageId>,
 }
 
@@ -73,34 +85,34 @@ pub enum Step {
     Need(BTreeSet<PackageRef>),
 }
 
-/// Why there is no answer: a structure that the terminal renders.
-#[derive(Debug, thiserror::Error)]
-pub enum NoSolution {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
-}
-
-impl Diagnose for NoSolution {
-    fn code(&self) -> Code {
-        Code("E0401")
-    }
-    fn class(&self) -> Class {
-        Class::Yours
-    }
-}
-
 /// Resolves as far as the snapshot goes.
 ///
 /// # Errors
-/// Nothing satisfies the requirements, or a name does not exist.
+/// `E0401` to `E0405`: nothing satisfies the requirements, a name does not exist, a registry is not configured.
 pub fn resolve(question: &Question, snapshot: &Snapshot, prefer: &Preferences) -> Result<Step, NoSolution> {
-    todo!()
-}
-
-impl NoSolution {
-    /// The package whose absence is the reason, if that is the reason.
-    pub fn unknown_package(&self) -> Option<&PackageRef> {
-        todo!()
+    let unique = universe::unique_packages(question);
+    let universe = universe::Universe { question, snapshot, prefer, unique: &unique };
+    universe.check_roots()?;
+    match walk::by_lock(&universe) {
+        walk::Walk::Complete(resolution) => return Ok(Step::Done(resolution)),
+        walk::Walk::Missing(missing) => return Ok(Step::Need(missing)),
+        walk::Walk::Stuck => {}
+    }
+    let missing = walk::explore(&universe);
+    if !missing.is_empty() {
+        return Ok(Step::Need(missing));
+    }
+    let picked = match solve::solve(&universe)? {
+        solve::Solved::Picked(picked) => picked,
+        solve::Solved::Missing(missing) => return Ok(Step::Need(missing)),
+    };
+    match walk::among(&universe, &picked) {
+        walk::Walk::Complete(resolution) => {
+            universe.check_precise(&resolution)?;
+            Ok(Step::Done(resolution))
+        }
+        walk::Walk::Missing(_) | walk::Walk::Stuck => {
+            Err(NoSolution::Internal { what: "the solver's picks do not satisfy every edge".to_owned() })
+        }
     }
 }

@@ -1,11 +1,50 @@
-//! Facts about content: what format bytes have, by rule. Facts say nothing about whether a project wants them.
+//! Facts about content: what format bytes have, and which rules speak against them. Facts say nothing about whether a
+//! project wants them (docs/formats/formats-gate.md).
 //!
-//! Pure over positioned reads. Refuses to know policy.
+//! Pure over positioned reads. Content is told first, without the name; then the name must agree. Refuses to know policy.
 
+mod content;
+mod names;
+
+#[cfg(test)]
+mod tests;
+
+use crate::formats::ReadAt;
 use crate::model::RelPath;
+
+pub use content::content;
+pub use names::{agree, name_rules};
 
 /// Version of the rules: facts of another version are made anew.
 pub const SCANNER_VERSION: u32 = 1;
+
+/// Every rule that can speak against a file: the words that `[policy.unsafe]` may list.
+pub const RULES: &[&str] = &[
+    "archive",
+    "auto-map",
+    "bad-gguf",
+    "bad-media",
+    "bad-npy",
+    "bad-safetensors",
+    "bad-zip",
+    "chat-template",
+    "joblib",
+    "keras-h5",
+    "keras-zip",
+    "name-mismatch",
+    "native-library",
+    "npy-object",
+    "onnx-external",
+    "pickle",
+    "polyglot",
+    "saved-model",
+    "script",
+    "tensorrt",
+    "torch-zip",
+    "torchscript",
+    "unknown-binary",
+    "unknown-name",
+];
 
 /// A format word, such as `safetensors` or `pickle`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,8 +55,10 @@ pub struct Format(pub String);
 pub struct Fact {
     /// The format by content.
     pub format: Format,
-    /// The rule that says it can run code on load, or that name and content disagree; none: data.
-    pub hit: Option<Hit>,
+    /// Rules that say that it can run code on load, is not whole, or that name and content disagree; none: data.
+    pub hits: Vec<Hit>,
+    /// Files that it reads its tensors from (ONNX), relative to its own folder, as written.
+    pub external: Vec<String>,
 }
 
 /// A rule that speaks against a file.
@@ -29,11 +70,16 @@ pub struct Hit {
     pub detail: String,
 }
 
-/// Looks at one file. The name is part of the fact because content and name must agree; `declared_code` says that the
-/// statement declares it as code.
+impl Hit {
+    pub(crate) fn new(rule: &str, detail: impl Into<String>) -> Self {
+        Self { rule: rule.to_owned(), detail: detail.into() }
+    }
+}
+
+/// Looks at one file. The name is part of the fact because content and name must agree.
 ///
 /// # Errors
 /// The bytes can't be read.
-pub fn look(name: &RelPath, size: u64, bytes: &dyn crate::formats::ReadAt) -> std::io::Result<Fact> {
-    todo!()
+pub fn look(name: &RelPath, size: u64, bytes: &dyn ReadAt) -> std::io::Result<Fact> {
+    Ok(agree(name, &content(size, bytes)?))
 }

@@ -2,13 +2,26 @@
 //!
 //! Pure. `fetch`, `install`, mirrors, bundles and layouts all take what this makes. Refuses to know files.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod choice;
+mod error;
+mod files;
+mod place;
+#[cfg(test)]
+mod tests;
 
-use crate::diagnose::{Class, Code, Diagnose};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
 use crate::lock::{Lock, SourceFile, SourceId};
 use crate::manifest::Manifest;
-use crate::model::{DependencyKey, FileClass, GroupName, PackageId, PackageKind, Pin, RelPath, Sha256, VariantName};
+use crate::model::{DependencyKey, FileClass, GroupName, PackageId, PackageKind, Pin, RelPath, VariantName};
+use crate::select::files::FilesError;
+use crate::select::place::Landing;
 use crate::statement::{ReleaseFiles, Statement};
+
+pub use choice::needed;
+pub use error::SelectError;
+pub use files::variant_sizes;
 
 /// Which part of the lock is wanted on this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +30,7 @@ pub struct Choice {
     pub groups: Groups,
     /// The profile, if any.
     pub profile: Option<String>,
-    /// Only these keys; empty: all.
+    /// Only these keys, whatever their groups; empty: all.
     pub only: BTreeSet<DependencyKey>,
 }
 
@@ -51,6 +64,15 @@ pub enum Origin {
     Source(SourceId),
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Release(id) => id.fmt(f),
+            Self::Source(id) => id.fmt(f),
+        }
+    }
+}
+
 /// One file to be placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectedFile {
@@ -81,6 +103,13 @@ pub struct SelectedPackage {
     pub files: Vec<SelectedFile>,
 }
 
+impl SelectedPackage {
+    /// Bytes of all its files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.pin.size).fold(0, u64::saturating_add)
+    }
+}
+
 /// Everything to be placed. Only [`select`] makes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selected {
@@ -97,35 +126,64 @@ impl Selected {
     pub fn pins(&self) -> BTreeSet<Pin> {
         self.packages.iter().flat_map(|package| package.files.iter().map(|file| file.pin)).collect()
     }
-}
 
-/// Why nothing can be selected.
-#[derive(Debug, thiserror::Error)]
-pub enum SelectError {
-    /// Placeholder variant; the room's owner replaces it.
-    #[error("placeholder")]
-    Placeholder,
-}
-
-impl Diagnose for SelectError {
-    fn code(&self) -> Code {
-        Code("E0551")
+    /// Bytes that the project holds when all is placed.
+    pub fn placed_bytes(&self) -> u64 {
+        self.packages.iter().map(SelectedPackage::bytes).fold(0, u64::saturating_add)
     }
-    fn class(&self) -> Class {
-        Class::Yours
-    }
-}
 
-/// Releases of the lock that a choice needs (groups and keys, with all that they lead to).
-pub fn needed(manifest: &Manifest, lock: &Lock, choice: &Choice) -> (BTreeSet<PackageId>, BTreeSet<SourceId>) {
-    todo!()
+    /// Bytes of the distinct files: what the store must hold.
+    pub fn distinct_bytes(&self) -> u64 {
+        self.pins().iter().map(|pin| pin.size).fold(0, u64::saturating_add)
+    }
 }
 
 /// Selects.
 ///
 /// # Errors
-/// A variant that does not exist, no default where one is needed, folders or paths that clash, a glob that matches nothing,
-/// a dataset under `[models]`.
+/// `E0551` to `E0560`: a name that Model.toml does not have, a variant that does not exist, no default where one is needed,
+/// folders or paths that clash, a glob that matches nothing, a dataset under `[models]`.
 pub fn select(manifest: &Manifest, lock: &Lock, contents: &Contents, choice: &Choice) -> Result<Selected, SelectError> {
-    todo!()
+    choice::names_exist(manifest, choice)?;
+    let profile = choice.profile.as_ref().and_then(|name| manifest.profiles.get(name));
+    let mut packages = Vec::new();
+    for landing in place::landings(manifest, lock, choice)? {
+        let asked: &[VariantName] = landing.dependency.map_or(&[], |dependency| {
+            // A profile is named for this machine; what stands at the dependency is for all.
+            profile.and_then(|choices| choices.get(&dependency.key)).unwrap_or(&dependency.variants)
+        });
+        packages.push(fill(landing, contents, asked)?);
+    }
+    packages.sort_by(|left, right| left.folder.cmp(&right.folder));
+    Ok(Selected { packages })
+}
+
+fn fill(landing: Landing<'_>, contents: &Contents, asked: &[VariantName]) -> Result<SelectedPackage, SelectError> {
+    let of = landing.name();
+    let (folder, dependency) = (landing.folder, landing.dependency);
+    let place = |error| match error {
+        FilesError::Select(error) => error,
+        FilesError::Path(source) => SelectError::Place { of: of.clone(), folder: folder.to_string(), source },
+    };
+    let not_loaded = || SelectError::NotLoaded { of: landing.origin.to_string() };
+    let (variants, files) = match &landing.origin {
+        Origin::Release(id) => {
+            let (statement, files) = contents.releases.get(id).ok_or_else(not_loaded)?;
+            let variants = files::variants(&of, statement, files, asked)?;
+            let selected = files::of_release(files, &variants, dependency).map_err(place)?;
+            (variants, selected)
+        }
+        Origin::Source(id) => {
+            let files = contents.sources.get(id).ok_or_else(not_loaded)?;
+            if let Some(found) = asked.first() {
+                return Err(SelectError::NoSuchVariant { of, found: found.clone(), variants: Vec::new() });
+            }
+            (Vec::new(), files::of_source(files, dependency).map_err(place)?)
+        }
+    };
+    for file in &files {
+        folder.join(&file.path).map_err(FilesError::Path).map_err(place)?;
+    }
+    let key = dependency.map(|dependency| dependency.key.clone());
+    Ok(SelectedPackage { origin: landing.origin, kind: landing.kind, key, folder, variants, files })
 }

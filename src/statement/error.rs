@@ -60,6 +60,12 @@ pub enum StatementError {
         #[source]
         source: CanonicalError,
     },
+    /// A file list whose last line is cut.
+    #[error("the file list ends within line {line}")]
+    ListCut {
+        /// Counted from 1.
+        line: u64,
+    },
     /// A type, registry, package or version other than what was asked for.
     #[error("the release statement has the {field} {found:?}, expected {expected:?}")]
     Identity {
@@ -163,7 +169,7 @@ impl Diagnose for StatementError {
             Self::Critical { .. } => "E0203",
             Self::Field { .. } | Self::FilesOrLists => "E0204",
             Self::FileOrder { .. } | Self::Clash { .. } => "E0205",
-            Self::ListLine { .. } | Self::List { .. } | Self::Lists { .. } => "E0206",
+            Self::ListLine { .. } | Self::ListCut { .. } | Self::List { .. } | Self::Lists { .. } => "E0206",
             Self::Variant { .. } => "E0207",
             Self::TooMany { .. } => "E0208",
             Self::Reference { .. } => "E0209",

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{FileClass, PathSet, Pin, RelPath, VariantName, canonical};
-use crate::statement::rules::{at, integer};
-use crate::statement::wire::bare_digest;
+use crate::statement::rules::{at, cut, integer};
+use crate::statement::wire::{Unknown, bare_digest};
 use crate::statement::{FieldError, MAX_INLINE_FILES, MAX_INTEGER, MAX_LIST, Statement, StatementError, Variant};
 
 /// Most file lists of one release.
 pub const MAX_LISTS: usize = 64;
 /// Most files of one release.
 pub const MAX_FILES: u64 = 2_000_000;
+/// Most bytes of all file lists of one release: they are held in memory to check the set.
+const MAX_LIST_BYTES: u64 = 512 << 20;
 /// Longest line of a file list, in bytes.
 const MAX_LINE: u64 = 16 * 1024;
 /// Most paths that are compared when common files meet many variants.
@@ -142,9 +143,9 @@ pub fn parse_list(bytes: &[u8], list: &ListPin) -> Result<Vec<FileEntry>, Statem
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         number = number.saturating_add(1);
         // Stop where the promise ends, so that a list can't make its reader hold more than the statement says.
-        if number > list.count {
-            let found = bytes.iter().filter(|byte| **byte == b'\n').count();
-            return Err(list.compare("count", list.count, found as u64).err().unwrap_or(StatementError::FilesOrLists));
+        list.compare("count", list.count, list.count.max(number))?;
+        if line.last() != Some(&b'\n') {
+            return Err(StatementError::ListCut { line: number });
         }
         entries.push(parse_line(line, number)?);
     }
@@ -173,8 +174,8 @@ pub(super) struct FileWire {
     class: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     variant: Option<String>,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 /// A file list's pin as statements write it.
@@ -184,8 +185,8 @@ pub(super) struct ListWire {
     size: u64,
     count: u64,
     bytes: u64,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 impl FileWire {
@@ -193,7 +194,7 @@ impl FileWire {
         Ok(FileEntry {
             path: RelPath::parse(&self.path)?,
             pin: Pin { sha256: bare_digest(&self.sha256)?, size: integer(self.size)? },
-            class: self.class.parse()?,
+            class: cut(&self.class).parse()?,
             variant: self.variant.as_deref().map(VariantName::parse).transpose()?,
         })
     }
@@ -205,7 +206,7 @@ impl FileWire {
             size: entry.pin.size,
             class: entry.class.to_string(),
             variant: entry.variant.as_ref().map(ToString::to_string),
-            rest: IgnoredAny,
+            rest: Unknown {},
         }
     }
 }
@@ -228,7 +229,7 @@ impl ListWire {
             size: list.pin.size,
             count: list.count,
             bytes: list.bytes,
-            rest: IgnoredAny,
+            rest: Unknown {},
         }
     }
 }
@@ -258,6 +259,8 @@ pub(super) fn check_list_pins(lists: &[ListWire]) -> Result<Vec<ListPin>, Statem
     }
     let count = pins.iter().fold(0_u64, |sum, list| sum.saturating_add(list.count));
     limit("files", count, MAX_FILES)?;
+    let own = pins.iter().fold(0_u64, |sum, list| sum.saturating_add(list.pin.size));
+    limit("bytes of file lists", own, MAX_LIST_BYTES)?;
     limit("bytes of all files", pins.iter().fold(0, |sum, list| sum.saturating_add(list.bytes)), MAX_INTEGER)?;
     Ok(pins)
 }

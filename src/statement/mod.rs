@@ -1,6 +1,7 @@
 //! Release statements and file lists: what a publisher promises about one release (docs/formats/statement.md).
 //!
 //! Pure: bytes in, values out. Refuses to know who signed, or where bytes come from.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod error;
 mod files;
@@ -15,8 +16,8 @@ use crate::model::{PackageKind, PackageName, RegistryId, Requirement, Sha256, Va
 
 pub use error::{FieldError, StatementError};
 pub use files::{FileEntry, Files, ListPin, MAX_FILES, MAX_LISTS, ReleaseFiles, parse_list, render_list};
-pub(crate) use rules::{MAX_DEPENDENCIES, dependency_set, integer, sorted, version};
-pub(crate) use wire::{DependencyWire, bare_digest};
+pub(crate) use rules::{cut, dependency_set, integer, sorted, version};
+pub(crate) use wire::{DependencyWire, Unknown, bare_digest};
 pub use wire::{MAX_INLINE_FILES, MAX_INTEGER, MAX_LIST, MAX_STATEMENT, MAX_VARIANTS};
 
 /// A release statement: the only thing that authorises bytes.

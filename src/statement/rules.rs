@@ -20,8 +20,13 @@ pub(super) fn at<T, E: Into<FieldError>>(
     value.map_err(|error| StatementError::Field { at: field(), source: error.into() })
 }
 
+/// What of a text may stand in an error: no word of ours is longer.
+pub(crate) fn cut(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
 fn refuse(found: &str, rule: &'static str) -> FieldError {
-    FieldError::Text { found: found.chars().take(80).collect(), rule }
+    FieldError::Text { found: cut(found), rule }
 }
 
 /// A release version: semantic, without build metadata, which would make two names of one place in the order.

@@ -31,7 +31,7 @@ fn parse(value: &Value) -> Result<Statement, StatementError> {
 }
 
 /// The base with one top-level field set must give this code; an empty code means that it parses.
-fn check(field: &str, value: Value, code: &str) {
+fn check(field: &str, value: &Value, code: &str) {
     let mut statement = base();
     if let Some(map) = statement.as_object_mut() {
         map.insert(field.to_owned(), value.clone());
@@ -73,7 +73,7 @@ fn lies_in_each_field_are_refused() {
         ("variants", (0..65).map(|i| (format!("v{i}"), json!({}))).collect(), "E0208"),
         ("file-lists", json!([]), "E0204"),
     ] {
-        check(field, value, code);
+        check(field, &value, code);
     }
 }
 
@@ -104,7 +104,7 @@ fn files_keep_the_rules_of_the_set() {
         (sized(MAX_INTEGER), "E0208"),
         (sized(MAX_INTEGER - 1), ""),
     ] {
-        check("files", files, code);
+        check("files", &files, code);
     }
 }
 
@@ -136,7 +136,7 @@ fn references_are_sorted_once_and_not_to_itself() {
         ("trained-on", json!([from("a/b", "2.0.0"), from("a/b", "1.0.0")]), "E0209"),
         ("trained-on", json!([from("acme/minilm", "1.2.0")]), "E0209"),
     ] {
-        check(field, value, code);
+        check(field, &value, code);
     }
 }
 
@@ -214,6 +214,7 @@ fn a_list_is_what_its_pin_says() {
     );
     let swapped: Vec<u8> = bytes.split_inclusive(|byte| *byte == b'\n').rev().flatten().copied().collect();
     assert_eq!(code(&swapped, pin), "E0205");
+    assert_eq!(code(bytes.strip_suffix(b"\n").expect("LF"), pin), "E0206");
     assert_eq!(code(b"\n\n", pin), "E0206");
     assert_eq!(code(b"{}\n{}\n", pin), "E0206");
 }
@@ -231,6 +232,7 @@ fn pins_of_lists_have_bounds() {
         (json!([pin(1, 1, MAX_INTEGER), pin(1, 1, 1)]), "E0208"),
         (json!([pin(1, 2_000_000, 1), pin(1, 1, 1)]), "E0208"),
         (json!(many), "E0208"),
+        (json!((0..9).map(|_| pin(64 << 20, 1, 1)).collect::<Vec<_>>()), "E0208"),
     ] {
         let mut statement = with_lists(&[]);
         if let Some(map) = statement.as_object_mut() {

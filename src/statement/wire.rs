@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{PackageKind, PackageName, RegistryId, Sha256, VariantName, canonical};
 use crate::statement::files::{FileWire, ListWire, check_inline, check_list_pins};
-use crate::statement::rules::{at, dependency_set, line, requirement, sorted, version, word};
+use crate::statement::rules::{at, cut, dependency_set, line, requirement, sorted, version, word};
 use crate::statement::{
     Dependency, DependencyKind, FieldError, Files, Licence, Provenance, Statement, StatementError, Variant,
 };
@@ -47,15 +46,19 @@ const KNOWN: [&str; 15] = [
     "version",
 ];
 
+/// The fields that this version does not know: read past, never written. A flattened field also makes serde refuse a list
+/// in the place of an object.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Unknown {}
+
 /// What is compared before anything else is read.
 #[derive(Deserialize)]
 struct Header {
     r#type: String,
     #[serde(default)]
     critical: Vec<String>,
-    // A flattened field makes serde refuse a list in the place of an object.
     #[serde(flatten)]
-    _rest: IgnoredAny,
+    _rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,8 +87,8 @@ struct Wire {
     base_model: Option<ProvenanceWire>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     trained_on: Vec<ProvenanceWire>,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,8 +96,8 @@ struct LicenceWire {
     expression: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -105,8 +108,8 @@ struct VariantWire {
     precision: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quantization: Option<String>,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 /// A dependency as statements and logs write it.
@@ -117,8 +120,8 @@ pub(crate) struct DependencyWire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     registry: Option<String>,
     requirement: String,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -127,8 +130,8 @@ struct ProvenanceWire {
     name: String,
     version: String,
     statement: String,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Statement, StatementError> {
@@ -141,9 +144,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Statement, StatementError> {
         });
     }
     if let Some(name) = header.critical.iter().find(|name| !KNOWN.contains(&name.as_str())) {
-        return Err(StatementError::Critical { name: name.chars().take(80).collect() });
+        return Err(StatementError::Critical { name: cut(name) });
     }
-    let wire: Wire = canonical::parse(bytes, MAX_STATEMENT).map_err(StatementError::Document)?;
+    // The header's reader has walked the whole document by the rules.
+    let wire: Wire = serde_json::from_slice(bytes).map_err(|error| StatementError::Document(error.into()))?;
     let statement = read(wire)?;
     check_references(&statement)?;
     Ok(statement)
@@ -186,7 +190,7 @@ fn read(wire: Wire) -> Result<Statement, StatementError> {
         registry: at(field("registry"), RegistryId::parse(&wire.registry))?,
         name: at(field("name"), PackageName::parse(&wire.name))?,
         version: at(field("version"), version(&wire.version))?,
-        kind: at(field("kind"), wire.kind.parse::<PackageKind>())?,
+        kind: at(field("kind"), cut(&wire.kind).parse::<PackageKind>())?,
         description: wire.description.map(|text| at(field("description"), line(&text, MAX_DESCRIPTION))).transpose()?,
         licence,
         default_variant,
@@ -275,7 +279,7 @@ pub(crate) fn bare_digest(text: &str) -> Result<Sha256, FieldError> {
     if text.len() == 64 {
         Ok(digest)
     } else {
-        Err(FieldError::Text { found: text.chars().take(80).collect(), rule: "is not 64 hex digits without a prefix" })
+        Err(FieldError::Text { found: cut(text), rule: "is not 64 hex digits without a prefix" })
     }
 }
 
@@ -286,7 +290,7 @@ impl DependencyWire {
             "requires" => DependencyKind::Requires,
             "base-model" => DependencyKind::BaseModel,
             other => {
-                let found = other.chars().take(80).collect();
+                let found = cut(other);
                 return Err(FieldError::Text { found, rule: "is not one of requires, base-model" });
             }
         };
@@ -305,7 +309,7 @@ impl DependencyWire {
             name: dependency.name.to_string(),
             registry: dependency.registry.as_ref().map(ToString::to_string),
             requirement: dependency.requirement.to_string(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         }
     }
 }
@@ -326,7 +330,7 @@ impl ProvenanceWire {
             name: entry.name.to_string(),
             version: entry.version.to_string(),
             statement: entry.statement.hex(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         }
     }
 }
@@ -353,7 +357,7 @@ pub(super) fn render(statement: &Statement) -> Vec<u8> {
         license: statement.licence.as_ref().map(|licence| LicenceWire {
             expression: licence.expression.clone(),
             text: licence.text.map(|digest| digest.hex()),
-            rest: IgnoredAny,
+            rest: Unknown {},
         }),
         default_variant: statement.default_variant.as_ref().map(ToString::to_string),
         variants: statement
@@ -366,7 +370,7 @@ pub(super) fn render(statement: &Statement) -> Vec<u8> {
         dependencies: dependencies.iter().map(DependencyWire::of).collect(),
         base_model: statement.base_model.as_ref().map(ProvenanceWire::of),
         trained_on: trained_on.into_iter().map(ProvenanceWire::of).collect(),
-        rest: IgnoredAny,
+        rest: Unknown {},
     })
 }
 
@@ -376,7 +380,7 @@ impl VariantWire {
             format: variant.format.clone(),
             precision: variant.precision.clone(),
             quantization: variant.quantization.clone(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         }
     }
 }

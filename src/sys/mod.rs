@@ -9,6 +9,7 @@ pub mod fault;
 pub mod files;
 pub mod git;
 pub mod hash;
+mod history;
 mod holder;
 mod http;
 mod lease;
@@ -19,6 +20,7 @@ mod staged;
 pub use blobs::{BlobReader, blob_path};
 pub use cancel::Cancel;
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use history::{HistoryError, file_at};
 pub use holder::Life;
 pub use http::{
     AddressClass, AddressError, Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy, Patience, RangeBody, Scope,

@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::model::{Pin, Sha256Hasher};
 use crate::sys::{Cancel, Lease, fault, files};
@@ -81,15 +82,21 @@ impl Staging {
     /// about it; of a file longer than `limit` nothing is kept. The caller holds the lease of this download.
     ///
     /// # Errors
-    /// It can't be opened, is a symlink or no regular file; `Interrupted` if `cancel` was set meanwhile.
+    /// It can't be opened; `InvalidInput` if it is a symlink or has another name; `Interrupted` if `cancel` was set
+    /// meanwhile.
     pub fn resume(path: &Path, what: impl Into<String>, limit: u64, cancel: &Cancel) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = Mode::RUSR | Mode::WUSR;
-        let file = File::from(rustix::fs::open(path, flags, mode)?);
+        let not_ours = || io::Error::new(io::ErrorKind::InvalidInput, "is no partial download of ours");
+        let file = match rustix::fs::open(path, flags, mode) {
+            Ok(handle) => File::from(handle),
+            Err(Errno::LOOP | Errno::MLINK) => return Err(not_ours()),
+            Err(error) => return Err(error.into()),
+        };
         let metadata = file.metadata()?;
         // A name elsewhere means bytes that somebody else counts on.
         if !metadata.is_file() || metadata.nlink() > 1 {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no partial download of ours"));
+            return Err(not_ours());
         }
         let place = Place { path: path.to_owned(), remove: false };
         let mut staging = Self { what: what.into(), hasher: Sha256Hasher::new(), written: 0, place, file };

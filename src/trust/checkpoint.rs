@@ -1,11 +1,10 @@
 //! Checkpoints: the head of an index.
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{CheckpointNumber, RegistryId, RelPath, SafeUrl, Sha256, Signature, Timestamp, canonical};
 use crate::trust::root::expired;
-use crate::trust::wire::{Format, refuse};
+use crate::trust::wire::{Format, Unknown, refuse};
 use crate::trust::{Role, TrustError, TrustRoot, ValueError};
 
 /// Largest checkpoint, in bytes.
@@ -71,8 +70,8 @@ struct CheckpointWire {
     registrar: u64,
     packages: String,
     bases: Vec<String>,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 impl Checkpoint {
@@ -116,7 +115,7 @@ impl Checkpoint {
             registrar: self.registrar,
             packages: self.packages.hex(),
             bases: self.bases.clone(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         })
     }
 
@@ -177,6 +176,9 @@ fn check_base(base: &str) -> Result<(), ValueError> {
     }
     if base.contains("://") {
         let url = SafeUrl::parse(base)?;
+        if url.inner().scheme() == "file" {
+            return Err(refuse(base, "is a folder's address: a base below the index is a relative path"));
+        }
         let plain = url.inner().query().is_none() && url.inner().fragment().is_none();
         return if plain { Ok(()) } else { Err(refuse(base, "is an address with a query or fragment")) };
     }

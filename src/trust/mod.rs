@@ -2,6 +2,7 @@
 //!
 //! Pure: bytes, signatures and a point in time in; proofs out (docs/formats/trust.md). Refuses to know files, sockets and
 //! clocks. `threshold` holds the one function that counts signatures.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod checkpoint;
 mod error;

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::MAX_LOG;
 use crate::model::{Namespace, PackageName, PublicKey, RegistryId, Sha256, Signature, canonical};
 use crate::trust::threshold::signers_of;
-use crate::trust::wire::{Format, refuse};
+use crate::trust::wire::{Format, Unknown, refuse};
 use crate::trust::{Revocations, SignedBy, TrustError, ValueError, count_signers};
 
 /// Largest namespace entry, in bytes.
@@ -75,16 +74,16 @@ struct EntryWire {
     threshold: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     retired: Vec<RetiredWire>,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
 struct RetiredWire {
     key: String,
     prefixes: Vec<PrefixWire>,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -92,8 +91,8 @@ struct PrefixWire {
     package: String,
     size: u64,
     sha256: String,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 impl NamespaceEntry {
@@ -130,12 +129,12 @@ impl NamespaceEntry {
             package: prefix.package.to_string(),
             size: prefix.size,
             sha256: prefix.sha256.hex(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         };
         let retired = |retired: &RetiredKey| RetiredWire {
             key: retired.key.as_str().to_owned(),
             prefixes: retired.prefixes.iter().map(prefix).collect(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         };
         canonical::render(&EntryWire {
             r#type: FORMAT.r#type.to_owned(),
@@ -146,7 +145,7 @@ impl NamespaceEntry {
             keys: self.keys.iter().map(|key| key.as_str().to_owned()).collect(),
             threshold: self.threshold,
             retired: self.retired.iter().map(retired).collect(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         })
     }
 

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Fingerprint, PublicKey, RegistryId, Sha256, Signature, Timestamp, canonical};
 use crate::trust::checkpoint::check_life;
 use crate::trust::root::expired;
-use crate::trust::wire::Format;
+use crate::trust::wire::{Format, Unknown};
 use crate::trust::{Role, TrustError, TrustRoot};
 
 /// Largest registrar file, in bytes.
@@ -78,24 +77,24 @@ struct RegistrarWire {
     revoked_keys: Vec<RevokedKeyWire>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     revoked_releases: Vec<RevokedReleaseWire>,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
 struct RevokedKeyWire {
     key: String,
     reason: String,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
 struct RevokedReleaseWire {
     statement: String,
     reason: String,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 impl Registrar {
@@ -131,12 +130,12 @@ impl Registrar {
         let key = |(key, reason): (&Fingerprint, &String)| RevokedKeyWire {
             key: key.hex(),
             reason: reason.clone(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         };
         let release = |(statement, reason): (&Sha256, &String)| RevokedReleaseWire {
             statement: statement.hex(),
             reason: reason.clone(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         };
         canonical::render(&RegistrarWire {
             r#type: FORMAT.r#type.to_owned(),
@@ -147,7 +146,7 @@ impl Registrar {
             namespaces: self.namespaces.hex(),
             revoked_keys: self.revocations.keys.iter().map(key).collect(),
             revoked_releases: self.revocations.releases.iter().map(release).collect(),
-            rest: IgnoredAny,
+            rest: Unknown {},
         })
     }
 

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{PublicKey, RegistryId, Sha256, Signature, Timestamp, canonical};
 use crate::trust::threshold::signers_of;
-use crate::trust::wire::{Format, refuse};
+use crate::trust::wire::{Format, Unknown, refuse};
 use crate::trust::{SignedBy, TrustError, count_signers};
 
 /// Largest root file, in bytes.
@@ -54,14 +53,6 @@ impl Role {
             Self::Root => "root",
             Self::Registrar => "registrar",
             Self::Index => "index",
-        }
-    }
-
-    fn file(self) -> &'static str {
-        match self {
-            Self::Root => "root file",
-            Self::Registrar => "registrar file",
-            Self::Index => "checkpoint",
         }
     }
 }
@@ -119,8 +110,8 @@ struct RootWire {
     expires: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     demo: bool,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -128,16 +119,16 @@ struct RolesWire {
     root: RoleWire,
     registrar: RoleWire,
     index: RoleWire,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
 struct RoleWire {
     keys: Vec<String>,
     threshold: u64,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 impl TrustRoot {
@@ -183,7 +174,7 @@ impl TrustRoot {
         let role = |role| {
             let RoleKeys { keys, threshold } = self.keys(role);
             let keys = keys.iter().map(|key| key.as_str().to_owned()).collect();
-            RoleWire { keys, threshold: *threshold, rest: IgnoredAny }
+            RoleWire { keys, threshold: *threshold, rest: Unknown {} }
         };
         canonical::render(&RootWire {
             r#type: FORMAT.r#type.to_owned(),
@@ -194,13 +185,13 @@ impl TrustRoot {
                 root: role(Role::Root),
                 registrar: role(Role::Registrar),
                 index: role(Role::Index),
-                rest: IgnoredAny,
+                rest: Unknown {},
             },
             checkpoint_max_days: self.checkpoint_max_days,
             freshness: self.freshness.as_str().to_owned(),
             expires: self.expires.map(Timestamp::seconds),
             demo: self.demo,
-            rest: IgnoredAny,
+            rest: Unknown {},
         })
     }
 
@@ -254,9 +245,15 @@ impl TrustRoot {
     /// # Errors
     /// `E0104`: too few distinct authorised keys.
     pub fn check(&self, role: Role, message: &[u8], signatures: &[Signature]) -> Result<SignedBy, TrustError> {
+        let file = match role {
+            Role::Root => "root file",
+            // Registrars sign yank records as well.
+            Role::Registrar => "registrars' file",
+            Role::Index => "checkpoint",
+        };
         let RoleKeys { keys, threshold } = self.keys(role);
         count_signers(keys, *threshold, message, signatures).ok_or_else(|| TrustError::Signatures {
-            file: role.file(),
+            file,
             role: role.as_str(),
             threshold: *threshold,
             found: signers_of(keys, message, signatures).len() as u64,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::model::canonical;
 use crate::model::{PublicKey, RegistryId, Sha256, Timestamp};
@@ -24,14 +24,18 @@ pub(super) struct Format {
     pub(super) known: &'static [&'static str],
 }
 
+/// The fields that this version does not know: read past, never written. A flattened field also makes serde refuse a list
+/// in the place of an object.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Unknown {}
+
 #[derive(Deserialize)]
 struct Header {
     r#type: String,
     #[serde(default)]
     critical: Vec<String>,
-    // A flattened field makes serde refuse a list in the place of an object.
     #[serde(flatten)]
-    _rest: IgnoredAny,
+    _rest: Unknown,
 }
 
 impl Format {
@@ -54,7 +58,8 @@ impl Format {
         if let Some(name) = header.critical.iter().find(|name| !self.known.contains(&name.as_str())) {
             return Err(TrustError::Critical { file: self.file, name: name.chars().take(80).collect() });
         }
-        canonical::parse(bytes, self.limit).map_err(document)
+        // The header's reader has walked the whole document by the rules.
+        serde_json::from_slice(bytes).map_err(|error| document(error.into()))
     }
 
     /// Compares what a file says it is with what was asked for.

@@ -1,12 +1,11 @@
 //! Yank records: why a release is not taken by new resolutions.
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::YankAction;
 use crate::model::{PackageName, RegistryId, Sha256, Version, canonical};
 use crate::trust::TrustError;
-use crate::trust::wire::{Format, refuse};
+use crate::trust::wire::{Format, Unknown, refuse};
 
 /// Largest yank record, in bytes.
 pub const MAX_YANK: u64 = 16 * 1024;
@@ -72,8 +71,8 @@ struct YankWire {
     reason: String,
     severity: String,
     counter: u64,
-    #[serde(flatten, skip_serializing)]
-    rest: IgnoredAny,
+    #[serde(flatten)]
+    rest: Unknown,
 }
 
 impl YankRecord {
@@ -122,7 +121,7 @@ impl YankRecord {
             reason: self.reason.clone(),
             severity: self.severity.as_str().to_owned(),
             counter: self.counter,
-            rest: IgnoredAny,
+            rest: Unknown {},
         })
     }
 

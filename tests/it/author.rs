@@ -1,1 +1,271 @@
+//! Keys, authoring and publishing: what is written parses, verifies, and is accepted by the stock tool.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use modelpm::diagnose::Diagnose as _;
+use modelpm::keys::SecretKey;
+use modelpm::registry::{self, CheckpointRequest, Folder, State};
+
+use crate::support::keys::key;
+use crate::support::registry::{TestRegistry, git, time};
+
+fn acme() -> TestRegistry {
+    let mut registry = TestRegistry::new("acme");
+    registry.namespace("acme");
+    registry
+}
+
+/// Files below a folder with their bytes.
+fn files(folder: &Path, below: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder.join(below)).into_iter().flatten().flatten() {
+        let path = format!("{below}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            found.extend(files(folder, &path));
+        } else {
+            found.insert(path, std::fs::read(entry.path()).expect("readable"));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_is_authored_is_read_back_and_verifies() {
+    let mut registry = acme();
+    registry.release("acme/base", "1.0.0").file("model.safetensors", b"0123").publish();
+    registry.release("acme/adapter", "0.1.0").file("a.safetensors", b"4").base_model("acme/base", "=1.0.0").publish();
+    registry.yank("acme/base", "1.0.0", "it was wrong");
+    let state = registry.state();
+    let checkpoint = state.checkpoint.clone().expect("a checkpoint");
+    assert_eq!((checkpoint.at.number, state.packages.len(), state.registrar.number), (5, 2, 2));
+    let (_, log) = state.log(&registry.handle(), &"acme/base".parse().expect("a name")).expect("a log");
+    assert_eq!((log.releases.len(), log.yanks.len()), (1, 1));
+    assert_eq!(std::fs::read(registry.folder().join(".gitattributes")).expect("there"), b"* -text\n");
+}
+
+#[test]
+fn a_second_checkpoint_only_appends() {
+    let mut registry = acme();
+    registry.release("acme/base", "1.0.0").file("model.safetensors", b"0123").publish();
+    let before = files(registry.folder(), "packages");
+    let trees = files(registry.folder(), "tree");
+    registry.release("acme/base", "1.1.0").file("model.safetensors", b"4567").publish();
+    registry.release("acme/other", "1.0.0").file("model.safetensors", b"89").publish();
+    let after = files(registry.folder(), "packages");
+    for (path, bytes) in before {
+        assert!(after.get(&path).is_some_and(|grown| grown.starts_with(&bytes) && grown.len() > bytes.len()), "{path}");
+    }
+    let nodes = files(registry.folder(), "tree");
+    assert!(trees.iter().all(|(path, bytes)| nodes.get(path) == Some(bytes)), "young nodes stay");
+    let at = registry.checkpoint(60).at.number;
+    assert_eq!(registry.checkpoint(120).at.number, at + 1);
+    let outcome = registry.checkpoint(3_000_000_000);
+    assert!(outcome.dropped > 0, "nodes that nothing leads to go after seven days");
+    registry.state();
+}
+
+#[test]
+fn what_does_not_verify_stays_outside() {
+    let mut registry = acme();
+    registry.namespace("other");
+    let stranger = key();
+    let other = registry.publisher("other").clone();
+    registry.release("acme/real", "1.0.0").file("a.txt", b"1").publish();
+    let mut wrong = Vec::new();
+    wrong.push(registry.release("acme/x", "1.0.0").file("a.txt", b"1").signed_by(&[&stranger]).submit());
+    wrong.push(registry.release("acme/x", "1.0.1").file("a.txt", b"1").signed_by(&[&other]).submit());
+    wrong.push(registry.release("acme/x", "1.0.2").file("a.txt", b"1").signed_by(&[]).submit());
+    let foreign = |statement: &mut modelpm::statement::Statement| statement.registry = "evil".parse().expect("an id");
+    wrong.push(registry.release("acme/x", "1.0.3").file("a.txt", b"1").edit(foreign).submit());
+    wrong.push(registry.release("acme/real", "1.0.0").file("a.txt", b"2").submit());
+    wrong.push(registry.release("acme/re-al", "1.0.0").file("a.txt", b"1").submit());
+    wrong.push(registry.release("acme/re.al", "1.0.0").file("a.txt", b"1").edit(|s| s.description = None).submit());
+    wrong.push(registry.release("acme/two", "1.0.0").file("a.txt", b"1").submit());
+    wrong.push(registry.release("acme/two", "1.0.0").file("a.txt", b"2").submit());
+    std::fs::write(registry.folder().join("packages/acme/planted.jsonl"), b"{}\n").expect("planted");
+    let outcome = registry.checkpoint(60);
+    let refused: Vec<&str> = outcome.refused.iter().map(|refused| refused.file.as_str()).collect();
+    // Of two new names that are one, the first in order stands.
+    let accepted: Vec<String> = outcome.releases.iter().map(|(name, version)| format!("{name}@{version}")).collect();
+    assert_eq!(accepted, ["acme/re-al@1.0.0"], "{refused:?}");
+    assert_eq!(refused.len(), wrong.len() - 1, "{refused:?}");
+    assert_eq!(registry.state().packages.len(), 2);
+}
+
+#[test]
+fn lines_that_nobody_signed_are_dropped_and_edited_logs_refused() {
+    let mut registry = acme();
+    registry.release("acme/base", "1.0.0").file("a.txt", b"1").publish();
+    let path = registry.folder().join("packages/acme/base.jsonl");
+    let mut log = std::fs::read(&path).expect("a log");
+    log.extend_from_slice(b"{\"event\":\"planted\"}\n");
+    std::fs::write(&path, &log).expect("planted");
+    registry.release("acme/base", "1.1.0").file("a.txt", b"2").publish();
+    let grown = String::from_utf8(std::fs::read(&path).expect("a log")).expect("text");
+    assert!(!grown.contains("planted") && grown.lines().count() == 2, "{grown}");
+    std::fs::write(&path, grown.replacen("1.0.0", "1.0.9", 1)).expect("edited");
+    let request = CheckpointRequest { now: registry.now(), signers: &[&registry.index], bases: None };
+    let error = registry::checkpoint(&registry.handle(), &request).expect_err("an edited log");
+    assert_eq!(error.code().0, "E0826", "{error}");
+}
+
+#[test]
+fn a_planted_symlink_is_not_followed() {
+    let mut registry = acme();
+    registry.release("acme/base", "1.0.0").file("a.txt", b"1").publish();
+    let outside = tempfile::tempdir().expect("a folder");
+    std::os::unix::fs::symlink(outside.path(), registry.folder().join("packages/evil")).expect("planted");
+    registry.namespace("evil");
+    registry.release("evil/x", "1.0.0").file("a.txt", b"1").submit();
+    let request = CheckpointRequest { now: registry.now(), signers: &[&registry.index], bases: None };
+    let before = std::fs::read(registry.folder().join("checkpoint.json")).expect("there");
+    let error = registry::checkpoint(&registry.handle(), &request).expect_err("a symlink");
+    assert_eq!(error.code().0, "E0821", "{error}");
+    assert_eq!(std::fs::read_dir(outside.path()).expect("readable").count(), 0, "nothing was written outside");
+    assert_eq!(std::fs::read(registry.folder().join("checkpoint.json")).expect("there"), before);
+}
+
+#[test]
+fn a_checkpoint_of_nobody_stops_authoring() {
+    let registry = acme();
+    let path = registry.folder().join("checkpoint.json");
+    let text = String::from_utf8(std::fs::read(&path).expect("there")).expect("text");
+    std::fs::write(&path, text.replace("\"number\": 2", "\"number\": 999")).expect("edited");
+    let error = State::read(&registry.handle()).expect_err("not signed");
+    assert_eq!(error.code().0, "E0828", "{error}");
+    let empty = tempfile::tempdir().expect("a folder");
+    assert_eq!(State::read(&Folder::at(empty.path())).expect_err("nothing there").code().0, "E0822");
+}
+
+#[test]
+fn keys_do_only_what_they_may() {
+    let mut registry = acme();
+    let (index, main) = (registry.index.clone(), registry.main.clone());
+    let checkpoint = |registry: &TestRegistry, signer: &SecretKey, after| {
+        let request = CheckpointRequest { now: time(after), signers: &[signer], bases: None };
+        registry::checkpoint(&registry.handle(), &request)
+    };
+    let error = checkpoint(&registry, &main, 0).expect_err("not the index key");
+    assert_eq!(error.code().0, "E0831", "{error}");
+    registry.checkpoint(500);
+    let error = checkpoint(&registry, &index, 0).expect_err("before the last");
+    assert_eq!(error.code().0, "E0834", "{error}");
+    let error = registry::may_publish(&registry.state(), index.public(), &"acme".parse().expect("a name"));
+    assert_eq!(error.expect_err("no publisher").code().0, "E0831");
+    let error = registry::may_publish(&registry.state(), main.public(), &"none".parse().expect("a name"));
+    assert_eq!(error.expect_err("no namespace").code().0, "E0830");
+    registry.release("acme/base", "1.0.0").file("a.txt", b"1").publish();
+    let error = registry.release("acme/base", "1.0.0").file("a.txt", b"2").offer().expect_err("it stands");
+    assert_eq!(error.code().0, "E0832", "{error}");
+    let again = registry.release("acme/base", "1.0.0").file("a.txt", b"1").offer().expect("the same");
+    assert_eq!(again, registry::Submitted::Standing);
+}
+
+#[test]
+fn roots_rotate_and_namespaces_are_handed_over() {
+    let mut registry = acme();
+    registry.release("acme/base", "1.0.0").file("a.txt", b"1").publish();
+    registry.rotate_root(1);
+    assert_eq!(registry.state().checkpoint.expect("a checkpoint").at.epoch, 2);
+    let old = registry.publisher("acme").clone();
+    registry.handover("acme");
+    registry.release("acme/base", "1.1.0").file("a.txt", b"2").publish();
+    registry.release("acme/base", "1.2.0").file("a.txt", b"3").signed_by(&[&old]).submit();
+    assert_eq!(registry.checkpoint(60).refused.len(), 1, "a retired key admits nothing new");
+    registry.retire("acme");
+    let current = registry.publisher("acme").clone();
+    registry.revoke_key(&current, "stolen");
+    let error = registry::may_publish(&registry.state(), current.public(), &"acme".parse().expect("a name"));
+    assert_eq!(error.expect_err("revoked").code().0, "E0831");
+    registry.revoke_release("acme/base", "1.0.0", "poisoned");
+    let entry = registry.state().entry(&"acme".parse().expect("a name")).expect("an entry").clone();
+    assert_eq!((entry.number, entry.retired.len()), (3, 2));
+}
+
+#[test]
+fn what_is_past_half_its_life_is_renewed_by_the_main_key() {
+    let registry = acme();
+    let day = 86_400;
+    let renew = |after| registry::renew(&registry.handle(), &registry.main, time(after)).expect("renewed");
+    assert!(renew(30 * day).is_empty());
+    assert_eq!(renew(200 * day), ["trust/registrar/3.json"]);
+    assert_eq!(renew(600 * day), ["trust/root/2.json", "trust/registrar/4.json"]);
+    let request = CheckpointRequest { now: time(600 * day), signers: &[&registry.index], bases: None };
+    registry::checkpoint(&registry.handle(), &request).expect("a checkpoint under the new root");
+}
+
+#[test]
+fn two_publishers_at_once_do_not_conflict_in_git() {
+    let mut registry = acme();
+    let copy = registry.as_git();
+    for branch in ["one", "two"] {
+        git(&copy.work, &["checkout", "-q", "-b", branch, "main"]);
+        let name = format!("acme/{branch}");
+        let digest = registry.release(&name, "1.0.0").file("a.txt", branch).submit();
+        std::fs::create_dir_all(copy.work.join("releases")).expect("a folder");
+        for (path, bytes) in files(registry.folder(), "releases") {
+            if path.contains(&digest.hex()) {
+                std::fs::write(copy.work.join(path), bytes).expect("written");
+            }
+        }
+        copy.commit();
+    }
+    git(&copy.work, &["checkout", "-q", "main"]);
+    git(&copy.work, &["merge", "-q", "one"]);
+    git(&copy.work, &["merge", "-q", "-m", "both", "two"]);
+    let request = CheckpointRequest { now: time(60), signers: &[&registry.index], bases: None };
+    let outcome = registry::checkpoint(&Folder::at(&copy.work), &request).expect("a checkpoint");
+    assert_eq!(outcome.releases.len(), 2, "{:?}", outcome.refused);
+}
+
+#[test]
+fn stock_minisign_accepts_every_signature_and_we_accept_its_keys() {
+    if Command::new("minisign").arg("-v").output().is_err() {
+        println!("skipped, needs minisign");
+        return;
+    }
+    let mut registry = acme();
+    registry.release("acme/base", "1.0.0").file("a.txt", b"1").publish();
+    registry.yank("acme/base", "1.0.0", "it was wrong");
+    registry.handover("acme");
+    let keys: Vec<&SecretKey> =
+        [&registry.main, &registry.index].into_iter().chain(registry.publishers.values()).collect();
+    let mut checked = 0;
+    let mut all = files(registry.folder(), "trust");
+    for below in ["releases", "yanks"] {
+        all.extend(files(registry.folder(), below));
+    }
+    let checkpoint = format!("checkpoint.json.{}.minisig", registry.index.public().fingerprint().short());
+    all.insert(checkpoint, Vec::new());
+    for signature in all.keys().filter(|path| path.ends_with(".minisig")) {
+        let (file, _) = signature.trim_end_matches(".minisig").rsplit_once('.').expect("a fingerprint");
+        let Some(key) = keys.iter().find(|key| signature.contains(&key.public().fingerprint().short())) else {
+            continue;
+        };
+        let status = Command::new("minisign")
+            .args(["-V", "-H", "-q", "-x", signature, "-P", key.public().as_str(), "-m", file])
+            .current_dir(registry.folder())
+            .status()
+            .expect("minisign runs");
+        assert!(status.success(), "{signature}");
+        checked += 1;
+    }
+    assert!(checked >= 5, "{checked}");
+}
+
+#[test]
+fn keys_of_the_original_tool_open() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/minisign");
+    let read = |name: &str| std::fs::read_to_string(golden.join(name)).expect("a vector");
+    for (name, password) in [("stock-passwordless", None), ("stock-encrypted", Some("pass"))] {
+        let key = SecretKey::open(&read(&format!("{name}.key")), password).expect("opens");
+        assert_eq!(read(&format!("{name}.pub")).lines().nth(1), Some(key.public().as_str()));
+    }
+    let key = SecretKey::open(&read("stock-passwordless.key"), None).expect("opens");
+    let signature = modelpm::model::Signature::parse(read("message.txt.minisig").as_bytes()).expect("strict");
+    let message = read("message.txt");
+    let keys = [key.public().clone()];
+    assert!(modelpm::trust::count_signers(&keys, 1, message.as_bytes(), &[signature]).is_some());
+}

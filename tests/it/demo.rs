@@ -1,1 +1,233 @@
+//! What a stranger does first: the README's commands and the demo registry, offline and years later, against the stock tools.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::support::peers;
+
+/// The README's tour, in order; each command succeeds and says this.
+const TOUR: &[(&str, &str)] = &[
+    ("mpm init", "Model.toml"),
+    ("mpm add demo/digits-mlp@1.0.0", "demo/digits-mlp"),
+    ("mpm add demo/digits-lora", "demo/digits-lora"),
+    ("mpm add demo/digits", "demo/digits"),
+    ("mpm tree", "demo/digits-lora"),
+    ("mpm sync --frozen", ""),
+    ("mpm path demo/digits-mlp", "models/demo/digits-mlp"),
+    ("mpm run -- env", "MPM_PATH_DEMO__DIGITS_MLP"),
+    ("mpm verify", ""),
+    ("mpm update --dry-run", ""),
+    ("mpm info demo/digits-mlp", "0.9.0"),
+    ("mpm remove demo/digits-lora", "demo/digits-lora"),
+];
+
+/// The README's first command, without cargo before it.
+const FIRST: &[&str] = &["add", "demo/digits-mlp", "--init", "-C", "hello"];
+
+/// A home, a store and a working folder that belong to one test.
+struct Machine {
+    folder: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("work")).unwrap();
+        Self { folder }
+    }
+
+    fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    /// `mpm` with its environment, below other programs (`unshare -rn`) if any are given.
+    fn command(&self, below: &[&str], words: &[&str]) -> Command {
+        let binary = env!("CARGO_BIN_EXE_mpm");
+        let mut all = below.iter().chain([&binary]).chain(words);
+        let mut command = Command::new(all.next().unwrap());
+        command.args(all).current_dir(self.work()).env_clear().stdin(Stdio::null());
+        command.env("HOME", self.folder.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+    }
+
+    fn mpm(&self, words: &[&str]) -> Output {
+        done(self.command(&[], words))
+    }
+}
+
+fn done(mut command: Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}\n{}", said(&output));
+    output
+}
+
+fn said(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below a folder with its bytes; links are followed.
+fn content(below: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![below.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = std::fs::read(&path).unwrap();
+                found.insert(path.strip_prefix(below).unwrap().to_owned(), bytes);
+            }
+        }
+    }
+    found
+}
+
+/// What `classify.py` counts: right and all.
+fn classified(model: &Path, more: &[&str]) -> Option<(u64, u64)> {
+    let python = peers::python()?;
+    let make = repository().join("registry-index/make");
+    let mut command = Command::new(python);
+    command.arg("-B").arg(make.join("classify.py")).arg(model).args(more);
+    let text = said(&done(command));
+    let mut numbers = text.split_whitespace().filter_map(|word| word.parse().ok());
+    Some((numbers.next().unwrap(), numbers.next().unwrap()))
+}
+
+/// What a placed `config.json` says was measured.
+fn promised(config: &Path, variant: Option<&str>) -> (u64, u64) {
+    let config: serde_json::Value = serde_json::from_slice(&std::fs::read(config).unwrap()).unwrap();
+    let measured = &config["held-out"];
+    let correct = variant.map_or(&measured["correct"], |name| &measured["correct"][name]);
+    (correct.as_u64().unwrap(), measured["of"].as_u64().unwrap())
+}
+
+#[test]
+fn the_readme_tour_works() {
+    let machine = Machine::new();
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    for (line, expected) in TOUR {
+        assert!(readme.lines().any(|text| text == format!("$ {line}")), "README.md does not show {line}");
+        let words: Vec<&str> = line.split(' ').skip(1).collect();
+        let text = said(&machine.mpm(&words));
+        assert!(text.contains(expected), "{line} does not say {expected:?}:\n{text}");
+    }
+}
+
+#[test]
+fn the_first_command_needs_no_network() {
+    let Some(unshare) = peers::peer("unshare") else { return };
+    let namespace = Command::new(&unshare).args(["-rn", "true"]).stderr(Stdio::null()).status();
+    if !namespace.is_ok_and(|status| status.success()) {
+        return peers::missing("network namespaces");
+    }
+    let machine = Machine::new();
+    let text = said(&done(machine.command(&["unshare", "-rn"], FIRST)));
+    assert!(text.contains("demo/digits-mlp"), "{text}");
+    let placed = machine.work().join("hello/models/demo/digits-mlp");
+    assert!(placed.join("model.safetensors").is_file() && machine.work().join("hello/Model.lock").is_file());
+}
+
+#[test]
+fn the_first_command_works_five_years_on() {
+    if peers::peer("faketime").is_none() {
+        return;
+    }
+    let machine = Machine::new();
+    done(machine.command(&["faketime", "-f", "+5y"], FIRST));
+    assert!(machine.work().join("hello/models/demo/digits-mlp/model.safetensors").is_file());
+}
+
+#[test]
+fn placed_models_classify_as_their_cards_say() {
+    let machine = Machine::new();
+    machine.mpm(&["init"]);
+    machine.mpm(&["add", "demo/digits"]);
+    let test = machine.work().join("datasets/demo/digits/test.csv");
+    let test = test.to_str().unwrap();
+    for (version, variant) in [("1.0.0", "int8"), ("1.1.0", "int8"), ("1.1.0", "f32"), ("1.0.0", "f32")] {
+        machine.mpm(&["add", &format!("demo/digits-mlp@={version}"), "--variant", variant]);
+        let model = machine.work().join("models/demo/digits-mlp");
+        let Some(found) = classified(&model, &[test]) else { return };
+        assert_eq!(found, promised(&model.join("config.json"), Some(variant)), "{version} {variant}");
+        assert!(found.0 * 100 > found.1 * 95, "{version} {variant}: {found:?}");
+    }
+    machine.mpm(&["add", "demo/digits-lora"]);
+    let adapter = machine.work().join("models/demo/digits-lora");
+    let more = [test, "--turned", "--adapter", adapter.to_str().unwrap()];
+    let found = classified(&machine.work().join("models/demo/digits-mlp"), &more).unwrap();
+    assert_eq!(found, promised(&adapter.join("adapter_config.json"), None));
+}
+
+#[test]
+fn an_adapter_and_a_newer_model_live_side_by_side() {
+    let machine = Machine::new();
+    machine.mpm(&["init"]);
+    machine.mpm(&["add", "demo/digits-mlp@=1.1.0"]);
+    machine.mpm(&["add", "demo/digits-lora"]);
+    let models = machine.work().join("models");
+    assert!(models.join("demo/digits-lora/adapter.safetensors").is_file());
+    let card = |folder: &str| std::fs::read_to_string(models.join(folder).join("README.md")).unwrap();
+    assert!(card("demo/digits-mlp").starts_with("# demo/digits-mlp 1.1.0"));
+    assert!(card(".deps/demo/digits-mlp@1.0.0").starts_with("# demo/digits-mlp 1.0.0"));
+}
+
+#[test]
+fn a_yanked_version_is_not_taken_by_a_new_lock() {
+    let machine = Machine::new();
+    machine.mpm(&["init"]);
+    let output = machine.command(&[], &["add", "demo/digits-mlp@=0.9.0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("yanked"), "{}", said(&output));
+}
+
+#[test]
+fn a_lock_alone_brings_the_same_bytes_to_another_machine() {
+    let first = Machine::new();
+    first.mpm(&["init"]);
+    first.mpm(&["add", "demo/digits-mlp@1.0.0"]);
+    first.mpm(&["add", "demo/digits-lora"]);
+    let second = Machine::new();
+    for file in ["Model.toml", "Model.lock"] {
+        std::fs::copy(first.work().join(file), second.work().join(file)).unwrap();
+    }
+    second.mpm(&["sync", "--frozen"]);
+    assert_eq!(content(&first.work().join("models")), content(&second.work().join("models")));
+    let before = content(&second.work().join(".mpm"));
+    second.mpm(&["sync", "--frozen"]);
+    assert_eq!(before, content(&second.work().join(".mpm")), "a sync with nothing to do writes nothing");
+    second.mpm(&["verify"]);
+}
+
+#[test]
+fn stock_minisign_accepts_every_signature() {
+    let Some(minisign) = peers::peer("minisign") else { return };
+    let registry = repository().join("registry-index");
+    let keys: BTreeMap<String, String> = content(&registry.join("make/keys"))
+        .into_iter()
+        .filter(|(path, _)| path.extension().is_some_and(|ending| ending == "pub"))
+        .map(|(_, bytes)| {
+            let text = String::from_utf8(bytes).unwrap();
+            let key = modelpm::model::PublicKey::parse(text.lines().nth(1).unwrap()).unwrap();
+            (key.fingerprint().short(), text.lines().nth(1).unwrap().to_owned())
+        })
+        .collect();
+    let mut count = 0;
+    for path in content(&registry).into_keys().filter(|path| path.extension().is_some_and(|ending| ending == "minisig"))
+    {
+        let signature = registry.join(&path);
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let (file, short) = name.rsplit_once('.').unwrap();
+        let mut command = Command::new(&minisign);
+        command.args(["-V", "-q", "-H", "-P", &keys[short], "-x"]).arg(&signature);
+        command.arg("-m").arg(signature.with_file_name(file));
+        done(command);
+        count += 1;
+    }
+    assert!(count >= 9, "{count} signatures");
+}

@@ -185,6 +185,40 @@ fn golden_signatures_hold() {
     assert!(root.check(Role::Index, &bytes, &signatures(&path)).is_err());
 }
 
+/// Made by the original tool, of the bytes `test`.
+const STOCK_KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+const STOCK: &str = "untrusted comment: signature from minisign secret key
+RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=
+trusted comment: timestamp:1633700835\tfile:test\tprehashed
+wLMDjy9FLAuxZ3q4NlEvkgtyhrr0gtTu6KC4KBJdITbbOeAi1zBIYo0v4iTgt8jJpIidRJnp94ABQkJAgAooBQ==
+";
+
+#[test]
+fn signature_files_are_strict() {
+    let keys = [PublicKey::parse(STOCK_KEY).expect("a key")];
+    let holds = |text: &str, message: &[u8]| {
+        Signature::parse(text.as_bytes()).map(|signature| count_signers(&keys, 1, message, &[signature]).is_some())
+    };
+    assert_eq!(holds(STOCK, b"test"), Ok(true));
+    assert_eq!(holds(STOCK, b"tesT"), Ok(false));
+    assert_eq!(holds(&STOCK.replace("prehashed", "prehasheD"), b"test"), Ok(false));
+    assert_eq!(holds(&STOCK.replace("secret key", "whatever"), b"test"), Ok(true));
+    let lines: Vec<&str> = STOCK.lines().collect();
+    for (what, text) in [
+        ("two lines", format!("{}\n{}\n", lines[0], lines[1])),
+        ("five lines", format!("{STOCK}\n")),
+        ("CRLF", STOCK.replace('\n', "\r\n")),
+        ("no final newline", STOCK.trim_end().to_owned()),
+        ("padded comment", STOCK.replace("prehashed\n", "prehashed \n")),
+        ("legacy", STOCK.replace("RUQf", "RWQf")),
+        ("space in base64", STOCK.replace("LzZwo=", "LzZwo= ")),
+        ("spare bits", STOCK.replace("LzZwo=", "LzZwp=")),
+        ("too large", STOCK.replace("secret key", &"x".repeat(9_000))),
+    ] {
+        assert!(Signature::parse(text.as_bytes()).is_err(), "{what}");
+    }
+}
+
 /// The examples of a page: the block behind each line `<!-- example: FORMAT -->`.
 fn examples(page: &str) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(project().join("docs/formats").join(page)).expect("a page");
@@ -220,8 +254,7 @@ fn swallow(bytes: &[u8]) {
     drop(canonical::parse::<serde_json::Value>(bytes, 1 << 20));
     drop(Node::parse_packages(bytes, "0f"));
     if let Ok(signature) = Signature::parse(bytes) {
-        let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
-        drop(count_signers(&[PublicKey::parse(key).expect("a key")], 1, bytes, &[signature]));
+        drop(count_signers(&[PublicKey::parse(STOCK_KEY).expect("a key")], 1, bytes, &[signature]));
     }
     let text = String::from_utf8_lossy(bytes);
     for text in [&*text, text.trim_end()] {

@@ -1,3 +1,8 @@
 //! What tests share: builders of registries and projects, servers that lie, clocks, keys.
 
+pub mod blob;
+pub mod keys;
+pub mod peers;
+pub mod project;
+pub mod registry;
 pub mod server;

@@ -1,0 +1,112 @@
+//! The environment, read once: which variables there are, and what they say.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment and the working folder"
+)]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::sys::EnvironmentValues;
+
+/// A variable of the environment that changes what `mpm` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it sets.
+    pub sets: &'static str,
+}
+
+const fn variable(name: &'static str, sets: &'static str) -> Variable {
+    Variable { name, sets }
+}
+
+/// All of them; docs/guide/environment.md has a row for each, which a test checks.
+pub const VARIABLES: &[Variable] = &[
+    variable("MPM_CA_FILE", "network.ca-file"),
+    variable("MPM_COLOR", "--color"),
+    variable("MPM_CONFIG", "the user configuration file"),
+    variable("MPM_DIRECTORY", "--directory"),
+    variable("MPM_FROZEN", "--frozen"),
+    variable("MPM_JOBS", "network.jobs"),
+    variable("MPM_JSON", "--json"),
+    variable("MPM_LINK", "--link"),
+    variable("MPM_LOCKED", "--locked"),
+    variable("MPM_NETRC", "network.netrc"),
+    variable("MPM_NO_PROGRESS", "--no-progress"),
+    variable("MPM_OFFLINE", "--offline"),
+    variable("MPM_PROFILE", "--profile"),
+    variable("MPM_QUIET", "--quiet"),
+    variable("MPM_STORE", "store.dir"),
+    variable("MPM_VERBOSE", "--verbose"),
+    variable("MPM_WAIT", "--wait"),
+    variable("MPM_YES", "--yes"),
+    variable("HOME", "the folder below which the XDG folders lie"),
+    variable("XDG_CACHE_HOME", "where copies of indexes lie"),
+    variable("XDG_CONFIG_HOME", "where the user configuration and keys lie"),
+    variable("XDG_DATA_HOME", "where the store lies"),
+    variable("XDG_STATE_HOME", "where trust state lies"),
+    variable("NO_COLOR", "no colour"),
+    variable("CLICOLOR_FORCE", "colour even without a terminal"),
+];
+
+/// What the environment says, besides what the options read for themselves.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Environment {
+    /// Errors as JSON before the options are known.
+    pub(super) json: bool,
+    /// For `sys::Folders`.
+    pub(super) folders: EnvironmentValues,
+    /// `MPM_CONFIG`.
+    pub(super) config: Option<PathBuf>,
+    /// `MPM_JOBS`, as written.
+    pub(super) jobs: Option<OsString>,
+    /// `MPM_CA_FILE`.
+    pub(super) ca_file: Option<PathBuf>,
+    /// `MPM_NETRC`.
+    pub(super) netrc: Option<PathBuf>,
+    /// The working folder; none: it is gone.
+    pub(super) working_folder: Option<PathBuf>,
+    /// A clock that stands and another site configuration: for tests, and only in builds made for them.
+    #[cfg(feature = "faults")]
+    pub(super) test: TestEnvironment,
+}
+
+/// What tests may change that no user may.
+#[cfg(feature = "faults")]
+#[derive(Debug, Clone, Default)]
+pub(super) struct TestEnvironment {
+    /// Seconds since the epoch.
+    pub(super) now: Option<u64>,
+    /// The site configuration.
+    pub(super) site_config: Option<PathBuf>,
+}
+
+/// Reads it.
+pub(super) fn read() -> Environment {
+    let get = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let word =
+        |name: &str| get(name).is_some_and(|value| !matches!(value.to_str(), Some("0" | "false" | "no" | "off")));
+    Environment {
+        json: word("MPM_JSON"),
+        folders: EnvironmentValues {
+            home: get("HOME"),
+            xdg_data_home: get("XDG_DATA_HOME"),
+            xdg_state_home: get("XDG_STATE_HOME"),
+            xdg_cache_home: get("XDG_CACHE_HOME"),
+            xdg_config_home: get("XDG_CONFIG_HOME"),
+            store: get("MPM_STORE"),
+        },
+        config: get("MPM_CONFIG").map(PathBuf::from),
+        jobs: get("MPM_JOBS"),
+        ca_file: get("MPM_CA_FILE").map(PathBuf::from),
+        netrc: get("MPM_NETRC").map(PathBuf::from),
+        working_folder: std::env::current_dir().ok(),
+        #[cfg(feature = "faults")]
+        test: TestEnvironment {
+            now: get("MPM_TEST_NOW").and_then(|value| value.to_str().and_then(|text| text.parse().ok())),
+            site_config: get("MPM_TEST_SITE_CONFIG").map(PathBuf::from),
+        },
+    }
+}

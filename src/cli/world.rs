@@ -1,0 +1,100 @@
+//! The world of a run, built once: folders, configuration, clock, client.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::cli::ask::Terminal;
+use crate::cli::bars::Bars;
+use crate::cli::env::Environment;
+use crate::cli::errors::{CliError, Failed};
+use crate::config::{self, Config};
+use crate::model::Timestamp;
+use crate::ops::Services;
+use crate::sys::{self, Cancel, Clock as _, Folders, HttpClient, HttpSettings, NetworkPolicy, SystemClock};
+
+/// Largest configuration file, in bytes.
+const MAX_CONFIG: u64 = 1 << 20;
+
+/// Builds it.
+pub(super) fn services(
+    environment: &Environment,
+    network: NetworkPolicy,
+    bars: &Arc<Bars>,
+    cancel: Cancel,
+) -> Result<Services, Failed> {
+    let (folders, config) = places(environment)?;
+    let http = HttpClient::new(HttpSettings {
+        policy: network,
+        ca_file: config.ca_file.clone(),
+        allow_http: config.allow_http.clone(),
+        allow_private: config.allow_private.clone(),
+        tokens: config.tokens.clone(),
+        netrc: config.netrc.clone(),
+        ..HttpSettings::default()
+    })?;
+    let ask = Arc::new(Terminal::new(Arc::clone(bars)));
+    let progress = Arc::clone(bars);
+    Ok(Services { now: now(environment), folders, config, http, progress, ask, cancel })
+}
+
+/// Folders and configuration: the site's, the user's over it, the environment over both.
+pub(super) fn places(environment: &Environment) -> Result<(Folders, Config), Failed> {
+    let mut folders = Folders::from_environment(&environment.folders).map_err(|source| CliError::Folders { source })?;
+    if let Some(path) = &environment.config {
+        folders.user_config = absolute(environment, path)?;
+    }
+    #[cfg(feature = "faults")]
+    if let Some(path) = &environment.test.site_config {
+        folders.site_config.clone_from(path);
+    }
+    let site = read_config(&folders.site_config)?;
+    let user = read_config(&folders.user_config)?;
+    let config = site.under(user).under(from_environment(environment)?);
+    if let (None, Some(store)) = (&environment.folders.store, &config.store) {
+        folders.store.clone_from(store);
+    }
+    Ok((folders, config))
+}
+
+fn absolute(environment: &Environment, path: &Path) -> Result<std::path::PathBuf, CliError> {
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    environment.working_folder.as_ref().map(|here| here.join(path)).ok_or(CliError::NoWorkingFolder)
+}
+
+fn read_config(path: &Path) -> Result<Config, Failed> {
+    let unreadable = |source| CliError::Config { path: path.to_owned(), source };
+    let Some(bytes) = sys::files::read_capped(path, MAX_CONFIG).map_err(unreadable)? else {
+        return Ok(Config::default());
+    };
+    let text = String::from_utf8(bytes)
+        .map_err(|_| unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8 text")))?;
+    Ok(config::parse(&text, &path.to_string_lossy())?)
+}
+
+fn from_environment(environment: &Environment) -> Result<Config, CliError> {
+    let jobs = match &environment.jobs {
+        None => None,
+        Some(text) => match text.to_str().and_then(|text| text.parse().ok()).filter(|jobs| (1..=64).contains(jobs)) {
+            Some(jobs) => Some(jobs),
+            None => {
+                let found = text.to_string_lossy().into_owned();
+                return Err(CliError::Variable { name: "MPM_JOBS", expected: "a number from 1 to 64", found });
+            }
+        },
+    };
+    let path = |path: &Option<std::path::PathBuf>| path.as_deref().map(|path| absolute(environment, path)).transpose();
+    Ok(Config { jobs, ca_file: path(&environment.ca_file)?, netrc: path(&environment.netrc)?, ..Config::default() })
+}
+
+#[cfg(feature = "faults")]
+fn now(environment: &Environment) -> Timestamp {
+    let fixed = environment.test.now.and_then(|seconds| Timestamp::from_seconds(seconds).ok());
+    fixed.unwrap_or_else(|| SystemClock.now())
+}
+
+#[cfg(not(feature = "faults"))]
+fn now(_: &Environment) -> Timestamp {
+    SystemClock.now()
+}

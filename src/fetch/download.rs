@@ -1,0 +1,330 @@
+//! One blob: its places in turn, retries, resume, and what came of it.
+
+use std::cell::Cell;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::fetch::journal::Journal;
+use crate::fetch::stream::{Ask, Trouble, name, open};
+use crate::fetch::{FetchError, Fetcher, Found, Job, Place, PlaceFailure, Problem};
+use crate::model::Sha256;
+use crate::progress::{Doing, Event, Task};
+use crate::sys::{Cancel, HttpError, Staged, Staging, files};
+
+/// From this size on, a download is kept when it is cut off and gone on with later.
+const RESUMABLE: u64 = 1 << 20;
+/// Tries at one place without the download getting further.
+const TRIES: u32 = 4;
+/// Bytes by which a try must get further for the count to begin anew.
+const GAIN: u64 = 1 << 20;
+/// First task of this room.
+const FIRST_TASK: u64 = 1 << 61;
+
+/// One blob on its way.
+pub(super) struct Download<'a> {
+    pub(super) fetcher: &'a Fetcher<'a>,
+    pub(super) job: &'a Job,
+    pub(super) number: usize,
+    pub(super) places: &'a [Place],
+    pub(super) health: &'a [AtomicU32],
+    pub(super) stopped: &'a dyn Fn() -> bool,
+}
+
+/// Where the bytes that are there came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Nothing is there.
+    Nowhere,
+    /// All from this place, in this run.
+    One(usize),
+    /// Several places, or an earlier run.
+    Mixed,
+}
+
+/// The file that grows.
+struct Growing<'a> {
+    staging: Staging,
+    source: Source,
+    journal: Option<PathBuf>,
+    meter: &'a Meter<'a>,
+}
+
+/// How one place was left.
+enum Left {
+    Whole,
+    Failed(Problem),
+}
+
+impl Download<'_> {
+    /// Brings the blob and compares its digest.
+    pub(super) fn run(&self) -> Result<Staged, FetchError> {
+        let meter = Meter { download: self, told: Cell::new(0) };
+        let started = Event::Started {
+            task: meter.task(),
+            doing: Doing::Fetch,
+            what: &self.job.what,
+            bytes: Some(self.job.pin.size),
+        };
+        self.fetcher.progress.on(&started);
+        let result = self.bring(&meter);
+        self.fetcher.progress.on(&Event::Finished { task: meter.task(), ok: result.is_ok() });
+        result
+    }
+
+    fn bring(&self, meter: &Meter<'_>) -> Result<Staged, FetchError> {
+        let mut growing = self.begin(meter)?;
+        let mut failures = Vec::new();
+        // Whether some place refuses the rest of what is there, though it may give the whole.
+        let mut whole_may_do = false;
+        for round in 0..2 {
+            for place in self.order() {
+                match self.from_place(place, &mut growing)? {
+                    Left::Whole => return self.end(growing),
+                    Left::Failed(problem) => {
+                        whole_may_do |= round == 0 && refuses_the_rest(&problem) && growing.staging.written() > 0;
+                        self.note_failure(place, &problem);
+                        if round == 0 || problem.is_wrong() {
+                            let place = self.places.get(place).map(name).unwrap_or_default();
+                            failures.push(PlaceFailure { place, problem });
+                        }
+                    }
+                }
+            }
+            if !whole_may_do {
+                break;
+            }
+            growing.restart(self)?;
+        }
+        Err(FetchError::from_failures(&self.job.what, self.job.pin, failures))
+    }
+
+    fn begin<'m>(&self, meter: &'m Meter<'m>) -> Result<Growing<'m>, FetchError> {
+        let (folder, what, pin) = (&self.fetcher.staging, self.job.what.as_str(), &self.job.pin);
+        if pin.size < RESUMABLE {
+            let staging = Staging::create(folder, what).map_err(|error| self.local(error))?;
+            return Ok(Growing { staging, source: Source::Nowhere, journal: None, meter });
+        }
+        let part = folder.join(format!("{}.part", pin.sha256));
+        // Cancel has its own type here; a stop by an error of another blob is seen at the next chunk.
+        let staging = match Staging::resume(&part, what, pin.size, self.fetcher.cancel) {
+            Ok(staging) => staging,
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                // No partial download of ours stands in its place: it goes, and is neither followed nor written to.
+                files::remove(&part).map_err(|error| self.local(error))?;
+                Staging::resume(&part, what, pin.size, &Cancel::new()).map_err(|error| self.local(error))?
+            }
+            Err(error) => return Err(self.local(error)),
+        };
+        let source = if staging.written() == 0 { Source::Nowhere } else { Source::Mixed };
+        let journal = Some(folder.join(format!("{}.journal", pin.sha256)));
+        meter.reached(staging.written());
+        Ok(Growing { staging, source, journal, meter })
+    }
+
+    /// The whole blob with its bytes compared: only right ones come here.
+    fn end(&self, growing: Growing<'_>) -> Result<Staged, FetchError> {
+        if let Some(journal) = &growing.journal {
+            files::remove(journal).map_err(|error| self.local(error))?;
+        }
+        Ok(growing.staging.finish())
+    }
+
+    /// The places, those that failed in this run last.
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.places.len()).collect();
+        let failed = |place: &usize| self.health.get(*place).is_some_and(|failed| failed.load(Ordering::Relaxed) > 0);
+        order.sort_by_key(|place| (failed(place), *place));
+        order
+    }
+
+    fn note_failure(&self, place: usize, problem: &Problem) {
+        // A copy that lacks one blob may have the next.
+        if !matches!(problem, Problem::Absent)
+            && let Some(failed) = self.health.get(place)
+        {
+            failed.fetch_add(1, Ordering::Relaxed);
+        }
+        if let (Problem::Wrong(found), Some(place)) = (problem, self.places.get(place)) {
+            let Job { pin, what, .. } = self.job;
+            let text = format!(
+                "{} gave wrong bytes for {what}: expected sha256 {} of {} bytes, {found}; they were not kept",
+                name(place),
+                pin.sha256,
+                pin.size
+            );
+            self.fetcher.progress.warn("bad-blob", text);
+        }
+    }
+
+    /// Asks one place until it has given the rest, or has failed too often without getting further.
+    fn from_place(&self, number: usize, growing: &mut Growing<'_>) -> Result<Left, FetchError> {
+        let Some(place) = self.places.get(number) else { return Ok(Left::Failed(Problem::Absent)) };
+        let (mut tries, mut furthest) = (0, growing.staging.written());
+        loop {
+            tries += 1;
+            let problem = match self.pull(number, place, growing)? {
+                None => match self.judge(number, growing)? {
+                    Judged::Right => return Ok(Left::Whole),
+                    Judged::Again => continue,
+                    Judged::Wrong(found) => return Ok(Left::Failed(Problem::Wrong(Found::Digest(found)))),
+                },
+                Some(problem) => problem,
+            };
+            if matches!(problem, Problem::Wrong(Found::MoreThan(_))) {
+                growing.restart(self)?;
+            }
+            if growing.staging.written() >= furthest.saturating_add(GAIN) {
+                (tries, furthest) = (0, growing.staging.written());
+            }
+            // A stall has cost its time: another place is asked before this one is again.
+            let stalled = matches!(problem, Problem::Http(HttpError::Stalled { .. } | HttpError::TooSlow { .. }));
+            let enough = if stalled { self.places.len() > 1 || tries >= 2 } else { tries >= TRIES };
+            if enough || !is_transient(&problem) {
+                return Ok(Left::Failed(problem));
+            }
+            self.pause(tries, &problem)?;
+        }
+    }
+
+    /// Reads from one place to the end. `None`: as many bytes are there as are pinned.
+    fn pull(&self, number: usize, place: &Place, growing: &mut Growing<'_>) -> Result<Option<Problem>, FetchError> {
+        let pin = &self.job.pin;
+        let from = growing.staging.written();
+        // An empty blob is asked for as well: a place that has other bytes under its name says so.
+        if from == pin.size && from > 0 {
+            return Ok(None);
+        }
+        let place_name = name(place);
+        let journal = growing.journal.as_deref().and_then(Journal::read);
+        let etag = journal.as_ref().and_then(|journal| journal.etag_for(&place_name));
+        let ask = Ask { pin, from, etag, stopped: self.stopped };
+        let mut opened = match open(place, self.fetcher.http, &ask) {
+            Ok(opened) => opened,
+            Err(Trouble::Stopped) => return Err(FetchError::Stopped),
+            Err(Trouble::Problem(problem)) => return Ok(Some(problem)),
+        };
+        if opened.start != from {
+            growing.restart(self)?;
+        }
+        growing.source = match growing.source {
+            Source::Nowhere => Source::One(number),
+            Source::One(before) if before == number => Source::One(number),
+            _ => Source::Mixed,
+        };
+        if let Some(path) = &growing.journal {
+            let journal = Journal::new(pin, &place_name, opened.etag.as_deref());
+            journal.write(path).map_err(|error| self.local(error))?;
+        }
+        loop {
+            let chunk = match opened.next(self.stopped) {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) if growing.staging.written() == pin.size => return Ok(None),
+                Ok(None) => return Ok(Some(Problem::Short { received: growing.staging.written() })),
+                // All bytes came; how the connection ends after them is nobody's concern.
+                Err(Trouble::Problem(_)) if growing.staging.written() == pin.size && pin.size > 0 => return Ok(None),
+                Err(Trouble::Problem(problem)) => return Ok(Some(problem)),
+                Err(Trouble::Stopped) => return Err(FetchError::Stopped),
+            };
+            if growing.staging.written().saturating_add(chunk.len() as u64) > pin.size {
+                return Ok(Some(Problem::Wrong(Found::MoreThan(pin.size))));
+            }
+            growing.staging.write(&chunk).map_err(|error| self.local(error))?;
+            growing.meter.reached(growing.staging.written());
+        }
+    }
+
+    /// Compares what is there. Wrong bytes are forgotten at once; this place is blamed only if all of them were its own.
+    fn judge(&self, number: usize, growing: &mut Growing<'_>) -> Result<Judged, FetchError> {
+        let found = growing.staging.pin();
+        if found == self.job.pin {
+            return Ok(Judged::Right);
+        }
+        let source = growing.source;
+        growing.restart(self)?;
+        Ok(if source == Source::One(number) { Judged::Wrong(found.sha256) } else { Judged::Again })
+    }
+
+    fn pause(&self, tries: u32, problem: &Problem) -> Result<(), FetchError> {
+        let patience = &self.fetcher.http.settings().patience;
+        let doubled = patience.pause.saturating_mul(1 << tries.saturating_sub(1).min(10));
+        // Clients that were cut off together do not come back together.
+        let seed = Sha256::of(format!("{tries} {} {}", std::process::id(), self.job.pin.sha256).as_bytes());
+        let spread = seed.as_bytes().first().copied().map_or(0, u32::from);
+        let asked = if let Problem::Http(error) = problem { error.retry_after() } else { None };
+        let jittered = doubled.saturating_add(doubled.saturating_mul(spread) / 512);
+        let length = asked.map_or(jittered, |asked| asked.max(jittered)).min(patience.longest_pause);
+        let begun = Instant::now();
+        while let Some(left) = length.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+            if (self.stopped)() {
+                return Err(FetchError::Stopped);
+            }
+            std::thread::sleep(left.min(Duration::from_millis(50)));
+        }
+        Ok(())
+    }
+
+    fn local(&self, source: io::Error) -> FetchError {
+        if files::is_full(&source) {
+            FetchError::Full { what: self.job.what.clone(), source }
+        } else if source.kind() == io::ErrorKind::Interrupted {
+            FetchError::Stopped
+        } else {
+            FetchError::Local { path: self.fetcher.staging.clone(), source }
+        }
+    }
+}
+
+/// What a comparison says.
+enum Judged {
+    Right,
+    /// Wrong, but by nobody's proven fault: from the start again.
+    Again,
+    Wrong(Sha256),
+}
+
+impl Growing<'_> {
+    /// Forgets all bytes.
+    fn restart(&mut self, download: &Download<'_>) -> Result<(), FetchError> {
+        self.source = Source::Nowhere;
+        if let Some(journal) = &self.journal {
+            files::remove(journal).map_err(|error| download.local(error))?;
+        }
+        self.staging.restart().map_err(|error| download.local(error))
+    }
+}
+
+/// Tells how far a download is, and never takes anything back.
+struct Meter<'a> {
+    download: &'a Download<'a>,
+    told: Cell<u64>,
+}
+
+impl Meter<'_> {
+    fn task(&self) -> Task {
+        Task(FIRST_TASK.saturating_add(self.download.number as u64))
+    }
+
+    fn reached(&self, bytes: u64) {
+        let more = bytes.saturating_sub(self.told.get());
+        if more > 0 {
+            self.told.set(bytes);
+            self.download.fetcher.progress.on(&Event::Advanced { task: self.task(), bytes: more });
+        }
+    }
+}
+
+/// Whether the same place may do better when it is asked again.
+fn is_transient(problem: &Problem) -> bool {
+    match problem {
+        Problem::Http(error) => error.is_transient(),
+        Problem::Short { .. } => true,
+        Problem::Read(_) | Problem::Absent | Problem::Wrong(_) => false,
+    }
+}
+
+/// Whether a place can't go on where the download stands, though it may have the whole.
+fn refuses_the_rest(problem: &Problem) -> bool {
+    matches!(problem, Problem::Http(HttpError::Range { .. } | HttpError::Status { status: 416, .. }))
+}

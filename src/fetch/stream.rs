@@ -1,0 +1,157 @@
+//! Places as streams of chunks, from some byte on.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::fetch::{Found, Place, Problem};
+use crate::model::Pin;
+use crate::sys::{HttpClient, HttpError, RangeBody, blob_path, block_on, files};
+
+/// Bytes of a file that are read at a time.
+const PIECE: usize = 256 * 1024;
+/// Chunks that wait between the socket and the disk: what is held in memory for each download.
+const WAITING: usize = 8;
+/// Time between two looks at a wish to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A blob being read.
+pub(super) struct Opened {
+    /// Offset of the first byte that comes.
+    pub(super) start: u64,
+    /// The version that the place says it is.
+    pub(super) etag: Option<String>,
+    stream: Stream,
+}
+
+enum Stream {
+    Http(mpsc::Receiver<Result<Bytes, HttpError>>),
+    File(File),
+    Bytes(Option<Bytes>),
+}
+
+/// Why reading ended before the end.
+pub(super) enum Trouble {
+    Stopped,
+    Problem(Problem),
+}
+
+impl From<Problem> for Trouble {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+/// Which bytes are asked for.
+pub(super) struct Ask<'a> {
+    pub(super) pin: &'a Pin,
+    pub(super) from: u64,
+    pub(super) etag: Option<&'a str>,
+    pub(super) stopped: &'a dyn Fn() -> bool,
+}
+
+/// What to call a place in messages.
+pub(super) fn name(place: &Place) -> String {
+    match place {
+        Place::Http(base, _) => base.to_string(),
+        Place::Folder(folder) => folder.display().to_string(),
+        Place::Objects(reader) => reader.describe(),
+    }
+}
+
+/// Opens the blob at a place. A size that the place tells beforehand is compared before the first byte.
+pub(super) fn open(place: &Place, http: &HttpClient, ask: &Ask<'_>) -> Result<Opened, Trouble> {
+    let opened = match place {
+        Place::Http(base, scope) => {
+            let url = base
+                .below(&blob_path(&ask.pin.sha256))
+                .map_err(|error| Problem::Read(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+            let body = block_on(watched(ask.stopped, http.open_range(&url, ask.from, ask.etag, *scope)));
+            let body = body.ok_or(Trouble::Stopped)?.map_err(|error| match error {
+                HttpError::Status { status: 404 | 410, .. } => Problem::Absent,
+                error => Problem::Http(error),
+            })?;
+            check_size(body.total(), ask.pin)?;
+            let (start, etag) = (body.start(), body.etag().map(str::to_owned));
+            let (sender, receiver) = mpsc::channel(WAITING);
+            block_on(async { tokio::spawn(pump(body, sender)) });
+            Opened { start, etag, stream: Stream::Http(receiver) }
+        }
+        Place::Folder(folder) => {
+            let path = folder.join(blob_path(&ask.pin.sha256));
+            let mut file = files::open_regular(&path).map_err(Problem::Read)?.ok_or(Problem::Absent)?;
+            check_size(Some(file.metadata().map_err(Problem::Read)?.len()), ask.pin)?;
+            file.seek(io::SeekFrom::Start(ask.from)).map_err(Problem::Read)?;
+            Opened { start: ask.from, etag: None, stream: Stream::File(file) }
+        }
+        Place::Objects(reader) => {
+            let bytes = reader.blob(ask.pin).map_err(Problem::Read)?.ok_or(Problem::Absent)?;
+            check_size(Some(bytes.len() as u64), ask.pin)?;
+            Opened { start: 0, etag: None, stream: Stream::Bytes(Some(bytes.into())) }
+        }
+    };
+    Ok(opened)
+}
+
+fn check_size(told: Option<u64>, pin: &Pin) -> Result<(), Problem> {
+    match told {
+        Some(size) if size != pin.size => Err(Problem::Wrong(Found::Size(size))),
+        _ => Ok(()),
+    }
+}
+
+impl Opened {
+    /// The next bytes; `None` at the end.
+    pub(super) fn next(&mut self, stopped: &dyn Fn() -> bool) -> Result<Option<Bytes>, Trouble> {
+        if stopped() {
+            return Err(Trouble::Stopped);
+        }
+        match &mut self.stream {
+            Stream::Http(receiver) => {
+                // What has come already needs no look at the runtime.
+                let next = match receiver.try_recv() {
+                    Ok(next) => Some(next),
+                    Err(_) => block_on(watched(stopped, receiver.recv())).ok_or(Trouble::Stopped)?,
+                };
+                Ok(next.transpose().map_err(Problem::Http)?)
+            }
+            Stream::File(file) => {
+                let mut piece = vec![0; PIECE];
+                let count = file.read(&mut piece).map_err(Problem::Read)?;
+                piece.truncate(count);
+                Ok((count > 0).then(|| piece.into()))
+            }
+            Stream::Bytes(bytes) => Ok(bytes.take().filter(|bytes| !bytes.is_empty())),
+        }
+    }
+}
+
+/// Moves chunks from the socket to the thread that hashes and writes. Ends when that one goes away.
+async fn pump(mut body: RangeBody, sender: mpsc::Sender<Result<Bytes, HttpError>>) {
+    loop {
+        let next = match body.chunk().await {
+            Ok(None) => return,
+            Ok(Some(chunk)) => Ok(chunk),
+            Err(error) => Err(error),
+        };
+        let last = next.is_err();
+        if sender.send(next).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+/// A future's answer, unless somebody wishes to stop first.
+async fn watched<F: Future>(stopped: &dyn Fn() -> bool, future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    loop {
+        match tokio::time::timeout(LOOK, &mut future).await {
+            Ok(answer) => return Some(answer),
+            Err(_) if stopped() => return None,
+            Err(_) => {}
+        }
+    }
+}

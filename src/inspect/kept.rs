@@ -1,0 +1,83 @@
+//! The file of facts beside a blob: `v1/facts/ab/<64 hex>.json`, the part of a fact that does not depend on the name.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Pin, Sha256, canonical};
+use crate::scan::{Fact, Format, Hit, RULES, SCANNER_VERSION};
+use crate::store::Store;
+use crate::sys::files;
+
+/// Smaller blobs are looked at again: that is quicker than keeping a file for each.
+const KEPT_FROM: u64 = 1 << 20;
+/// Largest file of facts; one that would be larger is not kept.
+const MAX_FILE: u64 = 64 * 1024;
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    #[serde(rename = "type")]
+    kind: String,
+    scanner: u32,
+    sha256: String,
+    size: u64,
+    format: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    hits: Vec<WireHit>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    external: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireHit {
+    rule: String,
+    detail: String,
+}
+
+fn path(store: &Store, digest: &Sha256) -> PathBuf {
+    let hex = digest.hex();
+    let folder = store.folder().join("v1/facts").join(hex.get(..2).unwrap_or_default());
+    folder.join(format!("{hex}.json"))
+}
+
+/// What is kept about a blob, if it is whole and made by these rules.
+pub(super) fn read(store: &Store, pin: &Pin) -> Option<Fact> {
+    if pin.size < KEPT_FROM {
+        return None;
+    }
+    let bytes = files::read_capped(&path(store, &pin.sha256), MAX_FILE).ok()??;
+    let wire: Wire = canonical::parse(&bytes, MAX_FILE).ok()?;
+    let current = wire.kind == "mpm.facts/1"
+        && wire.scanner == SCANNER_VERSION
+        && wire.sha256 == pin.sha256.hex()
+        && wire.size == pin.size
+        && wire.hits.iter().all(|hit| RULES.contains(&hit.rule.as_str()));
+    let hits = wire.hits.into_iter().map(|hit| Hit { rule: hit.rule, detail: hit.detail });
+    current.then(|| Fact { format: Format(wire.format), hits: hits.collect(), external: wire.external })
+}
+
+/// Keeps a fact. A store that can't be written only means that the blob is looked at again.
+pub(super) fn write(store: &Store, pin: &Pin, fact: &Fact) {
+    if pin.size < KEPT_FROM {
+        return;
+    }
+    let hits = fact.hits.iter().map(|hit| WireHit { rule: hit.rule.clone(), detail: hit.detail.clone() });
+    let wire = Wire {
+        kind: "mpm.facts/1".to_owned(),
+        scanner: SCANNER_VERSION,
+        sha256: pin.sha256.hex(),
+        size: pin.size,
+        format: fact.format.0.clone(),
+        hits: hits.collect(),
+        external: fact.external.clone(),
+    };
+    let bytes = canonical::render(&wire);
+    if bytes.len() as u64 > MAX_FILE {
+        return;
+    }
+    let path = path(store, &pin.sha256);
+    let made = path.parent().is_some_and(|folder| std::fs::create_dir_all(folder).is_ok());
+    if made {
+        let _ = files::write_atomic(&path, &bytes);
+    }
+}

@@ -1,0 +1,224 @@
+//! One file from the store to its place: reflink, hard link, symlink or copy, whole or not at all.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use crate::config::LinkMode;
+use crate::install::disk;
+use crate::install::error::InstallError;
+use crate::install::receipt::{Link, Stat};
+use crate::model::{Pin, RelPath, Sha256};
+use crate::progress::Progress;
+use crate::sys;
+
+/// From this size on, a file that can't be linked becomes a symlink before it becomes a copy.
+pub(super) const LARGE: u64 = 16 << 20;
+
+/// Whether something stands at a place that is to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nothing does: whatever comes there meanwhile is not ours.
+    Free,
+    /// A file of ours.
+    Taken,
+}
+
+/// Places files; remembers which ways this pair of file systems does not have.
+pub(super) struct Placer<'a> {
+    mode: LinkMode,
+    /// The first way of the chain that still may work: 0 reflink, 1 hard link, 2 neither.
+    level: AtomicU8,
+    told_symlink: AtomicBool,
+    told_copy: AtomicBool,
+    /// A file of its own bytes was written: they need a barrier.
+    pub(super) wrote: AtomicBool,
+    progress: &'a dyn Progress,
+}
+
+/// The staged name beside a place. It follows from the place, so that a later run finds what a dead one left.
+pub(super) fn staged(target: &Path, path: &RelPath) -> PathBuf {
+    target.with_file_name(format!(".mpm-staged-{}", Sha256::of(path.as_str().as_bytes()).short()))
+}
+
+impl<'a> Placer<'a> {
+    pub(super) fn new(mode: LinkMode, progress: &'a dyn Progress) -> Self {
+        Self {
+            mode,
+            level: AtomicU8::new(0),
+            told_symlink: AtomicBool::new(false),
+            told_copy: AtomicBool::new(false),
+            wrote: AtomicBool::new(false),
+            progress,
+        }
+    }
+
+    /// Places the blob that stands at `blob` at `path` of the project.
+    pub(super) fn place(
+        &self,
+        project: &Path,
+        (path, pin): (&RelPath, &Pin),
+        blob: &Path,
+        at: Place,
+    ) -> Result<(Stat, Link), InstallError> {
+        let target = path.under(project);
+        let fail = |source| InstallError::Disk { doing: "place", path: target.clone(), source };
+        sys::fault::point("place-file").map_err(fail)?;
+        let staged = staged(&target, path);
+        let link = match self.mode {
+            LinkMode::Auto => self.auto(path, pin, blob, &staged)?,
+            LinkMode::Reflink => forced(path, Link::Reflink, reflink(blob, &staged))?,
+            LinkMode::Hard => match hard(blob, &staged) {
+                Err(error) if error.kind() == io::ErrorKind::TooManyLinks => {
+                    self.without_link(path, pin, blob, &staged)?
+                }
+                other => forced(path, Link::Hard, other)?,
+            },
+            LinkMode::Symlink => forced(path, Link::Symlink, symlink(blob, &staged))?,
+            LinkMode::Copy => self.copy(path, pin, blob, &staged)?,
+        };
+        if matches!(link, Link::Reflink | Link::Copy) {
+            self.wrote.store(true, Ordering::Relaxed);
+        }
+        let moved = match at {
+            Place::Taken => std::fs::rename(&staged, &target),
+            Place::Free => move_to_free(&staged, &target),
+        };
+        if let Err(source) = moved {
+            let _ = std::fs::remove_file(&staged);
+            return Err(match source.kind() {
+                io::ErrorKind::AlreadyExists | io::ErrorKind::IsADirectory | io::ErrorKind::DirectoryNotEmpty => {
+                    InstallError::InTheWay { paths: vec![path.clone()] }
+                }
+                _ => fail(source),
+            });
+        }
+        let found = std::fs::symlink_metadata(&target).map_err(fail)?;
+        Ok((disk::stat(&found), link))
+    }
+
+    /// The best way that works here.
+    fn auto(&self, path: &RelPath, pin: &Pin, blob: &Path, staged: &Path) -> Result<Link, InstallError> {
+        if self.level.load(Ordering::Relaxed) == 0 {
+            match reflink(blob, staged) {
+                Ok(()) => return Ok(Link::Reflink),
+                Err(error) if is_full(&error) => return Err(disk_error(staged, error)),
+                Err(_) => self.level.fetch_max(1, Ordering::Relaxed),
+            };
+        }
+        if self.level.load(Ordering::Relaxed) == 1 {
+            match hard(blob, staged) {
+                Ok(()) => return Ok(Link::Hard),
+                Err(error) if is_full(&error) || error.kind() == io::ErrorKind::NotFound => {
+                    return Err(disk_error(staged, error));
+                }
+                // This blob has its fill of links, or is writable; others may still be linked.
+                Err(error) if error.kind() == io::ErrorKind::TooManyLinks || error.raw_os_error().is_none() => {}
+                Err(_) => {
+                    self.level.fetch_max(2, Ordering::Relaxed);
+                }
+            }
+        }
+        self.without_link(path, pin, blob, staged)
+    }
+
+    /// Large files by symlink, if the file system has them; others by copy.
+    fn without_link(&self, path: &RelPath, pin: &Pin, blob: &Path, staged: &Path) -> Result<Link, InstallError> {
+        if pin.size >= LARGE && clear_then(staged, || symlink(blob, staged)).is_ok() {
+            if !self.told_symlink.swap(true, Ordering::Relaxed) {
+                self.progress.note(
+                    "placed-by-symlink",
+                    format!(
+                        "{path} and other large files are symbolic links into the store, since it can't be linked from \
+                         this project's file system; `--link copy` copies instead"
+                    ),
+                );
+            }
+            return Ok(Link::Symlink);
+        }
+        self.copy(path, pin, blob, staged)
+    }
+
+    fn copy(&self, path: &RelPath, pin: &Pin, blob: &Path, staged: &Path) -> Result<Link, InstallError> {
+        if pin.size >= LARGE && !self.told_copy.swap(true, Ordering::Relaxed) {
+            self.progress.warn(
+                "large-copy",
+                format!("{path} ({} MiB) and other large files are copied, and take their space twice", pin.size >> 20),
+            );
+        }
+        clear_then(staged, || std::fs::copy(blob, staged).map(drop))
+            .and_then(|()| read_only(staged))
+            .map_err(|source| disk_error(staged, source))?;
+        Ok(Link::Copy)
+    }
+}
+
+/// Does `make` where nothing may stand yet; what a dead run left there is removed first.
+fn clear_then(staged: &Path, make: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    match std::fs::remove_file(staged) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => make(),
+    }
+}
+
+fn reflink(blob: &Path, staged: &Path) -> io::Result<()> {
+    clear_then(staged, || reflink_copy::reflink(blob, staged))?;
+    read_only(staged)
+}
+
+/// A hard link, and only to an inode that nobody can write through by accident.
+fn hard(blob: &Path, staged: &Path) -> io::Result<()> {
+    if std::fs::metadata(blob)?.permissions().mode() & 0o222 != 0 {
+        return Err(io::Error::other("the blob is writable"));
+    }
+    match std::fs::hard_link(blob, staged) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            clear_then(staged, || std::fs::hard_link(blob, staged))
+        }
+        other => other,
+    }
+}
+
+fn read_only(path: &Path) -> io::Result<()> {
+    std::fs::set_permissions(path, Permissions::from_mode(0o444))
+}
+
+/// Moves a staged file to a place where nothing stands, and never over something.
+fn move_to_free(staged: &Path, target: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, staged, CWD, target, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        // The file system doesn't know the flag: the plan saw that nothing stands there, and we hold the lease.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
+            if std::fs::symlink_metadata(target).is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            std::fs::rename(staged, target)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn forced(path: &RelPath, link: Link, done: io::Result<()>) -> Result<Link, InstallError> {
+    match done {
+        Ok(()) => Ok(link),
+        Err(source) if is_full(&source) => {
+            Err(InstallError::Disk { doing: "place", path: path.as_str().into(), source })
+        }
+        Err(source) => Err(InstallError::Link { path: path.clone(), wanted: link.as_str(), source }),
+    }
+}
+
+/// Failures that another way of linking would not mend.
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+fn disk_error(staged: &Path, source: io::Error) -> InstallError {
+    InstallError::Disk { doing: "write", path: staged.to_owned(), source }
+}

@@ -1,0 +1,345 @@
+//! Why there is no answer: a structure, its plain sentences, and what to try.
+
+use crate::diagnose::{Class, Code, Diagnose, Hint};
+use crate::model::{DependencyKey, GroupName, PackageId, PackageRef, Requirement, Version};
+use crate::resolve::RootRequirement;
+
+/// Who asks for a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asker {
+    /// Model.toml.
+    Manifest {
+        /// The dependency's key.
+        key: DependencyKey,
+        /// Its group, if any.
+        group: Option<GroupName>,
+        /// The line.
+        line: usize,
+    },
+    /// A release that depends on it.
+    Release(PackageId),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSolution {
+    /// No versions satisfy all requirements.
+    #[error("{}", .0.headline())]
+    Conflict(Box<Conflict>),
+    /// A name that does not exist.
+    #[error("registry {} has no package {}", package.registry, package.name)]
+    Unknown {
+        /// The name that was looked up.
+        package: Box<PackageRef>,
+        /// Who asks for it.
+        asked_by: Vec<Asker>,
+        /// Names that may have been meant, nearest first. The caller may know more.
+        nearest: Vec<String>,
+    },
+    /// A release depends on a registry that the project does not name.
+    #[error("{asked_by} depends on {} of registry {}, which Model.toml does not name", package.name, package.registry)]
+    Registry {
+        /// The release.
+        asked_by: Box<PackageId>,
+        /// What it depends on.
+        package: Box<PackageRef>,
+    },
+    /// A release asked for by exact name that is not part of any answer.
+    #[error("{id} {}", if *exists { "is not admitted by any requirement" } else { "does not exist" })]
+    Precise {
+        /// The release.
+        id: Box<PackageId>,
+        /// Whether the registry lists it.
+        exists: bool,
+        /// Who asks for its package, and what for.
+        asked_by: Vec<(Asker, Requirement)>,
+    },
+    /// A bug of ours.
+    #[error("the resolver contradicts itself: {what}")]
+    Internal {
+        /// How.
+        what: String,
+    },
+}
+
+/// Requirements that can't be met together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// What follows from what: together these rule out every choice. Model.toml's lines first, dead ends last.
+    pub reasons: Vec<Reason>,
+}
+
+/// One fact of a conflict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// Model.toml asks.
+    Asks {
+        /// Which dependency.
+        asker: Asker,
+        /// The package.
+        package: PackageRef,
+        /// Which versions.
+        requirement: Requirement,
+    },
+    /// Releases depend on something.
+    Depends {
+        /// Of which package.
+        package: PackageRef,
+        /// Which versions, newest first.
+        versions: Vec<Version>,
+        /// Whether these are all that may be picked there.
+        all: bool,
+        /// What they need.
+        on: PackageRef,
+        /// Which versions.
+        requirement: Requirement,
+    },
+    /// A requirement that no version satisfies.
+    Fails(Failing),
+    /// One version must serve every edge, and none does.
+    Unique {
+        /// The package.
+        package: PackageRef,
+        /// The line of Model.toml that says `unique`.
+        line: usize,
+        /// What exists.
+        existing: Vec<Version>,
+    },
+    /// Releases of a `unique` package that depend on another version of themselves.
+    SelfConflict {
+        /// The package.
+        package: PackageRef,
+    },
+}
+
+/// A requirement that no version satisfies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// The package.
+    pub package: PackageRef,
+    /// Which versions were asked for.
+    pub requirement: Requirement,
+    /// Whether the registry has the package at all.
+    pub exists: bool,
+    /// Versions that could be picked by another requirement, newest first.
+    pub existing: Vec<Version>,
+    /// Versions that look as if they would do, newest first, and what rules them out.
+    pub ruled_out: Vec<(Version, RuledOut)>,
+}
+
+/// What rules a version out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuledOut {
+    /// Its publisher withdrew it, and neither lock nor command asks for it.
+    Yanked,
+    /// It is a pre-release, and the requirement names none of its kind.
+    PreRelease,
+}
+
+impl Asker {
+    pub(super) fn of(root: &RootRequirement) -> Self {
+        Self::Manifest { key: root.key.clone(), group: root.group.clone(), line: root.line }
+    }
+}
+
+impl std::fmt::Display for Asker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Manifest { line, group: None, .. } => write!(f, "Model.toml line {line}"),
+            Self::Manifest { line, group: Some(group), .. } => write!(f, "Model.toml line {line} (group {group})"),
+            Self::Release(id) => write!(f, "{} {}", id.package.name, id.version),
+        }
+    }
+}
+
+impl Conflict {
+    /// The requirements that fail outright.
+    pub fn failing(&self) -> impl Iterator<Item = &Failing> {
+        self.reasons.iter().filter_map(|reason| match reason {
+            Reason::Fails(failing) => Some(failing),
+            _ => None,
+        })
+    }
+
+    fn headline(&self) -> String {
+        match self.reasons.as_slice() {
+            [Reason::Asks { asker, package, requirement }, Reason::Fails(_)] => {
+                format!("no version of {} satisfies {requirement}, which {asker} asks for", package.name)
+            }
+            _ => match self.failing().next() {
+                Some(failing) if !failing.exists => failing.sentence(),
+                Some(failing) => format!("no version of {} satisfies {}", failing.package.name, failing.requirement),
+                None => "the requirements can't be met together".to_owned(),
+            },
+        }
+    }
+}
+
+impl NoSolution {
+    /// The name that does not exist, if that is the failure: the caller may know names near to it.
+    pub fn unknown_package(&self) -> Option<&PackageRef> {
+        match self {
+            Self::Unknown { package, .. } => Some(package),
+            _ => None,
+        }
+    }
+
+    /// The failure in plain sentences, one a line.
+    pub fn explain(&self) -> Vec<String> {
+        match self {
+            Self::Conflict(conflict) => {
+                let count = conflict.reasons.len();
+                let mut lines: Vec<String> = conflict.reasons.iter().map(Reason::sentence).collect();
+                for (index, line) in lines.iter_mut().enumerate() {
+                    let lead = if index == 0 { "because" } else { "and because" };
+                    let tail = if index + 1 == count { "," } else { "" };
+                    *line = format!("{lead} {line}{tail}");
+                }
+                lines.push("the requirements of Model.toml can't be met".to_owned());
+                lines
+            }
+            Self::Unknown { asked_by, .. } => asked_by.iter().map(|asker| format!("{asker} asks for it")).collect(),
+            Self::Precise { asked_by, .. } => {
+                asked_by.iter().map(|(asker, requirement)| format!("{asker} asks for {requirement}")).collect()
+            }
+            Self::Registry { .. } | Self::Internal { .. } => Vec::new(),
+        }
+    }
+}
+
+/// Up to `most` versions in words, the rest as a number.
+fn list(versions: &[Version], most: usize) -> String {
+    let shown: Vec<String> = versions.iter().take(most).map(ToString::to_string).collect();
+    match (versions.len().saturating_sub(most), shown.split_last()) {
+        (0, Some((last, []))) => last.clone(),
+        (0, Some((last, rest))) => format!("{} and {last}", rest.join(", ")),
+        (more, _) => format!("{} and {more} older", shown.join(", ")),
+    }
+}
+
+impl Reason {
+    fn sentence(&self) -> String {
+        match self {
+            Self::Asks { asker, package, requirement } => format!("{asker} asks for {} {requirement}", package.name),
+            Self::Depends { package, versions, all: true, on, requirement } if versions.len() > 1 => {
+                format!("every version of {} that may be picked depends on {} {requirement}", package.name, on.name)
+            }
+            Self::Depends { package, versions, on, requirement, .. } => {
+                let verb = if versions.len() == 1 { "depends" } else { "depend" };
+                format!("{} {} {verb} on {} {requirement}", package.name, list(versions, 3), on.name)
+            }
+            Self::Fails(failing) => failing.sentence(),
+            Self::Unique { package, line, existing } => format!(
+                "one version of {} must serve all of these (unique, Model.toml line {line}) and none of {} does",
+                package.name,
+                list(existing, 5)
+            ),
+            Self::SelfConflict { package } => {
+                format!("{} depends on another version of itself although it is unique", package.name)
+            }
+        }
+    }
+}
+
+impl Failing {
+    fn sentence(&self) -> String {
+        let name = &self.package.name;
+        if !self.exists {
+            return format!("registry {} has no package {name}", self.package.registry);
+        }
+        let available = match self.existing.as_slice() {
+            [] => " (none can be picked)".to_owned(),
+            existing => format!(" (there {} {})", if existing.len() == 1 { "is" } else { "are" }, list(existing, 5)),
+        };
+        let mut parts = vec![format!("no version of {name} satisfies {}{available}", self.requirement)];
+        for (why, words) in [
+            (RuledOut::Yanked, "withdrawn by the publisher"),
+            (RuledOut::PreRelease, "a pre-release that the requirement does not name"),
+        ] {
+            let ruled: Vec<Version> =
+                self.ruled_out.iter().filter(|(_, found)| *found == why).map(|(version, _)| version.clone()).collect();
+            if !ruled.is_empty() {
+                let verb = if ruled.len() == 1 { "is" } else { "are each" };
+                parts.push(format!("{} {verb} {words}", list(&ruled, 3)));
+            }
+        }
+        parts.join("; ")
+    }
+}
+
+impl Diagnose for NoSolution {
+    fn code(&self) -> Code {
+        Code(match self {
+            Self::Conflict(_) => "E0401",
+            Self::Unknown { .. } => "E0402",
+            Self::Registry { .. } => "E0403",
+            Self::Precise { .. } => "E0404",
+            Self::Internal { .. } => "E0405",
+        })
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Conflict(_) | Self::Unknown { .. } | Self::Precise { .. } => Class::Yours,
+            Self::Registry { .. } => Class::Policy,
+            Self::Internal { .. } => Class::Internal,
+        }
+    }
+
+    fn hints(&self) -> Vec<Hint> {
+        let mut hints: Vec<Hint> = self.explain().into_iter().map(Hint::Note).collect();
+        match self {
+            Self::Conflict(conflict) => hints.extend(conflict.hints()),
+            Self::Unknown { nearest, .. } if nearest.is_empty() => {}
+            Self::Unknown { nearest, .. } => hints.push(Hint::Note(format!("did you mean {}?", nearest.join(", ")))),
+            Self::Registry { package, .. } => hints.push(Hint::Add {
+                file: "Model.toml",
+                lines: format!(
+                    "[registries.{}]\nindex = \"…\"        # ask its owner, not the package\nroot = \"sha256:…\"\n\
+                     namespaces = [\"{}\"]",
+                    package.registry,
+                    package.name.namespace()
+                ),
+            }),
+            Self::Precise { id, .. } => hints.push(Hint::Run(format!("mpm info {}", id.package.name))),
+            Self::Internal { .. } => {}
+        }
+        if !matches!(self, Self::Internal { .. }) {
+            hints.push(Hint::Note("Model.lock is unchanged".to_owned()));
+        }
+        hints
+    }
+}
+
+impl Conflict {
+    fn hints(&self) -> Vec<Hint> {
+        let mut hints = Vec::new();
+        for failing in self.failing() {
+            let asked = self.reasons.iter().find_map(|reason| match reason {
+                Reason::Asks { asker: asker @ Asker::Manifest { .. }, package, requirement }
+                    if *package == failing.package && *requirement == failing.requirement =>
+                {
+                    Some(asker)
+                }
+                _ => None,
+            });
+            let Some(asker) = asked else { continue };
+            let plain = failing.existing.iter().find(|version| version.pre.is_empty());
+            if let Some(newest) = plain.or(failing.existing.first()) {
+                hints.push(Hint::Note(format!("{asker} could ask for \"{newest}\"")));
+                hints.push(Hint::Run(format!("mpm add {}@{newest}", failing.package.name)));
+            } else if let Some((version, RuledOut::PreRelease)) = failing.ruled_out.first() {
+                hints.push(Hint::Run(format!("mpm add {}@{version}", failing.package.name)));
+            }
+        }
+        if hints.is_empty() {
+            let last = self.reasons.iter().rev().find_map(|reason| match reason {
+                Reason::Fails(failing) if failing.exists => Some(&failing.package),
+                Reason::Unique { package, .. } => Some(package),
+                _ => None,
+            });
+            hints.extend(last.map(|package| Hint::Run(format!("mpm info {}", package.name))));
+        }
+        hints
+    }
+}

@@ -1,0 +1,148 @@
+//! Programs that we did not write: found where they are installed, else the test says what it skips. Under `tests/run`
+//! (`MPM_PEERS=required`) a peer that is missing is a failure.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The program's path, or `None` with a line that says so.
+pub fn peer(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let extra = ["/usr/sbin", "/usr/lib/git-core"].map(PathBuf::from);
+    let found = std::env::split_paths(&path).chain(extra).map(|folder| folder.join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        missing(name);
+    }
+    found
+}
+
+/// Says that something is missing, or fails where it must be there.
+pub fn missing(what: &str) {
+    assert!(std::env::var_os("MPM_PEERS").is_none_or(|value| value != "required"), "this test needs {what}");
+    eprintln!("skipped, needs {what}");
+}
+
+/// The Python of the peers' virtual environment, with numpy and safetensors.
+pub fn python() -> Option<PathBuf> {
+    let found = std::env::var_os("MPM_TEST_PYTHON").map(PathBuf::from).filter(|file| file.is_file());
+    if found.is_none() {
+        missing("the Python environment that tests/run makes");
+    }
+    found
+}
+
+/// A server that ends with the test.
+pub struct Server {
+    child: Child,
+    helper: Option<Child>,
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    /// Where it logs requests.
+    pub log: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for child in self.helper.iter_mut().chain([&mut self.child]) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Server {
+    /// Lines of the access log.
+    pub fn requests(&self) -> Vec<String> {
+        let Ok(file) = std::fs::File::open(&self.log) else { return Vec::new() };
+        BufReader::new(file).lines().map_while(Result::ok).collect()
+    }
+}
+
+/// nginx over a folder of static files; with `git` also `git http-backend` under `/git/`.
+pub fn nginx(root: &Path, git: Option<&Path>) -> Option<Server> {
+    let program = peer("nginx")?;
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (mut helper, mut location) = (None, String::new());
+    if let Some(project_root) = git {
+        let socket = at.join("fcgi.sock");
+        let wrap = peer("fcgiwrap")?;
+        helper = Some(
+            Command::new(wrap)
+                .arg("-s")
+                .arg(format!("unix:{}", socket.display()))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap(),
+        );
+        let backend = Command::new("git").arg("--exec-path").output().unwrap();
+        let backend = Path::new(String::from_utf8(backend.stdout).unwrap().trim()).join("git-http-backend");
+        location = format!(
+            "location ~ ^/git(/.*) {{ gzip off; fastcgi_pass unix:{socket}; fastcgi_param SCRIPT_FILENAME {backend};
+             fastcgi_param GIT_PROJECT_ROOT {root}; fastcgi_param GIT_HTTP_EXPORT_ALL 1; fastcgi_param PATH_INFO $1;
+             fastcgi_param QUERY_STRING $query_string; fastcgi_param REQUEST_METHOD $request_method;
+             fastcgi_param CONTENT_TYPE $content_type; fastcgi_param CONTENT_LENGTH $content_length;
+             fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding; fastcgi_param GIT_PROTOCOL $http_git_protocol;
+             fastcgi_param GIT_CONFIG_COUNT 1; fastcgi_param GIT_CONFIG_KEY_0 safe.directory; fastcgi_param GIT_CONFIG_VALUE_0 *;
+             fastcgi_param REMOTE_USER \"\"; }}",
+            socket = socket.display(),
+            backend = backend.display(),
+            root = project_root.display(),
+        );
+    }
+    for _ in 0..5 {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let user = if is_root() { "user root;" } else { "" };
+        let config = format!(
+            "daemon off; master_process off; {user} pid {at}/nginx.pid; error_log {at}/error.log;
+             events {{ worker_connections 256; }}
+             http {{ access_log {at}/access.log; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;
+             fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
+             server {{ listen 127.0.0.1:{port}; root {root}; sendfile on; {location} }} }}",
+            at = at.display(),
+            root = root.display(),
+        );
+        std::fs::write(at.join("nginx.conf"), config).unwrap();
+        let mut child = Command::new(&program)
+            .arg("-p")
+            .arg(at)
+            .arg("-c")
+            .arg(at.join("nginx.conf"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        if answers(port, &mut child) {
+            let log = at.join("access.log");
+            return Some(Server { child, helper, url: format!("http://127.0.0.1:{port}"), log, _folder: folder });
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    panic!("nginx did not start: {}", std::fs::read_to_string(at.join("error.log")).unwrap_or_default());
+}
+
+fn answers(port: u16, child: &mut Child) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(10) {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return true;
+        }
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    false
+}
+
+/// Whether the tests run as root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
