@@ -93,7 +93,8 @@ fn a_base_of_another_scheme_is_refused() {
         index.checkpoint();
         let machine = Machine::new();
         let refused = machine.open(&index, Way::Folder).and_then(|registry| registry.bases().map(drop));
-        assert!(refused.is_err(), "{base}");
+        let code = refused.err().map(|error| modelpm::diagnose::Diagnose::code(&error).0);
+        assert_eq!(code, Some("E0124"), "{base}");
     }
 }
 
