@@ -1,13 +1,17 @@
 //! What can be typed: the options of every command, and options that several share.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, ValueEnum};
 
-use crate::cli::commands::Command;
+use crate::cli::ask::Passwords;
+use crate::cli::commands::{Command, Context};
+use crate::cli::errors::CliError;
 use crate::cli::settings::Settings;
+use crate::cli::world;
 use crate::config::LinkMode;
 use crate::model::{Fingerprint, GroupName, Sha256};
 use crate::ops::{Accepted, LockRule, sync};
@@ -26,6 +30,7 @@ pub(super) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
     /// Write one JSON document to stdout, and errors as JSON to stderr
@@ -37,7 +42,7 @@ pub(super) struct Global {
     /// Say more: full fingerprints, folders, what was reused
     #[arg(short, long, global = true, env = "MPM_VERBOSE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(super) verbose: bool,
-    /// When to use colour; NO_COLOR and CLICOLOR_FORCE are obeyed
+    /// When to use colour; `NO_COLOR` and `CLICOLOR_FORCE` are obeyed
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", env = "MPM_COLOR", hide_env_values = true)]
     pub(super) color: Color,
     /// Draw no progress bars
@@ -213,5 +218,24 @@ impl PlacingArgs {
             accepted: self.accept.accepted(),
             wait: self.wait.duration(),
         }
+    }
+}
+
+/// Where the password of a secret key comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct PasswordArgs {
+    /// Read the key's password from the first line of this file; else `MPM_KEY_PASSWORD`, else the terminal is asked
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+impl PasswordArgs {
+    /// Reads what can be read before somebody is asked.
+    pub(super) fn open(&self, context: &Context<'_>) -> Result<Passwords, CliError> {
+        let given = match &self.password_file {
+            Some(file) => Some(world::password(&context.settings.start.join(file))?),
+            None => context.environment.key_password.clone(),
+        };
+        Ok(Passwords::new(given, Arc::clone(context.bars)))
     }
 }

@@ -52,6 +52,14 @@ pub(super) enum CliError {
         /// What it is.
         found: String,
     },
+    /// The file of `--password-file`.
+    #[error("the password file {} can't be read", path.display())]
+    PasswordFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The command of `mpm run` can't be started.
     #[error("can't start {command:?}")]
     Start {
@@ -71,6 +79,7 @@ impl Diagnose for CliError {
             Self::NoWorkingFolder => "E0994",
             Self::Variable { .. } => "E0995",
             Self::Start { .. } => "E0996",
+            Self::PasswordFile { .. } => "E0997",
         })
     }
 
@@ -86,7 +95,7 @@ impl Diagnose for CliError {
             Self::Usage { .. } | Self::Variable { .. } => vec![Hint::Run("mpm help".to_owned())],
             Self::Folders { .. } => vec![Hint::Note("set HOME to an absolute path".to_owned())],
             Self::NoWorkingFolder => vec![Hint::Note("pass -C with an absolute folder".to_owned())],
-            Self::Config { .. } | Self::Start { .. } => Vec::new(),
+            Self::Config { .. } | Self::PasswordFile { .. } | Self::Start { .. } => Vec::new(),
         }
     }
 }
@@ -158,8 +167,8 @@ fn hint_text(hint: &Hint) -> String {
         Hint::Run(command) => format!("{label}: run {}", paint(CYAN, format!("`{}`", visible(command)))),
         Hint::Note(text) => format!("{label}: {}", visible(text)),
         Hint::Add { file, lines } => {
-            let lines: String = visible(lines).lines().map(|line| format!("\n    {line}")).collect();
-            format!("{label}: add to {file}:{lines}")
+            let lines: Vec<String> = visible(lines).lines().map(|line| format!("    {line}")).collect();
+            format!("{label}: add to {file}:\n{}", lines.join("\n"))
         }
     }
 }

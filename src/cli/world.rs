@@ -7,13 +7,15 @@ use crate::cli::ask::Terminal;
 use crate::cli::bars::Bars;
 use crate::cli::env::Environment;
 use crate::cli::errors::{CliError, Failed};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Secret};
 use crate::model::Timestamp;
 use crate::ops::Services;
 use crate::sys::{self, Cancel, Clock as _, Folders, HttpClient, HttpSettings, NetworkPolicy, SystemClock};
 
 /// Largest configuration file, in bytes.
 const MAX_CONFIG: u64 = 1 << 20;
+/// Largest password file, in bytes.
+const MAX_PASSWORD: u64 = 4 << 10;
 
 /// Builds it.
 pub(super) fn services(
@@ -35,6 +37,17 @@ pub(super) fn services(
     let ask = Arc::new(Terminal::new(Arc::clone(bars)));
     let progress = Arc::clone(bars);
     Ok(Services { now: now(environment), folders, config, http, progress, ask, cancel })
+}
+
+/// The first line of a password file.
+pub(super) fn password(path: &Path) -> Result<Secret, CliError> {
+    let unreadable = |source| CliError::PasswordFile { path: path.to_owned(), source };
+    let bytes = sys::files::read_capped(path, MAX_PASSWORD)
+        .and_then(|found| found.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
+        .map_err(unreadable)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8 text")))?;
+    Ok(Secret::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
 /// Folders and configuration: the site's, the user's over it, the environment over both.
@@ -74,27 +87,28 @@ fn read_config(path: &Path) -> Result<Config, Failed> {
 }
 
 fn from_environment(environment: &Environment) -> Result<Config, CliError> {
-    let jobs = match &environment.jobs {
-        None => None,
-        Some(text) => match text.to_str().and_then(|text| text.parse().ok()).filter(|jobs| (1..=64).contains(jobs)) {
-            Some(jobs) => Some(jobs),
-            None => {
-                let found = text.to_string_lossy().into_owned();
-                return Err(CliError::Variable { name: "MPM_JOBS", expected: "a number from 1 to 64", found });
-            }
-        },
+    let number = |text: &std::ffi::OsString| {
+        let jobs = text.to_str().and_then(|text| text.parse().ok()).filter(|jobs| (1..=64).contains(jobs));
+        jobs.ok_or_else(|| CliError::Variable {
+            name: "MPM_JOBS",
+            expected: "a number from 1 to 64",
+            found: text.to_string_lossy().into_owned(),
+        })
     };
+    let jobs = environment.jobs.as_ref().map(number).transpose()?;
     let path = |path: &Option<std::path::PathBuf>| path.as_deref().map(|path| absolute(environment, path)).transpose();
     Ok(Config { jobs, ca_file: path(&environment.ca_file)?, netrc: path(&environment.netrc)?, ..Config::default() })
 }
 
 #[cfg(feature = "faults")]
-fn now(environment: &Environment) -> Timestamp {
+/// The time: read once a run.
+pub(super) fn now(environment: &Environment) -> Timestamp {
     let fixed = environment.test.now.and_then(|seconds| Timestamp::from_seconds(seconds).ok());
     fixed.unwrap_or_else(|| SystemClock.now())
 }
 
 #[cfg(not(feature = "faults"))]
-fn now(_: &Environment) -> Timestamp {
+/// The time: read once a run.
+pub(super) fn now(_: &Environment) -> Timestamp {
     SystemClock.now()
 }

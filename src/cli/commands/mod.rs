@@ -4,11 +4,14 @@ mod add;
 mod completions;
 mod diff;
 mod fetch;
+mod index;
 mod info;
 mod init;
+mod key;
 mod list;
 mod lock;
 mod path;
+mod publish;
 mod remove;
 mod run;
 mod store;
@@ -90,6 +93,9 @@ pub(super) enum Command {
     Run(run::Run),
     Verify(verify::Verify),
     Diff(diff::Diff),
+    Key(key::Key),
+    Publish(publish::Publish),
+    Index(index::Index),
     Store(store::Store),
     Completions(completions::Completions),
 }
@@ -112,6 +118,9 @@ impl Command {
             Self::Run(command) => command.exec(context),
             Self::Verify(command) => command.exec(context),
             Self::Diff(command) => command.exec(context),
+            Self::Key(command) => command.exec(context),
+            Self::Publish(command) => command.exec(context),
+            Self::Index(command) => command.exec(context),
             Self::Store(command) => command.exec(context),
             Self::Completions(command) => Ok(command.exec()),
         }
