@@ -1,17 +1,13 @@
 //! What can be typed: the options of every command, and options that several share.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, ValueEnum};
 
-use crate::cli::ask::Passwords;
-use crate::cli::commands::{Command, Context};
-use crate::cli::errors::CliError;
+use crate::cli::commands::Command;
 use crate::cli::settings::Settings;
-use crate::cli::world;
 use crate::config::LinkMode;
 use crate::model::{Fingerprint, GroupName, Sha256};
 use crate::ops::{Accepted, LockRule, sync};
@@ -218,24 +214,5 @@ impl PlacingArgs {
             accepted: self.accept.accepted(),
             wait: self.wait.duration(),
         }
-    }
-}
-
-/// Where the password of a secret key comes from.
-#[derive(Debug, Clone, Default, Args)]
-pub(super) struct PasswordArgs {
-    /// Read the key's password from the first line of this file; else `MPM_KEY_PASSWORD`, else the terminal is asked
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
-}
-
-impl PasswordArgs {
-    /// Reads what can be read before somebody is asked.
-    pub(super) fn open(&self, context: &Context<'_>) -> Result<Passwords, CliError> {
-        let given = match &self.password_file {
-            Some(file) => Some(world::password(&context.settings.start.join(file))?),
-            None => context.environment.key_password.clone(),
-        };
-        Ok(Passwords::new(given, Arc::clone(context.bars)))
     }
 }

@@ -4,8 +4,8 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use crate::cli::bars::Bars;
+use crate::cli::env::Environment;
 use crate::cli::printer::{BOLD, paint, visible};
-use crate::config::Secret;
 use crate::ops::{Ask, Question};
 
 /// How often a question is put again after an answer that is none.
@@ -28,29 +28,6 @@ impl Ask for Terminal {
             return None;
         }
         self.bars.aside(|| (0..TRIES).find_map(|_| put(question)))
-    }
-}
-
-/// Passwords of secret keys: given beforehand, or asked for at the terminal without showing what is typed.
-pub(super) struct Passwords {
-    given: Option<Secret>,
-    bars: Arc<Bars>,
-}
-
-impl Passwords {
-    pub(super) fn new(given: Option<Secret>, bars: Arc<Bars>) -> Self {
-        Self { given, bars }
-    }
-
-    /// The password for what `what` names; none: nobody is there.
-    pub(super) fn ask(&self, what: &str) -> Option<String> {
-        if let Some(given) = &self.given {
-            return Some(given.expose().to_owned());
-        }
-        if !io::stdin().is_terminal() {
-            return None;
-        }
-        self.bars.aside(|| rpassword::prompt_password(format!("{}: ", visible(what))).ok())
     }
 }
 
@@ -109,5 +86,15 @@ mod tests {
         ] {
             assert_eq!(answer(question, line), expected, "{line:?}");
         }
+    }
+}
+
+/// Answers questions for passwords: from the environment, else at the terminal, unseen; `None` where there is neither.
+pub(super) fn password(environment: &Environment) -> impl Fn(&str) -> Option<String> {
+    let given = environment.key_password.clone();
+    move |what| match &given {
+        Some(password) => Some(password.expose().to_owned()),
+        None if std::io::stdin().is_terminal() => rpassword::prompt_password(format!("{what}: ")).ok(),
+        None => None,
     }
 }

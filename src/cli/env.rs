@@ -32,7 +32,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("MPM_FROZEN", "--frozen"),
     variable("MPM_JOBS", "network.jobs"),
     variable("MPM_JSON", "--json"),
-    variable("MPM_KEY_PASSWORD", "the password of the secret key that a command opens"),
+    variable("MPM_KEY_PASSWORD", "the password of a secret key"),
     variable("MPM_LINK", "--link"),
     variable("MPM_LOCKED", "--locked"),
     variable("MPM_NETRC", "network.netrc"),
@@ -68,7 +68,7 @@ pub(super) struct Environment {
     pub(super) ca_file: Option<PathBuf>,
     /// `MPM_NETRC`.
     pub(super) netrc: Option<PathBuf>,
-    /// `MPM_KEY_PASSWORD`.
+    /// `MPM_KEY_PASSWORD`; shown by nothing.
     pub(super) key_password: Option<Secret>,
     /// The working folder; none: it is gone.
     pub(super) working_folder: Option<PathBuf>,

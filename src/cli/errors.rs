@@ -52,14 +52,6 @@ pub(super) enum CliError {
         /// What it is.
         found: String,
     },
-    /// The file of `--password-file`.
-    #[error("the password file {} can't be read", path.display())]
-    PasswordFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// The command of `mpm run` can't be started.
     #[error("can't start {command:?}")]
     Start {
@@ -79,7 +71,6 @@ impl Diagnose for CliError {
             Self::NoWorkingFolder => "E0994",
             Self::Variable { .. } => "E0995",
             Self::Start { .. } => "E0996",
-            Self::PasswordFile { .. } => "E0997",
         })
     }
 
@@ -95,7 +86,7 @@ impl Diagnose for CliError {
             Self::Usage { .. } | Self::Variable { .. } => vec![Hint::Run("mpm help".to_owned())],
             Self::Folders { .. } => vec![Hint::Note("set HOME to an absolute path".to_owned())],
             Self::NoWorkingFolder => vec![Hint::Note("pass -C with an absolute folder".to_owned())],
-            Self::Config { .. } | Self::PasswordFile { .. } | Self::Start { .. } => Vec::new(),
+            Self::Config { .. } | Self::Start { .. } => Vec::new(),
         }
     }
 }

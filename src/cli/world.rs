@@ -7,15 +7,13 @@ use crate::cli::ask::Terminal;
 use crate::cli::bars::Bars;
 use crate::cli::env::Environment;
 use crate::cli::errors::{CliError, Failed};
-use crate::config::{self, Config, Secret};
+use crate::config::{self, Config};
 use crate::model::Timestamp;
 use crate::ops::Services;
 use crate::sys::{self, Cancel, Clock as _, Folders, HttpClient, HttpSettings, NetworkPolicy, SystemClock};
 
 /// Largest configuration file, in bytes.
 const MAX_CONFIG: u64 = 1 << 20;
-/// Largest password file, in bytes.
-const MAX_PASSWORD: u64 = 4 << 10;
 
 /// Builds it.
 pub(super) fn services(
@@ -37,17 +35,6 @@ pub(super) fn services(
     let ask = Arc::new(Terminal::new(Arc::clone(bars)));
     let progress = Arc::clone(bars);
     Ok(Services { now: now(environment), folders, config, http, progress, ask, cancel })
-}
-
-/// The first line of a password file.
-pub(super) fn password(path: &Path) -> Result<Secret, CliError> {
-    let unreadable = |source| CliError::PasswordFile { path: path.to_owned(), source };
-    let bytes = sys::files::read_capped(path, MAX_PASSWORD)
-        .and_then(|found| found.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
-        .map_err(unreadable)?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8 text")))?;
-    Ok(Secret::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
 /// Folders and configuration: the site's, the user's over it, the environment over both.
@@ -102,13 +89,13 @@ fn from_environment(environment: &Environment) -> Result<Config, CliError> {
 
 #[cfg(feature = "faults")]
 /// The time: read once a run.
-pub(super) fn now(environment: &Environment) -> Timestamp {
+fn now(environment: &Environment) -> Timestamp {
     let fixed = environment.test.now.and_then(|seconds| Timestamp::from_seconds(seconds).ok());
     fixed.unwrap_or_else(|| SystemClock.now())
 }
 
 #[cfg(not(feature = "faults"))]
 /// The time: read once a run.
-pub(super) fn now(_: &Environment) -> Timestamp {
+fn now(_: &Environment) -> Timestamp {
     SystemClock.now()
 }

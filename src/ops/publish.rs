@@ -67,13 +67,7 @@ pub fn run(services: &Services, request: &Request<'_>) -> Result<Outcome, Author
     let source = Source { project: &project, package, facts: &facts };
     let published = publish::publish(&folder, &source, &key, &services.cancel, &*services.progress)?;
     let checkpoint = index.map(|index| issue(&folder, &index, Some(&key), services.now)).transpose()?;
-    Ok(Outcome {
-        name: package.name.clone(),
-        version: package.version.clone(),
-        registry,
-        published,
-        checkpoint,
-    })
+    Ok(Outcome { name: package.name.clone(), version: package.version.clone(), registry, published, checkpoint })
 }
 
 /// What Model.toml and Model.lock say about where a release came from. `requires` are installed along under their
@@ -112,8 +106,7 @@ fn provenance(manifest: &Manifest, lock: Option<&Lock>, key: &DependencyKey) -> 
     let Some(Target::Release(id)) = target else {
         return Err(no_release(key, "Model.lock holds no signed release for it"));
     };
-    let locked =
-        lock.packages.get(id).ok_or_else(|| no_release(key, "Model.lock holds no entry for its release"))?;
+    let locked = lock.packages.get(id).ok_or_else(|| no_release(key, "Model.lock holds no entry for its release"))?;
     Ok(Provenance {
         registry: id.package.registry.clone(),
         name: id.package.name.clone(),

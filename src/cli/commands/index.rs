@@ -2,19 +2,18 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use clap::{Args, Subcommand, ValueEnum};
 
-use crate::cli::args::PasswordArgs;
+use crate::cli::ask::password;
 use crate::cli::commands::{Context, Status};
 use crate::cli::errors::Failed;
 use crate::cli::printer::{Printer, visible};
-use crate::cli::{text, world};
+use crate::diagnose::Class;
 use crate::model::{Namespace, RegistryId};
 use crate::ops::{index_checkpoint, index_init};
 use crate::trust::Freshness;
 
-/// A registry's folder: make one, sign its head
+/// The index of a registry, in a folder or the work tree of a git repository
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Index {
     #[command(subcommand)]
@@ -23,174 +22,189 @@ pub(in crate::cli) struct Index {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make a registry for a small team: a main key, an index key and a recovery key
+    /// Make a registry for a small team: one main key, one index key, one recovery key
     Init(Init),
-    /// Admit what waits and sign the new head
+    /// Admit what waits and sign the next checkpoint
     Checkpoint(Checkpoint),
 }
 
+/// Make a registry for a small team: one main key, one index key, one recovery key
 #[derive(Debug, Args)]
 struct Init {
-    /// The registry's folder; made if it is missing
+    /// The registry's folder
+    #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// The registry's id
-    #[arg(long, value_name = "ID")]
+    /// Its id: the label in every file that it signs
+    #[arg(long)]
     id: RegistryId,
-    /// A namespace in which the main key publishes; may be given several times
-    #[arg(long = "namespace", value_name = "NAMESPACE", required = true)]
-    namespaces: Vec<Namespace>,
-    /// The main key's file: root, registrar and publisher; made if it is missing
-    #[arg(long, value_name = "FILE")]
-    main_key: Option<PathBuf>,
-    /// The index key's file; made without a password if it is missing
-    #[arg(long, value_name = "FILE")]
-    index_key: Option<PathBuf>,
-    /// The public key file of a recovery key; without it one is made and shown once
+    /// A namespace that the main key publishes in
+    #[arg(long, value_name = "NAMESPACE", required = true)]
+    namespace: Vec<Namespace>,
+    /// The main secret key: root, registrar and publisher; made if it is missing
+    #[arg(long, value_name = "FILE", default_value = "main.key")]
+    main_key: PathBuf,
+    /// The index's secret key; made, without a password, if it is missing
+    #[arg(long, value_name = "FILE", default_value = "index.key")]
+    index_key: PathBuf,
+    /// The recovery key's public file (or the secret one with FILE.pub beside it); without it one is made and shown once
     #[arg(long, value_name = "FILE")]
     recovery_key: Option<PathBuf>,
-    /// Signed files never expire: a registry that is frozen can't be told from one that is quiet
-    #[arg(long)]
-    no_freshness: bool,
-    /// A demonstration: its keys need no password, and it is marked as one
+    /// Whether its files expire
+    #[arg(long, value_name = "WORD", default_value = "normal")]
+    freshness: FreshnessWord,
+    /// A demonstration: keys need no password, and everybody is warned
     #[arg(long)]
     demo: bool,
-    #[command(flatten)]
-    password: PasswordArgs,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FreshnessWord {
+    /// They do
+    Normal,
+    /// They do not: a freeze can't be seen
+    None,
+}
+
+/// Admit what waits and sign the next checkpoint
 #[derive(Debug, Args)]
 struct Checkpoint {
     /// The registry's folder
+    #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// The index key's file
-    #[arg(long, value_name = "FILE")]
+    /// The index's secret key
+    #[arg(long, value_name = "FILE", default_value = "index.key")]
     key: PathBuf,
-    /// The main key's file: renews root and registrar files that are past half their life
+    /// The main secret key: renews root and registrar files that are past half their life
     #[arg(long, value_name = "FILE")]
     main_key: Option<PathBuf>,
-    #[command(flatten)]
-    password: PasswordArgs,
 }
 
 impl Index {
     pub(super) fn exec(&self, context: &mut Context<'_>) -> Result<Status, Failed> {
         match &self.action {
-            Action::Init(init) => init.exec(context)?,
-            Action::Checkpoint(checkpoint) => checkpoint.exec(context)?,
+            Action::Init(command) => command.exec(context),
+            Action::Checkpoint(command) => command.exec(context),
         }
-        Ok(Status::Done)
     }
 }
 
 impl Init {
-    fn exec(&self, context: &mut Context<'_>) -> Result<(), Failed> {
-        let keys = world::places(context.environment)?.0.keys;
-        let passwords = self.password.open(context)?;
+    fn exec(&self, context: &mut Context<'_>) -> Result<Status, Failed> {
+        let services = context.brief()?;
         let start = &context.settings.start;
-        let file = |given: &Option<PathBuf>, role: &str| {
-            given.as_ref().map_or_else(|| keys.join(format!("{}-{role}.key", self.id)), |given| start.join(given))
-        };
-        let (main, index) = (file(&self.main_key, "main"), file(&self.index_key, "index"));
-        let request = index_init::Request {
+        let ask = password(context.environment);
+        let outcome = index_init::run(&index_init::Request {
             folder: start.join(&self.folder),
             id: self.id.clone(),
-            namespaces: self.namespaces.clone(),
-            main: main.clone(),
-            index: index.clone(),
-            recovery: self.recovery_key.as_ref().map(|given| start.join(given)),
-            freshness: if self.no_freshness { Freshness::None } else { Freshness::Normal },
+            namespaces: self.namespace.clone(),
+            main: start.join(&self.main_key),
+            index: start.join(&self.index_key),
+            recovery: self.recovery_key.as_ref().map(|file| public_half(&start.join(file))),
+            freshness: match self.freshness {
+                FreshnessWord::Normal => Freshness::Normal,
+                FreshnessWord::None => Freshness::None,
+            },
             demo: self.demo,
-            now: world::now(context.environment),
-            ask: &|what| passwords.ask(what),
-        };
-        let outcome = index_init::run(&request)?;
+            now: services.now,
+            ask: &ask,
+        })?;
         let printer = &mut *context.printer;
-        printer.say(&format!("Made registry {} in {}", self.id, request.folder.display()));
-        printer.say(&format!("main key  {} in {}", outcome.main.short(), main.display()));
-        printer.say(&format!("index key {} in {}", outcome.index.short(), index.display()));
-        if let (Some(text), false) = (&outcome.recovery_text, printer.is_json()) {
-            printer
-                .always("The recovery key is shown this once and stored nowhere. Keep it where the main key is not:");
-            printer.always(text.trim_end());
+        printer.say(&format!("Made registry {} in {}", self.id, self.folder.display()));
+        printer.say(&format!("Main key     {}  (root, registrar, publisher)", outcome.main));
+        printer.say(&format!("Index key    {}", outcome.index));
+        printer.say(&format!("Recovery key {}", outcome.recovery));
+        if let Some(text) = &outcome.recovery_text {
+            // Shown even under -q: it exists nowhere else.
+            if !printer.is_json() {
+                printer.always(
+                    "The recovery key is shown once and stored nowhere. Keep these lines apart from the main key:",
+                );
+                printer.always(text.trim_end());
+            }
         }
-        printer.say("What projects write down:");
-        printer.data(&format!("root = \"sha256:{}\"", outcome.root));
+        printer.say("Projects trust it with:");
+        let namespaces: Vec<String> = self.namespace.iter().map(|name| format!("\"{name}\"")).collect();
+        printer.data(&format!(
+            "[registries.{}]\nindex = \"{}\"\nroot = \"sha256:{}\"\nnamespaces = [{}]",
+            self.id,
+            self.folder.display(),
+            outcome.root,
+            namespaces.join(", ")
+        ));
         printer.document(
             "mpm.index-init/1",
-            json!({
+            serde_json::json!({
+                "id": self.id.as_str(),
                 "root": outcome.root.hex(),
-                "main": outcome.main.hex(),
-                "main-path": main.to_string_lossy(),
-                "index": outcome.index.hex(),
-                "index-path": index.to_string_lossy(),
-                "recovery": outcome.recovery.hex(),
-                "recovery-key": outcome.recovery_text,
+                "main-key": outcome.main.hex(),
+                "index-key": outcome.index.hex(),
+                "recovery-key": outcome.recovery.hex(),
+                "recovery-secret": outcome.recovery_text,
             }),
         );
-        Ok(())
+        Ok(Status::Done)
+    }
+}
+
+/// `FILE.pub` beside a secret key, if that is what was given.
+fn public_half(file: &std::path::Path) -> PathBuf {
+    let beside = file.with_extension("pub");
+    if file.extension().is_some_and(|extension| extension == "key") && beside.exists() {
+        beside
+    } else {
+        file.to_owned()
     }
 }
 
 impl Checkpoint {
-    fn exec(&self, context: &mut Context<'_>) -> Result<(), Failed> {
-        let passwords = self.password.open(context)?;
+    fn exec(&self, context: &mut Context<'_>) -> Result<Status, Failed> {
+        let services = context.brief()?;
         let start = &context.settings.start;
+        let ask = password(context.environment);
         let outcome = index_checkpoint::run(&index_checkpoint::Request {
             folder: start.join(&self.folder),
             index: start.join(&self.key),
             main: self.main_key.as_ref().map(|file| start.join(file)),
-            now: world::now(context.environment),
-            ask: &|what| passwords.ask(what),
+            now: services.now,
+            ask: &ask,
         })?;
-        tell(&outcome, context.printer);
-        context.printer.document("mpm.index-checkpoint/1", document(&outcome));
-        Ok(())
+        say(context.printer, &outcome);
+        let made = &outcome.checkpoint;
+        context.printer.document(
+            "mpm.index-checkpoint/1",
+            serde_json::json!({
+                "checkpoint": made.at.to_string(),
+                "sha256": made.sha256.hex(),
+                "expires": made.expires.map(crate::model::Timestamp::seconds),
+                "releases": made.releases.iter().map(|(name, version)| format!("{name}@{version}")).collect::<Vec<_>>(),
+                "yanks": made.yanks.iter().map(|(name, version, action)| serde_json::json!({
+                    "release": format!("{name}@{version}"), "action": action.as_str(),
+                })).collect::<Vec<_>>(),
+                "refused": made.refused.iter().map(|refused| serde_json::json!({
+                    "file": refused.file, "why": refused.why.to_string(),
+                })).collect::<Vec<_>>(),
+                "renewed": outcome.renewed,
+            }),
+        );
+        Ok(if made.refused.is_empty() { Status::Done } else { Status::Bad(Class::Trust) })
     }
 }
 
-/// Says what a checkpoint did.
-pub(super) fn tell(outcome: &index_checkpoint::Outcome, printer: &mut Printer) {
-    let checkpoint = &outcome.checkpoint;
+/// What a checkpoint did, in lines.
+pub(super) fn say(printer: &mut Printer, outcome: &index_checkpoint::Outcome) {
+    let made = &outcome.checkpoint;
     for file in &outcome.renewed {
-        printer.say(&format!("Renewed {}", visible(file)));
+        printer.say(&format!("Renewed {file}"));
     }
-    let expires = checkpoint.expires.map(|time| format!(", expires {time}")).unwrap_or_default();
-    printer.say(&format!("Checkpoint {}.{}{expires}", checkpoint.at.epoch, checkpoint.at.number));
-    for (name, version) in &checkpoint.releases {
+    for (name, version) in &made.releases {
         printer.say(&format!(" + {name} {version}"));
     }
-    for (name, version, action) in &checkpoint.yanks {
-        printer.say(&format!(" ~ {name} {version} {}", action.as_str()));
+    for (name, version, action) in &made.yanks {
+        printer.say(&format!(" {} {name} {version}", action.as_str()));
     }
-    if !checkpoint.refused.is_empty() {
-        let refused = text::count(checkpoint.refused.len() as u64, "file");
-        printer.always(&format!("{refused} not admitted:"));
-        for refused in &checkpoint.refused {
-            printer.always(&format!("  {}: {}", visible(&refused.file), visible(&refused.why.to_string())));
-        }
+    for refused in &made.refused {
+        printer.say(&format!(" refused {}: {}", visible(&refused.file), visible(&refused.why.to_string())));
     }
-}
-
-/// The same as JSON.
-pub(super) fn document(outcome: &index_checkpoint::Outcome) -> Value {
-    let checkpoint = &outcome.checkpoint;
-    let releases: Vec<_> = checkpoint
-        .releases
-        .iter()
-        .map(|(name, version)| json!({ "name": name.to_string(), "version": version.to_string() }))
-        .collect();
-    let refused: Vec<_> = checkpoint
-        .refused
-        .iter()
-        .map(|refused| json!({ "file": refused.file, "why": refused.why.to_string() }))
-        .collect();
-    json!({
-        "epoch": checkpoint.at.epoch,
-        "number": checkpoint.at.number,
-        "sha256": checkpoint.sha256.hex(),
-        "expires": checkpoint.expires.map(crate::model::Timestamp::seconds),
-        "releases": releases,
-        "refused": refused,
-        "renewed": outcome.renewed,
-    })
+    let until = made.expires.map_or_else(|| "never expires".to_owned(), |expires| format!("expires {expires}"));
+    printer.say(&format!("Checkpoint {} is signed; it {until}", made.at));
 }

@@ -93,10 +93,10 @@ pub(super) enum Command {
     Run(run::Run),
     Verify(verify::Verify),
     Diff(diff::Diff),
+    Store(store::Store),
     Key(key::Key),
     Publish(publish::Publish),
     Index(index::Index),
-    Store(store::Store),
     Completions(completions::Completions),
 }
 
@@ -118,10 +118,10 @@ impl Command {
             Self::Run(command) => command.exec(context),
             Self::Verify(command) => command.exec(context),
             Self::Diff(command) => command.exec(context),
+            Self::Store(command) => command.exec(context),
             Self::Key(command) => command.exec(context),
             Self::Publish(command) => command.exec(context),
             Self::Index(command) => command.exec(context),
-            Self::Store(command) => command.exec(context),
             Self::Completions(command) => Ok(command.exec()),
         }
     }
