@@ -114,8 +114,13 @@ impl Init {
         printer.say(&format!("Index key    {}", outcome.index));
         printer.say(&format!("Recovery key {}", outcome.recovery));
         if let Some(text) = &outcome.recovery_text {
-            printer.say("The recovery key is shown once and stored nowhere. Keep these lines apart from the main key:");
-            printer.say(text.trim_end());
+            // Shown even under -q: it exists nowhere else.
+            if !printer.is_json() {
+                printer.always(
+                    "The recovery key is shown once and stored nowhere. Keep these lines apart from the main key:",
+                );
+                printer.always(text.trim_end());
+            }
         }
         printer.say("Projects trust it with:");
         let namespaces: Vec<String> = self.namespace.iter().map(|name| format!("\"{name}\"")).collect();
@@ -134,6 +139,7 @@ impl Init {
                 "main-key": outcome.main.hex(),
                 "index-key": outcome.index.hex(),
                 "recovery-key": outcome.recovery.hex(),
+                "recovery-secret": outcome.recovery_text,
             }),
         );
         Ok(Status::Done)
