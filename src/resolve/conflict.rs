@@ -253,7 +253,7 @@ impl Failing {
         };
         let mut parts = vec![format!("no version of {name} satisfies {}{available}", self.requirement)];
         for (why, words) in [
-            (RuledOut::Yanked, "withdrawn by the publisher"),
+            (RuledOut::Yanked, "yanked by the publisher"),
             (RuledOut::PreRelease, "a pre-release that the requirement does not name"),
         ] {
             let ruled: Vec<Version> =
@@ -286,8 +286,12 @@ impl Diagnose for NoSolution {
         }
     }
 
+    fn details(&self) -> Vec<String> {
+        self.explain()
+    }
+
     fn hints(&self) -> Vec<Hint> {
-        let mut hints: Vec<Hint> = self.explain().into_iter().map(Hint::Note).collect();
+        let mut hints: Vec<Hint> = Vec::new();
         match self {
             Self::Conflict(conflict) => hints.extend(conflict.hints()),
             Self::Unknown { nearest, .. } if nearest.is_empty() => {}
