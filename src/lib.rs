@@ -10,7 +10,6 @@
 //!                ▲               ▲                                   policy × Facts = Cleared
 //!  trust → index → catalog    statement
 //! ```
-#![expect(dead_code, unused_variables, unused_imports, reason = "skeleton")]
 
 pub mod diagnose;
 pub mod model;
