@@ -253,7 +253,7 @@ impl Failing {
         };
         let mut parts = vec![format!("no version of {name} satisfies {}{available}", self.requirement)];
         for (why, words) in [
-            (RuledOut::Yanked, "withdrawn by the publisher"),
+            (RuledOut::Yanked, "yanked by the publisher"),
             (RuledOut::PreRelease, "a pre-release that the requirement does not name"),
         ] {
             let ruled: Vec<Version> =
