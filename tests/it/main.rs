@@ -13,6 +13,7 @@ mod flows;
 mod formats;
 mod index;
 mod install;
+mod kills;
 mod policy;
 mod project;
 mod resolve;
