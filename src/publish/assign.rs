@@ -97,7 +97,8 @@ fn check_paths(files: &[Assigned], package: &PackageDeclaration) -> Result<(), P
     let check = |what: &str, paths: &mut dyn Iterator<Item = &RelPath>| {
         let mut set = PathSet::new();
         paths
-            .try_for_each(|path| set.insert(path))
+            .map(|path| set.insert(path))
+            .collect::<Result<(), _>>()
             .map_err(|source| PublishError::Clash { what: what.to_owned(), source })
     };
     check("every variant", &mut common.iter().copied())?;
