@@ -3,6 +3,7 @@
 //! `project` opens the files of a project, `locking` makes a lock, `contents` gathers what locked releases hold,
 //! `bringing` fetches, `pipeline` is the error that verbs share which do all of it.
 
+mod authoring;
 mod bringing;
 mod contents;
 mod error;
@@ -17,11 +18,15 @@ mod sources;
 pub mod add;
 pub mod diff;
 pub mod fetch;
+pub mod index_checkpoint;
+pub mod index_init;
 pub mod info;
 pub mod init;
+pub mod key_new;
 pub mod list;
 pub mod lock;
 pub mod path;
+pub mod publish;
 pub mod remove;
 pub mod run;
 pub mod store;
@@ -30,6 +35,7 @@ pub mod tree;
 pub mod update;
 pub mod verify;
 
+pub use authoring::{AuthoringError, Protection};
 pub use error::{PipelineError, ProjectError};
 pub use report::{Change, PackageLine, Travel};
 pub use services::{Ask, Nobody, Question, Services};

@@ -143,11 +143,14 @@ fn a_checkpoint_of_nobody_stops_authoring() {
 fn keys_do_only_what_they_may() {
     let mut registry = acme();
     let (index, main) = (registry.index.clone(), registry.main.clone());
-    let request = |signers, after| CheckpointRequest { now: time(after), signers, bases: None };
-    let error = registry::checkpoint(&registry.handle(), &request(&[&main], 0)).expect_err("not the index key");
+    let checkpoint = |registry: &TestRegistry, signer: &SecretKey, after| {
+        let request = CheckpointRequest { now: time(after), signers: &[signer], bases: None };
+        registry::checkpoint(&registry.handle(), &request)
+    };
+    let error = checkpoint(&registry, &main, 0).expect_err("not the index key");
     assert_eq!(error.code().0, "E0831", "{error}");
     registry.checkpoint(500);
-    let error = registry::checkpoint(&registry.handle(), &request(&[&index], 0)).expect_err("before the last");
+    let error = checkpoint(&registry, &index, 0).expect_err("before the last");
     assert_eq!(error.code().0, "E0834", "{error}");
     let error = registry::may_publish(&registry.state(), index.public(), &"acme".parse().expect("a name"));
     assert_eq!(error.expect_err("no publisher").code().0, "E0831");

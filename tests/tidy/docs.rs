@@ -143,3 +143,21 @@ fn tests_named_in_the_threat_table_exist() {
         .collect();
     none(&missing, "docs/trust.md#threats");
 }
+
+#[test]
+fn every_dependency_is_a_decision() {
+    let decision = read("docs/decisions/0002-dependencies.md");
+    let manifest = read("Cargo.toml");
+    let mut table = "";
+    let mut problems = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            table = line;
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| table.ends_with("dependencies]")) {
+            if !decision.contains(&format!("`{name}`")) {
+                problems.push(format!("`{name}` is a dependency that no line explains"));
+            }
+        }
+    }
+    none(&problems, "docs/decisions/0002-dependencies.md");
+}
