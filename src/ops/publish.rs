@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use crate::keys::AskPassword;
 use crate::lock::{Found, Lock, Target};
 use crate::manifest::{Dependency as Declared, DependencySource, Manifest, PackageDeclaration};
-use crate::model::{DependencyKey, PackageName, RegistryId, Version};
+use crate::model::{DependencyKey, PackageName, RegistryId, Timestamp, Version};
 use crate::ops::authoring::{AuthoringError, Protection, open_key};
 use crate::ops::index_checkpoint::{self, issue, protection};
 use crate::ops::project::{find, read_text};
-use crate::ops::{ProjectError, Services};
+use crate::ops::ProjectError;
+use crate::progress::Progress;
 use crate::publish::{self, Facts, Published, Source};
 use crate::registry::{Folder, State};
 use crate::statement::{Dependency, DependencyKind, Provenance};
+use crate::sys::Cancel;
 
 /// What is asked.
 pub struct Request<'a> {
@@ -24,6 +26,8 @@ pub struct Request<'a> {
     pub key: PathBuf,
     /// The index key's file; none: the release waits for the next checkpoint.
     pub index: Option<PathBuf>,
+    /// The time.
+    pub now: Timestamp,
     /// Asks for passwords.
     pub ask: &'a AskPassword<'a>,
 }
@@ -47,7 +51,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// `E0951` to `E0953`; what the project, keys, publishing and the index can break.
-pub fn run(services: &Services, request: &Request<'_>) -> Result<Outcome, AuthoringError> {
+pub fn run(request: &Request<'_>, cancel: &Cancel, progress: &dyn Progress) -> Result<Outcome, AuthoringError> {
     let project = find(&request.start)?;
     let path = project.join("Model.toml");
     let text = read_text(&path)?.ok_or_else(|| ProjectError::NoManifest { start: request.start.clone() })?;
@@ -65,8 +69,8 @@ pub fn run(services: &Services, request: &Request<'_>) -> Result<Outcome, Author
     let index = request.index.as_ref().map(|path| open_key(path, Protection::None, request.ask)).transpose()?;
     let _lease = folder.lock()?;
     let source = Source { project: &project, package, facts: &facts };
-    let published = publish::publish(&folder, &source, &key, &services.cancel, &*services.progress)?;
-    let checkpoint = index.map(|index| issue(&folder, &index, Some(&key), services.now)).transpose()?;
+    let published = publish::publish(&folder, &source, &key, cancel, progress)?;
+    let checkpoint = index.map(|index| issue(&folder, &index, Some(&key), request.now)).transpose()?;
     Ok(Outcome {
         name: package.name.clone(),
         version: package.version.clone(),

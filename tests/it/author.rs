@@ -6,7 +6,11 @@ use std::process::Command;
 
 use modelpm::diagnose::Diagnose as _;
 use modelpm::keys::SecretKey;
-use modelpm::registry::{self, CheckpointRequest, Folder, State};
+use modelpm::ops::{AuthoringError, Protection, index_checkpoint, index_init, key_new, publish};
+use modelpm::progress::Silent;
+use modelpm::registry::{self, CheckpointRequest, Folder, State, Submitted};
+use modelpm::sys::Cancel;
+use modelpm::trust::Freshness;
 
 use crate::support::keys::key;
 use crate::support::registry::{TestRegistry, git, time};
@@ -268,4 +272,138 @@ fn keys_of_the_original_tool_open() {
     let message = read("message.txt");
     let keys = [key.public().clone()];
     assert!(modelpm::trust::count_signers(&keys, 1, message.as_bytes(), &[signature]).is_some());
+}
+
+/// A folder with a solo registry `hub` below it, and a project that publishes `acme/tiny`.
+struct Solo {
+    place: tempfile::TempDir,
+}
+
+impl Solo {
+    fn new(demo: bool) -> Self {
+        let solo = Self { place: tempfile::tempdir().expect("a folder") };
+        let outcome = solo.init(demo).expect("a registry");
+        assert!(outcome.recovery_text.is_some(), "shown once");
+        solo.write("Model.toml", MANIFEST);
+        solo.write("out/f32/m.safetensors", "weights");
+        solo.write("out/README.md", "a card");
+        solo
+    }
+
+    fn init(&self, demo: bool) -> Result<index_init::Outcome, AuthoringError> {
+        let at = |path: &str| self.place.path().join(path);
+        index_init::run(&index_init::Request {
+            folder: at("hub"),
+            id: "hub".parse().expect("an id"),
+            namespaces: vec!["acme".parse().expect("a name")],
+            main: at("keys/main.key"),
+            index: at("keys/index.key"),
+            recovery: None,
+            freshness: Freshness::Normal,
+            demo,
+            now: time(0),
+            ask: &|_| Some("secret".to_owned()),
+        })
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.place.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("written");
+    }
+
+    fn publish(&self, after: u64) -> Result<publish::Outcome, AuthoringError> {
+        let at = |path: &str| self.place.path().join(path);
+        let request = publish::Request {
+            start: at(""),
+            registry: at("hub"),
+            key: at("keys/main.key"),
+            index: Some(at("keys/index.key")),
+            now: time(after),
+            ask: &|_| Some("secret".to_owned()),
+        };
+        publish::run(&request, &Cancel::new(), &Silent)
+    }
+}
+
+const MANIFEST: &str = r#"
+[package]
+name = "acme/tiny"
+version = "1.0.0"
+kind = "model"
+license = "Apache-2.0"
+dir = "out"
+default-variant = "f32"
+
+[variants.f32]
+dir = "f32"
+format = "safetensors"
+"#;
+
+#[test]
+fn a_small_team_publishes_with_two_keys() {
+    let solo = Solo::new(false);
+    let first = solo.publish(10).expect("published");
+    assert_eq!((first.published.submitted, first.published.files, first.published.new_blobs), (Submitted::New, 2, 2));
+    assert_eq!(first.checkpoint.expect("a checkpoint").checkpoint.releases.len(), 1);
+    let again = solo.publish(20).expect("the same again");
+    assert_eq!((again.published.submitted, again.published.new_blobs), (Submitted::Standing, 0));
+    assert!(again.checkpoint.expect("a checkpoint").checkpoint.releases.is_empty());
+    solo.write("out/README.md", "another card");
+    assert_eq!(solo.publish(30).expect_err("it stands").code().0, "E0832");
+    let renewed = index_checkpoint::run(&index_checkpoint::Request {
+        folder: solo.place.path().join("hub"),
+        index: solo.place.path().join("keys/index.key"),
+        main: Some(solo.place.path().join("keys/main.key")),
+        now: time(200 * 86_400),
+        ask: &|_| Some("secret".to_owned()),
+    });
+    assert_eq!(renewed.expect("a checkpoint").renewed, ["trust/registrar/2.json"]);
+    assert_eq!(solo.init(false).expect_err("it is not empty").code().0, "E0823");
+}
+
+#[test]
+fn publishing_says_what_is_missing() {
+    let solo = Solo::new(true);
+    for (text, code) in [
+        ("[project]\nname = \"x\"\n".to_owned(), "E0951"),
+        (MANIFEST.replace("dir = \"out\"", "dir = \"out\"\ntrained-on = [\"acme/data\"]") + "\n[datasets]\n\"acme/data\" = \"1\"\n", "E0952"),
+    ] {
+        solo.write("Model.toml", &text);
+        assert_eq!(solo.publish(10).expect_err("refused").code().0, code);
+    }
+    let place = tempfile::tempdir().expect("a folder");
+    let new = |answers: &dyn Fn(&str) -> Option<String>| {
+        let request = key_new::Request { path: place.path().join("k"), protection: Protection::Password, ask: answers };
+        key_new::run(&request).expect_err("no password").code().0
+    };
+    assert_eq!(new(&|_| None), "E0802");
+    assert_eq!(new(&|what| Some(what.to_owned())), "E0954");
+    assert_eq!(new(&|_| Some(String::new())), "E0954");
+}
+
+#[test]
+fn a_passwordless_key_publishes_only_in_demo_registries() {
+    let solo = Solo::new(false);
+    std::fs::remove_file(solo.place.path().join("keys/main.key")).expect("removed");
+    std::fs::remove_file(solo.place.path().join("keys/main.key.pub")).expect("removed");
+    crate::support::keys::write(&solo.place.path().join("keys"), "main.key", &key());
+    assert_eq!(solo.publish(10).expect_err("no password").code().0, "E0953");
+}
+
+#[test]
+fn large_datasets_are_stated_in_file_lists() {
+    let solo = Solo::new(true);
+    for index in 0..1_001 {
+        solo.write(&format!("out/f32/{index:04}.json"), &(index % 3).to_string());
+    }
+    let published = solo.publish(10).expect("published").published;
+    assert_eq!(published.files, 1_003);
+    let file = solo.place.path().join(format!("hub/releases/{}.json", published.statement));
+    let statement = modelpm::statement::Statement::parse(&std::fs::read(file).expect("there")).expect("parses");
+    let modelpm::statement::Files::Lists(lists) = &statement.files else { panic!("lists") };
+    let list = lists.first().expect("one list");
+    let blob = solo.place.path().join("hub").join(modelpm::sys::blob_path(&list.pin.sha256));
+    let entries = modelpm::statement::parse_list(&std::fs::read(blob).expect("there"), list).expect("a list");
+    assert_eq!(entries.len(), 1_003);
 }
