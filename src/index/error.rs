@@ -20,7 +20,7 @@ pub enum IndexError {
         /// The registry.
         registry: RegistryId,
         /// Why.
-        source: OriginError,
+        source: Box<OriginError>,
     },
     /// The address of the index is refused.
     #[error("the index of registry {registry} is not opened")]
@@ -28,7 +28,7 @@ pub enum IndexError {
         /// The registry.
         registry: RegistryId,
         /// The rule.
-        source: HttpError,
+        source: Box<HttpError>,
     },
     /// A file that must be there is not.
     #[error("{place} has no {path}: it is not in this copy of registry {registry}")]
@@ -48,7 +48,7 @@ pub enum IndexError {
         /// The file.
         path: String,
         /// The rule.
-        source: TrustError,
+        source: Box<TrustError>,
     },
     /// Bytes other than the ones that a signed file pins.
     #[error("{path} of registry {registry} is sha256:{found}, a signed file pins sha256:{expected}")]
@@ -70,7 +70,7 @@ pub enum IndexError {
         /// The file.
         path: String,
         /// The rule.
-        source: TreeError,
+        source: Box<TreeError>,
     },
     /// A log that breaks a rule.
     #[error("the log of {package} in registry {registry} is refused")]
@@ -80,7 +80,7 @@ pub enum IndexError {
         /// The package.
         package: PackageName,
         /// The rule.
-        source: LogError,
+        source: Box<LogError>,
     },
     /// A statement that breaks a rule.
     #[error("the statement of {package} {version} in registry {registry} is refused")]
@@ -118,9 +118,9 @@ pub enum IndexError {
         /// Which number.
         what: &'static str,
         /// What it says.
-        found: String,
+        found: Box<str>,
         /// What is needed.
-        least: String,
+        least: Box<str>,
         /// Who saw that: this machine, or Model.lock.
         witness: &'static str,
     },

@@ -55,6 +55,15 @@ pub(super) struct Learnt<'a> {
     pub(super) verified: &'a BTreeMap<Sha256, BTreeSet<Fingerprint>>,
 }
 
+/// Names that count as equal share their memory: another spelling is no fresh start.
+fn signers_path(namespace: &Namespace) -> String {
+    format!("signers/{}", namespace.normalised())
+}
+
+fn log_path(package: &PackageName) -> String {
+    format!("logs/{}", package.normalised())
+}
+
 impl State {
     /// The numbers in it.
     pub(super) fn floor(&self) -> Floor {
@@ -100,12 +109,12 @@ impl Memory {
 
     /// The signers of a namespace that were accepted.
     pub(super) fn signers(&self, namespace: &Namespace) -> Result<BTreeSet<Fingerprint>, IndexError> {
-        Ok(self.fingerprints(&format!("signers/{namespace}"))?.unwrap_or_default())
+        Ok(self.fingerprints(&signers_path(namespace))?.unwrap_or_default())
     }
 
     /// The prefix of a log that was read.
     pub(super) fn prefix(&self, package: &PackageName) -> Result<Option<Prefix>, IndexError> {
-        let path = format!("logs/{package}");
+        let path = log_path(package);
         let Some(text) = self.text(&path)? else { return Ok(None) };
         let damaged = || self.damaged(&path, "it is not `epoch size sha256`");
         let mut words = text.split_ascii_whitespace();
@@ -134,7 +143,7 @@ impl Memory {
             let lower = |stored: Prefix| stored.epoch > epoch || (stored.epoch == epoch && stored.pin.size >= pin.size);
             if newer && !stored.is_some_and(lower) {
                 let text = format!("{epoch} {} {}\n", pin.size, pin.sha256);
-                now.write(&format!("logs/{package}"), text.as_bytes())?;
+                now.write(&log_path(package), text.as_bytes())?;
             }
         }
         for (namespace, signers) in learnt.signers {
@@ -142,7 +151,7 @@ impl Memory {
             let before = all.len();
             all.extend(signers);
             if all.len() > before {
-                now.write_fingerprints(&format!("signers/{namespace}"), &all)?;
+                now.write_fingerprints(&signers_path(namespace), &all)?;
             }
         }
         for (statement, signers) in learnt.verified {
@@ -166,8 +175,7 @@ impl Memory {
                 return Ok(stored.checkpoint_bytes == learnt.checkpoint_bytes);
             }
         }
-        let roots: String = learnt.roots.iter().map(|(number, digest)| format!("{number} {digest}\n")).collect();
-        self.write("roots", roots.as_bytes())?;
+        self.write_lines("roots", learnt.roots.iter().map(|(number, digest)| format!("{number} {digest}")))?;
         self.write("root.json", &learnt.root_bytes)?;
         self.write("registrar.json", &learnt.registrar_bytes)?;
         self.write("checkpoint.json", &learnt.checkpoint_bytes)?;
@@ -211,7 +219,15 @@ impl Memory {
     }
 
     fn write_fingerprints(&self, path: &str, keys: &BTreeSet<Fingerprint>) -> Result<(), IndexError> {
-        let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
+        self.write_lines(path, keys.iter().map(Fingerprint::to_string))
+    }
+
+    fn write_lines(&self, path: &str, lines: impl Iterator<Item = String>) -> Result<(), IndexError> {
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(&line);
+            text.push('\n');
+        }
         self.write(path, text.as_bytes())
     }
 

@@ -266,8 +266,8 @@ impl Registry {
 
 /// The way that an address is read.
 fn open_origin(opening: &Opening, world: &World<'_>) -> Result<(Arc<dyn Origin>, Scope), IndexError> {
-    let address = |source: HttpError| IndexError::Address { registry: opening.id.clone(), source };
-    let place = |source: OriginError| IndexError::Origin { registry: opening.id.clone(), source };
+    let address = |source: HttpError| IndexError::Address { registry: opening.id.clone(), source: Box::new(source) };
+    let place = |source: OriginError| IndexError::Origin { registry: opening.id.clone(), source: Box::new(source) };
     let copies = world.cache.join("indexes").join(opening.root.hex());
     Ok(match &opening.address {
         IndexAddress::Builtin => (Arc::new(Builtin::new()), Scope::public()),

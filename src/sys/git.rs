@@ -20,6 +20,9 @@ const INCOMING: &str = "refs/mpm/incoming";
 /// The ref that holds the last commit that was handed out.
 const SEEN: &str = "refs/mpm/seen";
 
+/// Largest folder, in bytes of its tree object: some 10^6 files named by digest.
+const MAX_TREE: u64 = 256 << 20;
+
 /// One commit of a repository, read in place.
 pub struct Commit {
     repository: gix::ThreadSafeRepository,
@@ -128,21 +131,38 @@ impl Commit {
     pub fn file(&self, path: &str, cap: u64) -> Result<Option<Vec<u8>>, GitError> {
         let repository = self.repository.to_thread_local();
         let fail = |error: gix::Error| GitError::Open { place: format!("commit {}", self.id), reason: reason(&error) };
-        let tree = repository.find_commit(self.id).map_err(fail)?.tree().map_err(fail)?;
-        let Some(entry) = tree.lookup_entry_by_path(path).map_err(fail)? else { return Ok(None) };
-        if !entry.mode().is_blob() {
-            return if entry.mode().is_tree() {
+        let mut folder = repository.find_commit(self.id).map_err(fail)?.tree_id().map_err(fail)?.detach();
+        let mut parts = path.split('/').peekable();
+        let entry = loop {
+            // The header first: an object that is too large is never inflated.
+            let found = repository.find_header(folder).map_err(fail)?.size();
+            if found > MAX_TREE {
+                return Err(GitError::TooLarge { path: path.to_owned(), commit: self.id(), found, cap: MAX_TREE });
+            }
+            let tree = repository.find_tree(folder).map_err(fail)?;
+            let part = parts.next().unwrap_or_default();
+            let Some(entry) = tree.find_entry(part).map(|entry| (entry.mode(), entry.object_id())) else {
+                return Ok(None);
+            };
+            match parts.peek() {
+                None => break entry,
+                Some(_) if entry.0.is_tree() => folder = entry.1,
+                Some(_) => return Ok(None),
+            }
+        };
+        let (mode, oid) = entry;
+        if !mode.is_blob() {
+            return if mode.is_tree() {
                 Ok(None)
             } else {
                 Err(GitError::NotAFile { path: path.to_owned(), commit: self.id() })
             };
         }
-        // The header first: an object that is too large is never inflated.
-        let found = repository.find_header(entry.oid()).map_err(fail)?.size();
+        let found = repository.find_header(oid).map_err(fail)?.size();
         if found > cap {
             return Err(GitError::TooLarge { path: path.to_owned(), commit: self.id(), found, cap });
         }
-        let mut object = repository.find_object(entry.oid()).map_err(fail)?;
+        let mut object = repository.find_object(oid).map_err(fail)?;
         Ok(Some(std::mem::take(&mut object.data)))
     }
 }
@@ -158,7 +178,10 @@ pub fn fetch(url: &SafeUrl, cache: &Path, http: &HttpClient, scope: Scope) -> Re
         return open_in_place(url);
     }
     if http.policy() == NetworkPolicy::Offline {
-        return Err(HttpError::Offline { url: url.clone() }.into());
+        return Err(HttpError::Offline { url: Box::new(url.clone()) }.into());
+    }
+    if url.inner().scheme() != "ssh" {
+        http.admit(url, scope)?;
     }
     let repository = open_copy(url, cache)?;
     let before = seen(&repository);
@@ -306,7 +329,6 @@ fn transport_options(url: &SafeUrl, http: &HttpClient, scope: Scope) -> transpor
     }
 }
 
-/// An error of ours that travelled through gix comes out as itself.
 fn fetch_error(url: &SafeUrl, error: &gix::Error) -> GitError {
     GitError::Fetch { url: url.clone(), reason: reason(error) }
 }

@@ -67,7 +67,7 @@ impl Default for Patience {
         Self {
             connect: Duration::from_secs(10),
             stall: Duration::from_secs(30),
-            window: Duration::from_secs(60),
+            window: Duration::from_mins(1),
             least: 60 * 1024,
             tries: 3,
             pause: Duration::from_millis(500),
@@ -175,17 +175,17 @@ impl HttpClient {
 
     fn resolve_class(&self, url: &url::Url) -> AddressClass {
         let Some(host) = url.host_str() else { return AddressClass::Public };
-        let found = block_on(tokio::time::timeout(
-            self.settings.patience.connect,
-            tokio::net::lookup_host((host, url.port_or_known_default().unwrap_or_default())),
-        ));
+        let port = url.port_or_known_default().unwrap_or_default();
+        // Inside the runtime: timers and look-ups need one around them.
+        let found = block_on(async {
+            tokio::time::timeout(self.settings.patience.connect, tokio::net::lookup_host((host, port))).await
+        });
         let Ok(Ok(mut found)) = found else { return AddressClass::Public };
-        found
-            .find_map(|address| {
-                let class = address::class_of(address.ip());
-                (class != AddressClass::Public).then_some(class)
-            })
-            .unwrap_or_default()
+        let inside = |address: std::net::SocketAddr| {
+            let class = address::class_of(address.ip());
+            (class != AddressClass::Public).then_some(class)
+        };
+        found.find_map(inside).unwrap_or_default()
     }
 
     /// Gets a small file whole. Absent (404, 410, 451) and unchanged (304) are answers; what may pass is tried again.
@@ -268,8 +268,8 @@ impl HttpClient {
         url: &SafeUrl,
         headers: &header::HeaderMap,
         scope: Scope,
-    ) -> Result<(SafeUrl, reqwest::Response), HttpError> {
-        let mut at = url.clone();
+    ) -> Result<(Box<SafeUrl>, reqwest::Response), HttpError> {
+        let mut at = Box::new(url.clone());
         for _ in 0..=MAX_HOPS {
             if self.settings.policy == NetworkPolicy::Offline {
                 return Err(HttpError::Offline { url: at });
@@ -291,10 +291,10 @@ impl HttpClient {
             };
             match redirect(&at, &response)? {
                 None => return Ok((at, response)),
-                Some(next) => at = next,
+                Some(next) => *at = next,
             }
         }
-        Err(HttpError::Refused { url: url.clone(), source: AddressError::Hops { limit: MAX_HOPS } })
+        Err(HttpError::Refused { url: Box::new(url.clone()), source: AddressError::Hops { limit: MAX_HOPS } })
     }
 
     /// Lays the same rules on the client that git's transport makes for itself: addresses after name resolution,
@@ -328,9 +328,14 @@ impl HttpClient {
         Ok(())
     }
 
+    /// Refuses an address by the rules that need no name resolution.
+    pub(super) fn admit(&self, url: &SafeUrl, scope: Scope) -> Result<(), HttpError> {
+        self.judge(url, scope).map(drop)
+    }
+
     fn judge(&self, url: &SafeUrl, scope: Scope) -> Result<Reach, HttpError> {
         address::judge(url.inner(), scope, &self.settings)
-            .map_err(|source| HttpError::Refused { url: url.clone(), source })
+            .map_err(|source| HttpError::Refused { url: Box::new(url.clone()), source })
     }
 
     /// Tells the resolver that this name is asked for, and is no proxy's.
@@ -405,7 +410,7 @@ fn redirect(at: &SafeUrl, response: &reqwest::Response) -> Result<Option<SafeUrl
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let refuse = |url: &SafeUrl, source| HttpError::Refused { url: url.clone(), source };
+    let refuse = |url: &SafeUrl, source| HttpError::Refused { url: Box::new(url.clone()), source };
     let next = response
         .headers()
         .get(header::LOCATION)
@@ -420,7 +425,7 @@ fn redirect(at: &SafeUrl, response: &reqwest::Response) -> Result<Option<SafeUrl
 }
 
 /// An address that the resolver refused comes back inside the client's own error.
-fn unreachable_or_refused(url: SafeUrl, source: reqwest::Error) -> HttpError {
+fn unreachable_or_refused(url: Box<SafeUrl>, source: reqwest::Error) -> HttpError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&source);
     while let Some(error) = cause {
         if let Some(refused) = error.downcast_ref::<AddressError>() {
@@ -431,7 +436,7 @@ fn unreachable_or_refused(url: SafeUrl, source: reqwest::Error) -> HttpError {
     HttpError::Unreachable { url, source: source.without_url() }
 }
 
-fn refused_status(url: SafeUrl, response: &reqwest::Response) -> HttpError {
+fn refused_status(url: Box<SafeUrl>, response: &reqwest::Response) -> HttpError {
     let retry_after = response
         .headers()
         .get(header::RETRY_AFTER)

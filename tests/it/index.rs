@@ -1,4 +1,5 @@
 //! Reading an index: each rule of docs/trust.md for the client, over all ways to get files.
+#![allow(clippy::disallowed_methods, clippy::struct_field_names, reason = "tests write plain files, and keys by role")]
 
 mod attacks;
 mod fixture;
@@ -6,6 +7,7 @@ mod freshness;
 mod network;
 mod repository;
 mod signers;
+mod smart;
 
 use std::collections::BTreeSet;
 

@@ -3,6 +3,7 @@
 //! Threads and `std::net` alone: what a client under test does wrong must not be hidden by a server that is clever.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -217,10 +218,10 @@ impl Answer {
         if endless {
             head.push_str("Connection: close\r\n");
         } else {
-            head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
+            write!(head, "Content-Length: {}\r\n", self.body.len()).unwrap();
         }
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n").unwrap();
         }
         stream.write_all(head.as_bytes())?;
         stream.write_all(b"\r\n")?;

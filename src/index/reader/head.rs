@@ -63,6 +63,7 @@ impl Judge<'_> {
             Floor { root_number: chain.newest.number, registrar: checkpoint.registrar, checkpoint: checkpoint.at };
         for (floor, witness) in stored.into_iter().chain(locked) {
             if let Some((what, found, least)) = below(&found, &floor) {
+                let (found, least) = (found.into(), least.into());
                 let (registry, place) = (self.source.registry.clone(), self.source.place());
                 return Err(IndexError::Behind { registry, place, what, found, least, witness });
             }

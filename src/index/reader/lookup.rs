@@ -21,6 +21,9 @@ impl Looked {
     }
 }
 
+/// A node that is to be read, with the keys and names that are looked for below it.
+type Level<'n> = (Sha256, Vec<(String, &'n String)>);
+
 /// Deepest prefix: all hex digits of a key.
 const MAX_PREFIX: usize = 64;
 
@@ -73,10 +76,13 @@ impl Registry {
         while !level.is_empty() {
             let pins: Vec<Pinned> = level.values().map(|(digest, _)| node(digest)).collect();
             let nodes = self.source.pinned(&pins)?;
-            let mut next: BTreeMap<String, (Sha256, Vec<(String, &String)>)> = BTreeMap::new();
+            let mut next: BTreeMap<String, Level<'_>> = BTreeMap::new();
             for ((prefix, (digest, names)), bytes) in level.into_iter().zip(nodes) {
-                let refused =
-                    |source| IndexError::Tree { registry: self.id().clone(), path: node(&digest).path, source };
+                let refused = |source| IndexError::Tree {
+                    registry: self.id().clone(),
+                    path: node(&digest).path,
+                    source: Box::new(source),
+                };
                 match parse(&bytes, &prefix).map_err(refused)? {
                     Node::Leaf(lines) => {
                         leaves.extend(names.into_iter().map(|(_, name)| (name.clone(), lines.clone())));
@@ -140,8 +146,8 @@ impl Registry {
                 registry: self.id().clone(),
                 place: self.source.place(),
                 what: "the size of a package's log",
-                found: format!("{found} ({})", leaf.name),
-                least: leaf.log.size.to_string(),
+                found: format!("{found} ({})", leaf.name).into(),
+                least: leaf.log.size.to_string().into(),
                 witness: "its checkpoint",
             },
             Odd::Differs(found) => {
@@ -173,7 +179,7 @@ impl Registry {
         PackageLog::parse(bytes).map_err(|source| IndexError::Log {
             registry: self.id().clone(),
             package: leaf.name.clone(),
-            source,
+            source: Box::new(source),
         })
     }
 }

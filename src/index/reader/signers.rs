@@ -9,7 +9,7 @@ use crate::model::{Fingerprint, Namespace, PublicKey};
 use crate::trust::count_signers;
 
 /// Most entries that are walked back.
-const MAX_ENTRIES: usize = 256;
+const MAX_ENTRIES: usize = 64;
 
 impl Registry {
     pub(super) fn familiarity(

@@ -144,11 +144,11 @@ impl Source {
 
     pub(super) fn refused(&self, path: &str) -> impl Fn(TrustError) -> IndexError + use<> {
         let (registry, path) = (self.registry.clone(), path.to_owned());
-        move |source| IndexError::Trust { registry: registry.clone(), path: path.clone(), source }
+        move |source| IndexError::Trust { registry: registry.clone(), path: path.clone(), source: Box::new(source) }
     }
 
     fn unreachable(&self, source: OriginError) -> IndexError {
-        IndexError::Origin { registry: self.registry.clone(), source }
+        IndexError::Origin { registry: self.registry.clone(), source: Box::new(source) }
     }
 }
 
@@ -156,7 +156,7 @@ impl Source {
 fn again(error: &IndexError) -> Again {
     match error {
         IndexError::Behind { .. } => Again::ForAWhile,
-        IndexError::Trust { source, path, .. } if path == "checkpoint.json" => match source {
+        IndexError::Trust { source, path, .. } if path == "checkpoint.json" => match &**source {
             TrustError::Signatures { .. } | TrustError::CheckpointRoot { .. } | TrustError::Epoch { .. } => {
                 Again::ForAWhile
             }

@@ -98,7 +98,7 @@ impl Registry {
         event.check(&statement, event.statement).map_err(|source| IndexError::Log {
             registry: self.id().clone(),
             package: package.clone(),
-            source,
+            source: Box::new(source),
         })?;
         Ok(statement)
     }

@@ -47,7 +47,7 @@ impl Scope {
 }
 
 /// The class of an address; one that carries an IPv4 address inside is of that one's class.
-pub fn class_of(address: IpAddr) -> AddressClass {
+pub(super) fn class_of(address: IpAddr) -> AddressClass {
     match address {
         IpAddr::V4(address) => class_of_v4(address),
         IpAddr::V6(address) => class_of_v6(address),
@@ -71,16 +71,16 @@ fn class_of_v4(address: Ipv4Addr) -> AddressClass {
 fn class_of_v6(address: Ipv6Addr) -> AddressClass {
     let embedded = |high: u16, low: u16| class_of_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
     match address.segments() {
-        [0, 0, 0, 0, 0, 0, 0, 0] => AddressClass::Reserved,
         [0, 0, 0, 0, 0, 0, 0, 1] => AddressClass::Loopback,
         // Mapped, compatible, and the two prefixes of NAT64; then 6to4.
-        [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0 | 1, .., high, low] => embedded(high, low),
-        [0x2002, high, low, ..] => embedded(high, low),
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0 | 1, .., high, low] | [0x2002, high, low, ..] => {
+            embedded(high, low)
+        }
         [0xfe80..=0xfebf, ..] => AddressClass::LinkLocal,
         [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] => AddressClass::Private,
         // Global unicast is 2000::/3, less Teredo, ORCHID and documentation.
-        [0x2001, 0 | 0x10..=0x2f | 0xdb8, ..] => AddressClass::Reserved,
-        [0x2000..=0x3fff, ..] => AddressClass::Public,
+        [0x2001, second, ..] if !matches!(second, 0 | 0x10..=0x2f | 0xdb8) => AddressClass::Public,
+        [0x2000 | 0x2002..=0x3fff, ..] => AddressClass::Public,
         _ => AddressClass::Reserved,
     }
 }

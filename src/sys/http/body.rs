@@ -10,7 +10,7 @@ use crate::sys::http::{HttpError, Patience};
 /// The body of an answer, from some byte on.
 #[derive(Debug)]
 pub struct RangeBody {
-    url: SafeUrl,
+    url: Box<SafeUrl>,
     response: reqwest::Response,
     start: u64,
     total: Option<u64>,
@@ -21,7 +21,7 @@ pub struct RangeBody {
 impl RangeBody {
     /// Takes a successful answer to a request for the bytes from `from` on.
     pub(super) fn new(
-        url: SafeUrl,
+        url: Box<SafeUrl>,
         response: reqwest::Response,
         from: u64,
         patience: &Patience,
@@ -89,7 +89,7 @@ impl RangeBody {
 
     /// All that is left, if it is at most `cap` bytes.
     pub(super) async fn read_whole(mut self, cap: u64) -> Result<Vec<u8>, HttpError> {
-        let too_large = |url: &SafeUrl| HttpError::TooLarge { url: url.clone(), cap };
+        let too_large = |url: &SafeUrl| HttpError::TooLarge { url: Box::new(url.clone()), cap };
         if self.total.is_some_and(|total| total > cap) {
             return Err(too_large(&self.url));
         }

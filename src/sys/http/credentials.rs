@@ -36,12 +36,11 @@ impl Credentials {
         }
         let port = url.port_or_known_default()?;
         let plain = if url.port().is_none() { self.tokens.get(host) } else { None };
-        let text = match self.tokens.get(&format!("{host}:{port}")).or(plain) {
-            Some(token) => format!("Bearer {}", token.expose()),
-            None => {
-                let (login, password) = self.machines.get(host)?;
-                format!("Basic {}", base64(format!("{login}:{}", password.expose()).as_bytes()))
-            }
+        let text = if let Some(token) = self.tokens.get(&format!("{host}:{port}")).or(plain) {
+            format!("Bearer {}", token.expose())
+        } else {
+            let (login, password) = self.machines.get(host)?;
+            format!("Basic {}", base64(format!("{login}:{}", password.expose()).as_bytes()))
         };
         let mut value = reqwest::header::HeaderValue::from_str(&text).ok()?;
         value.set_sensitive(true);

@@ -15,13 +15,13 @@ pub enum HttpError {
     #[error("{url} is needed, and this run is offline")]
     Offline {
         /// What was asked for.
-        url: SafeUrl,
+        url: Box<SafeUrl>,
     },
     /// The rules refuse the address, or a redirect to it.
     #[error("{url} is not opened: {source}")]
     Refused {
         /// What was asked for, or where a redirect led.
-        url: SafeUrl,
+        url: Box<SafeUrl>,
         /// The rule.
         source: AddressError,
     },
@@ -29,7 +29,7 @@ pub enum HttpError {
     #[error("{url} can't be reached")]
     Unreachable {
         /// What was asked for.
-        url: SafeUrl,
+        url: Box<SafeUrl>,
         /// What the connection said.
         source: reqwest::Error,
     },
@@ -37,7 +37,7 @@ pub enum HttpError {
     #[error("{url} answered {status}")]
     Status {
         /// What was asked for.
-        url: SafeUrl,
+        url: Box<SafeUrl>,
         /// The status.
         status: u16,
         /// When the server wants to be asked again.
@@ -47,7 +47,7 @@ pub enum HttpError {
     #[error("{url} sent nothing for {} s", seconds.as_secs_f32())]
     Stalled {
         /// What was asked for.
-        url: SafeUrl,
+        url: Box<SafeUrl>,
         /// How long.
         seconds: Duration,
     },
@@ -55,7 +55,7 @@ pub enum HttpError {
     #[error("{url} sends too slowly: {bytes} bytes in {} s, at least {least} are expected", seconds.as_secs_f32())]
     TooSlow {
         /// What was asked for.
-        url: SafeUrl,
+        url: Box<SafeUrl>,
         /// Bytes that came.
         bytes: u64,
         /// Bytes that should have.
@@ -67,7 +67,7 @@ pub enum HttpError {
     #[error("{url} is larger than the {cap} bytes that such a file may have")]
     TooLarge {
         /// What was asked for.
-        url: SafeUrl,
+        url: Box<SafeUrl>,
         /// Bytes allowed.
         cap: u64,
     },
@@ -75,7 +75,7 @@ pub enum HttpError {
     #[error("{url} came with the content encoding {encoding:?}: the file's own bytes are needed")]
     Encoded {
         /// What was asked for.
-        url: SafeUrl,
+        url: Box<SafeUrl>,
         /// The encoding.
         encoding: String,
     },
@@ -83,7 +83,7 @@ pub enum HttpError {
     #[error("{url} answered with another range: {found:?}, expected one from byte {expected}")]
     Range {
         /// What was asked for.
-        url: SafeUrl,
+        url: Box<SafeUrl>,
         /// First byte that was asked for.
         expected: u64,
         /// `Content-Range` as it came.

@@ -20,7 +20,8 @@ fn take(machine: &Machine, index: &Index, way: Way) -> Result<VerifiedStatement,
 
 fn check(index: &Index, what: &str, class: Class) {
     for way in WAYS {
-        let error = take(&Machine::new(), index, way).err().unwrap_or_else(|| panic!("{what} over {way:?} was accepted"));
+        let error =
+            take(&Machine::new(), index, way).err().unwrap_or_else(|| panic!("{what} over {way:?} was accepted"));
         assert_eq!(error.class(), class, "{what} over {way:?}: {error}");
         assert!(!error.hints().is_empty(), "{what}: {error}");
     }
@@ -119,11 +120,7 @@ fn a_statement_of_another_identity_is_refused() {
 #[test]
 fn an_event_that_says_more_than_its_statement_is_refused() {
     check(&with_statement(|s| s.kind = modelpm::model::PackageKind::Dataset), "another kind", Class::Trust);
-    check(
-        &with_statement(|s| s.files = modelpm::statement::Files::Inline(Vec::new())),
-        "another size",
-        Class::Trust,
-    );
+    check(&with_statement(|s| s.files = modelpm::statement::Files::Inline(Vec::new())), "another size", Class::Trust);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use modelpm::progress::{Event, Progress};
 use modelpm::statement::{FileEntry, Files, Statement};
 use modelpm::sys::{BlobReader, HttpClient, HttpSettings, NetworkPolicy, Patience};
 use modelpm::trust::{
-    Checkpoint, Freshness as Life, NamespaceEntry, Registrar, Revocations, RetiredKey, Role, RoleKeys, Severity,
+    Checkpoint, Freshness as Life, NamespaceEntry, Registrar, RetiredKey, Revocations, Role, RoleKeys, Severity,
     TrustRoot, YankRecord,
 };
 
@@ -205,7 +205,15 @@ impl Index {
     }
 
     /// A yank or unyank signed by these keys, appended to the log.
-    pub fn yank(&mut self, package: &str, number: &str, statement: Pin, action: YankAction, counter: u64, key: &SecretKey) {
+    pub fn yank(
+        &mut self,
+        package: &str,
+        number: &str,
+        statement: Pin,
+        action: YankAction,
+        counter: u64,
+        key: &SecretKey,
+    ) {
         let record = YankRecord {
             registry: self.root.registry.clone(),
             package: name(package),
@@ -433,7 +441,9 @@ impl Machine {
             progress: &self.heard,
         };
         match way {
-            Way::Memory => Registry::open_from(&opening, &world, Arc::new(FilesInMemory { files: index.files.clone() })),
+            Way::Memory => {
+                Registry::open_from(&opening, &world, Arc::new(FilesInMemory { files: index.files.clone() }))
+            }
             _ => Registry::open(&opening, &world),
         }
     }

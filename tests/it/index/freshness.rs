@@ -111,7 +111,7 @@ fn expiry_stops_new_trust_and_warns_for_a_lock() {
         (NOW + 5_000 * DAY, Gate::Locked, "", true),
         (NOW + 5_000 * DAY, Gate::NewTrust, "E0116", false),
     ] {
-        let machine = Machine { now, gate, ..Machine::new() };
+        let machine = Machine { gate, now, ..Machine::new() };
         assert_eq!(code(machine.open(&index, Way::Folder)), expected, "{now} {gate:?}");
         assert_eq!(machine.heard.take().contains("expired"), warned, "{now} {gate:?}");
     }
