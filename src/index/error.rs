@@ -326,10 +326,11 @@ impl Diagnose for IndexError {
             Self::Expired { .. } => note(
                 "the registry's owners have to publish a new one; what Model.lock pins still installs with `mpm sync`",
             ),
-            Self::Pin { .. } | Self::NotListed { .. } => note(
-                "Model.lock was edited, or belongs to another registry; compare it with its history in version control. \
-                 Nothing was placed",
-            ),
+            Self::Pin { .. } | Self::NotListed { .. } => vec![
+                Hint::Note("Model.lock was edited, or belongs to another registry: compare it with its history".to_owned()),
+                Hint::Run("mpm diff".to_owned()),
+                Hint::Note("nothing was placed".to_owned()),
+            ],
             Self::Memory { .. } => note("it holds what this machine knows of the registry; nothing was changed"),
             _ => note("nothing was changed"),
         }

@@ -383,7 +383,8 @@ impl Diagnose for PipelineError {
                 ]
             }
             Self::PinDisagrees { .. } => vec![
-                note("the lock was edited by hand, or the registry's history was: compare with `mpm diff`"),
+                note("Model.lock was edited by hand, or the registry's history was: compare it with its history"),
+                run("mpm diff"),
                 note("nothing was placed"),
             ],
             Self::Revoked { .. } => vec![note("nothing was placed"), run("mpm update")],
