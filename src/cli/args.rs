@@ -26,6 +26,7 @@ pub(super) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Global {
     /// Write one JSON document to stdout, and errors as JSON to stderr
@@ -37,7 +38,7 @@ pub(super) struct Global {
     /// Say more: full fingerprints, folders, what was reused
     #[arg(short, long, global = true, env = "MPM_VERBOSE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(super) verbose: bool,
-    /// When to use colour; NO_COLOR and CLICOLOR_FORCE are obeyed
+    /// When to use colour; `NO_COLOR` and `CLICOLOR_FORCE` are obeyed
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", env = "MPM_COLOR", hide_env_values = true)]
     pub(super) color: Color,
     /// Draw no progress bars

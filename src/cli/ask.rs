@@ -4,6 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use crate::cli::bars::Bars;
+use crate::cli::env::Environment;
 use crate::cli::printer::{BOLD, paint, visible};
 use crate::ops::{Ask, Question};
 
@@ -85,5 +86,15 @@ mod tests {
         ] {
             assert_eq!(answer(question, line), expected, "{line:?}");
         }
+    }
+}
+
+/// Answers questions for passwords: from the environment, else at the terminal, unseen; `None` where there is neither.
+pub(super) fn password(environment: &Environment) -> impl Fn(&str) -> Option<String> {
+    let given = environment.key_password.clone();
+    move |what| match &given {
+        Some(password) => Some(password.expose().to_owned()),
+        None if std::io::stdin().is_terminal() => rpassword::prompt_password(format!("{what}: ")).ok(),
+        None => None,
     }
 }

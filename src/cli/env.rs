@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::config::Secret;
 use crate::sys::EnvironmentValues;
 
 /// A variable of the environment that changes what `mpm` does.
@@ -31,6 +32,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("MPM_FROZEN", "--frozen"),
     variable("MPM_JOBS", "network.jobs"),
     variable("MPM_JSON", "--json"),
+    variable("MPM_KEY_PASSWORD", "the password of a secret key"),
     variable("MPM_LINK", "--link"),
     variable("MPM_LOCKED", "--locked"),
     variable("MPM_NETRC", "network.netrc"),
@@ -66,6 +68,8 @@ pub(super) struct Environment {
     pub(super) ca_file: Option<PathBuf>,
     /// `MPM_NETRC`.
     pub(super) netrc: Option<PathBuf>,
+    /// `MPM_KEY_PASSWORD`; shown by nothing.
+    pub(super) key_password: Option<Secret>,
     /// The working folder; none: it is gone.
     pub(super) working_folder: Option<PathBuf>,
     /// A clock that stands and another site configuration: for tests, and only in builds made for them.
@@ -102,6 +106,7 @@ pub(super) fn read() -> Environment {
         jobs: get("MPM_JOBS"),
         ca_file: get("MPM_CA_FILE").map(PathBuf::from),
         netrc: get("MPM_NETRC").map(PathBuf::from),
+        key_password: get("MPM_KEY_PASSWORD").and_then(|value| value.into_string().ok()).map(Secret::new),
         working_folder: std::env::current_dir().ok(),
         #[cfg(feature = "faults")]
         test: TestEnvironment {

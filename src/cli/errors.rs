@@ -158,8 +158,8 @@ fn hint_text(hint: &Hint) -> String {
         Hint::Run(command) => format!("{label}: run {}", paint(CYAN, format!("`{}`", visible(command)))),
         Hint::Note(text) => format!("{label}: {}", visible(text).replace('\n', "\n      ")),
         Hint::Add { file, lines } => {
-            let lines: String = visible(lines).lines().map(|line| format!("\n    {line}")).collect();
-            format!("{label}: add to {file}:{lines}")
+            let lines: Vec<String> = visible(lines).lines().map(|line| format!("    {line}")).collect();
+            format!("{label}: add to {file}:\n{}", lines.join("\n"))
         }
     }
 }

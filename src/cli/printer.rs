@@ -68,6 +68,7 @@ impl Printer {
     }
 
     /// Words that `-q` does not hide.
+    #[expect(clippy::unused_self, reason = "who holds the printer may write")]
     pub(super) fn always(&mut self, line: &str) {
         // Nobody is left to be told that stderr is gone.
         let _ = writeln!(anstream::stderr().lock(), "{line}");

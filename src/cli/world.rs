@@ -74,27 +74,28 @@ fn read_config(path: &Path) -> Result<Config, Failed> {
 }
 
 fn from_environment(environment: &Environment) -> Result<Config, CliError> {
-    let jobs = match &environment.jobs {
-        None => None,
-        Some(text) => match text.to_str().and_then(|text| text.parse().ok()).filter(|jobs| (1..=64).contains(jobs)) {
-            Some(jobs) => Some(jobs),
-            None => {
-                let found = text.to_string_lossy().into_owned();
-                return Err(CliError::Variable { name: "MPM_JOBS", expected: "a number from 1 to 64", found });
-            }
-        },
+    let number = |text: &std::ffi::OsString| {
+        let jobs = text.to_str().and_then(|text| text.parse().ok()).filter(|jobs| (1..=64).contains(jobs));
+        jobs.ok_or_else(|| CliError::Variable {
+            name: "MPM_JOBS",
+            expected: "a number from 1 to 64",
+            found: text.to_string_lossy().into_owned(),
+        })
     };
+    let jobs = environment.jobs.as_ref().map(number).transpose()?;
     let path = |path: &Option<std::path::PathBuf>| path.as_deref().map(|path| absolute(environment, path)).transpose();
     Ok(Config { jobs, ca_file: path(&environment.ca_file)?, netrc: path(&environment.netrc)?, ..Config::default() })
 }
 
 #[cfg(feature = "faults")]
+/// The time: read once a run.
 fn now(environment: &Environment) -> Timestamp {
     let fixed = environment.test.now.and_then(|seconds| Timestamp::from_seconds(seconds).ok());
     fixed.unwrap_or_else(|| SystemClock.now())
 }
 
 #[cfg(not(feature = "faults"))]
+/// The time: read once a run.
 fn now(_: &Environment) -> Timestamp {
     SystemClock.now()
 }

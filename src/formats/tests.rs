@@ -1,3 +1,5 @@
+//! Genuine files pass, broken ones are refused, and no bytes make a reader panic.
+
 use proptest::prelude::*;
 
 use crate::formats::{Shape, Source, gguf, safetensors};
@@ -143,7 +145,7 @@ fn looks(bytes: &[u8], name: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
 
     #[test]
     fn any_bytes_make_no_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {

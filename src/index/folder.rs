@@ -77,7 +77,8 @@ impl Origin for Folder {
 #[cfg(test)]
 mod tests {
     use super::Folder;
-    use crate::index::{Freshness, Origin, OriginError};
+    use crate::diagnose::Diagnose as _;
+    use crate::index::{Freshness, Origin};
 
     #[test]
     fn links_devices_and_dots_are_refused() {
@@ -103,7 +104,7 @@ mod tests {
             let got = Folder::new(&temporary.path().join("way")).get(path, 10, Freshness::Immutable);
             match (expected, got) {
                 (Some(there), Ok(found)) => assert_eq!(found.is_some(), there, "{path}"),
-                (None, Err(OriginError::NotAFile { .. })) => {}
+                (None, Err(error)) => assert_eq!(error.code().0, "E0142", "{path}: {error}"),
                 (expected, got) => panic!("{path}: {expected:?} {got:?}"),
             }
         }
@@ -113,6 +114,7 @@ mod tests {
     fn a_missing_folder_is_not_a_missing_file() {
         let temporary = tempfile::tempdir().expect("a folder");
         let folder = Folder::new(&temporary.path().join("none"));
-        assert!(matches!(folder.get("a", 1, Freshness::Immutable), Err(OriginError::Folder { .. })));
+        let error = folder.get("a", 1, Freshness::Immutable).expect_err("missing");
+        assert_eq!(error.code().0, "E0141");
     }
 }

@@ -127,11 +127,29 @@ fn seen(store: &Store, pin: &Pin, cancel: &Cancel) -> Result<Fact, InspectError>
         return Ok(fact);
     }
     let Some((_, file)) = store.find_open(pin)? else { return Err(InspectError::Missing { digest }) };
-    let fact = content(pin.size, &Blob { file: &file, cancel });
-    let fact = fact.map_err(|source| match source.kind() {
-        io::ErrorKind::ConnectionAborted if cancel.is_cancelled() => InspectError::Cancelled,
-        _ => InspectError::Read { digest, source },
-    })?;
+    let fact = look_into(&file, pin, cancel)?;
     kept::write(store, pin, &fact);
     Ok(fact)
+}
+
+fn look_into(file: &File, pin: &Pin, cancel: &Cancel) -> Result<Fact, InspectError> {
+    content(pin.size, &Blob { file, cancel }).map_err(|source| match source.kind() {
+        io::ErrorKind::ConnectionAborted if cancel.is_cancelled() => InspectError::Cancelled,
+        _ => InspectError::Read { digest: pin.sha256, source },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::{Class, Diagnose as _};
+    use crate::inspect::look_into;
+    use crate::model::Pin;
+    use crate::sys::Cancel;
+
+    #[test]
+    fn a_file_that_became_shorter_can_not_be_read() {
+        let file = tempfile::tempfile().expect("a temporary file");
+        let error = look_into(&file, &Pin::of(b"four"), &Cancel::new()).expect_err("the file is empty");
+        assert_eq!((error.code().0, error.class()), ("E0651", Class::Yours));
+    }
 }

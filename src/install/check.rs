@@ -70,7 +70,7 @@ pub(super) fn examine(
         }
         looked.push(Some(files));
     }
-    let mut touched = settle(project, receipt, &mut looked, doubts, &mut altered, (cancel, progress))?;
+    let mut touched = settle(project, receipt, &mut looked, &doubts, &mut altered, (cancel, progress))?;
     altered.sort_by(|left, right| left.path.cmp(&right.path));
     // A large package that was looked at file by file, all in order, had a folder that changed: note the folder anew.
     for (at, package) in receipt.packages.iter().enumerate() {
@@ -97,7 +97,7 @@ fn settle(
     project: &Path,
     receipt: &Receipt,
     looked: &mut [Option<Vec<PlacedFile>>],
-    doubts: Vec<Doubt>,
+    doubts: &[Doubt],
     altered: &mut Vec<Altered>,
     (cancel, progress): (&Cancel, &dyn Progress),
 ) -> Result<BTreeSet<usize>, InstallError> {

@@ -168,9 +168,9 @@ fn counted(count: usize, one: &str, many: &str) -> String {
 
 /// The first paths, a line each, and the number of the rest.
 fn listed(paths: &[RelPath]) -> String {
-    let mut text: String = paths.iter().take(SHOWN).map(|path| format!("\n  {path}")).collect();
+    let mut lines: Vec<String> = paths.iter().take(SHOWN).map(|path| format!("  {path}")).collect();
     if let Some(more) = paths.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        text.push_str(&format!("\n  … and {more} more"));
+        lines.push(format!("  … and {more} more"));
     }
-    text
+    format!("\n{}", lines.join("\n"))
 }

@@ -113,7 +113,7 @@ pub(super) fn render_receipt(receipt: &Receipt) -> Vec<u8> {
 
 /// Parses one line of a file table.
 pub(super) fn parse_file(line: &[u8]) -> Result<PlacedFile, String> {
-    file(serde_json::from_slice(line).map_err(|error| error.to_string())?)
+    file(&serde_json::from_slice(line).map_err(|error| error.to_string())?)
 }
 
 /// One line of a file table.
@@ -147,10 +147,10 @@ fn damaged(error: impl std::fmt::Display) -> Unreadable {
 fn package(wire: WirePackage) -> Result<PlacedPackage, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let files = match (wire.files, wire.table) {
-        (Some(files), None) => PlacedFiles::Inline(files.into_iter().map(file).collect::<Result<_, _>>()?),
+        (Some(files), None) => PlacedFiles::Inline(files.iter().map(file).collect::<Result<_, _>>()?),
         (None, Some(table)) => PlacedFiles::Table {
             digest: Sha256::parse(&table).map_err(|error| text(&error))?,
-            folders: wire.folders.into_iter().map(folder).collect::<Result<_, _>>()?,
+            folders: wire.folders.iter().map(folder).collect::<Result<_, _>>()?,
         },
         _ => return Err(format!("package {:.80} must have either files or a table", wire.id)),
     };
@@ -166,7 +166,7 @@ fn package(wire: WirePackage) -> Result<PlacedPackage, String> {
     })
 }
 
-fn file(wire: WireFile) -> Result<PlacedFile, String> {
+fn file(wire: &WireFile) -> Result<PlacedFile, String> {
     let link = match wire.link.as_str() {
         "reflink" => Link::Reflink,
         "hard" => Link::Hard,
@@ -189,7 +189,7 @@ fn file(wire: WireFile) -> Result<PlacedFile, String> {
     })
 }
 
-fn folder(wire: WireFolder) -> Result<PlacedFolder, String> {
+fn folder(wire: &WireFolder) -> Result<PlacedFolder, String> {
     let path = RelPath::parse(&wire.path).map_err(|error| error.to_string())?;
     Ok(PlacedFolder { path, mtime: wire.mtime, inode: wire.inode })
 }

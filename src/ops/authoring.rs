@@ -99,7 +99,8 @@ impl Diagnose for AuthoringError {
             Self::Publish(source) => source.hints(),
             Self::NoPackage { .. } => vec![Hint::Add {
                 file: "Model.toml",
-                lines: "[package]\nname = \"namespace/name\"\nversion = \"0.1.0\"\nkind = \"model\"\ndir = \"out\"".to_owned(),
+                lines: "[package]\nname = \"namespace/name\"\nversion = \"0.1.0\"\nkind = \"model\"\ndir = \"out\""
+                    .to_owned(),
             }],
             Self::NoRelease { .. } => vec![Hint::Run("mpm lock".to_owned())],
             Self::Unprotected { path } => vec![Hint::Run(format!("minisign -C -s {}", path.display()))],

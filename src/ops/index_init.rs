@@ -87,10 +87,7 @@ fn open_or_make(path: &Path, protection: Protection, ask: &AskPassword<'_>) -> R
     if path.exists() { open_key(path, protection, ask) } else { new_key(path, protection, ask) }
 }
 
-fn new_recovery(
-    protection: Protection,
-    ask: &AskPassword<'_>,
-) -> Result<(PublicKey, Option<String>), AuthoringError> {
+fn new_recovery(protection: Protection, ask: &AskPassword<'_>) -> Result<(PublicKey, Option<String>), AuthoringError> {
     let password = match protection {
         Protection::Password => Some(new_password(Path::new("recovery"), ask)?),
         Protection::None => None,

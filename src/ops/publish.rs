@@ -6,10 +6,10 @@ use crate::keys::AskPassword;
 use crate::lock::{Found, Lock, Target};
 use crate::manifest::{Dependency as Declared, DependencySource, Manifest, PackageDeclaration};
 use crate::model::{DependencyKey, PackageName, RegistryId, Timestamp, Version};
+use crate::ops::ProjectError;
 use crate::ops::authoring::{AuthoringError, Protection, open_key};
 use crate::ops::index_checkpoint::{self, issue, protection};
 use crate::ops::project::{find, read_text};
-use crate::ops::ProjectError;
 use crate::progress::Progress;
 use crate::publish::{self, Facts, Published, Source};
 use crate::registry::{Folder, State};
@@ -71,13 +71,7 @@ pub fn run(request: &Request<'_>, cancel: &Cancel, progress: &dyn Progress) -> R
     let source = Source { project: &project, package, facts: &facts };
     let published = publish::publish(&folder, &source, &key, cancel, progress)?;
     let checkpoint = index.map(|index| issue(&folder, &index, Some(&key), request.now)).transpose()?;
-    Ok(Outcome {
-        name: package.name.clone(),
-        version: package.version.clone(),
-        registry,
-        published,
-        checkpoint,
-    })
+    Ok(Outcome { name: package.name.clone(), version: package.version.clone(), registry, published, checkpoint })
 }
 
 /// What Model.toml and Model.lock say about where a release came from. `requires` are installed along under their
@@ -116,8 +110,7 @@ fn provenance(manifest: &Manifest, lock: Option<&Lock>, key: &DependencyKey) -> 
     let Some(Target::Release(id)) = target else {
         return Err(no_release(key, "Model.lock holds no signed release for it"));
     };
-    let locked =
-        lock.packages.get(id).ok_or_else(|| no_release(key, "Model.lock holds no entry for its release"))?;
+    let locked = lock.packages.get(id).ok_or_else(|| no_release(key, "Model.lock holds no entry for its release"))?;
     Ok(Provenance {
         registry: id.package.registry.clone(),
         name: id.package.name.clone(),

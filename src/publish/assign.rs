@@ -8,12 +8,28 @@ use crate::publish::{Gathered, PublishError};
 
 /// Names that Python, a shell or a loader would run.
 const CODE: &[&str] = &[
-    "bat", "cmd", "dll", "dylib", "exe", "ipynb", "jar", "js", "lua", "pl", "ps1", "py", "pyc", "pyd", "pyx", "r", "rb",
-    "sh", "so", "wasm",
+    "bat", "cmd", "dll", "dylib", "exe", "ipynb", "jar", "js", "lua", "pl", "ps1", "py", "pyc", "pyd", "pyx", "r",
+    "rb", "sh", "so", "wasm",
 ];
 const WEIGHTS: &[&str] = &[
-    "bin", "ckpt", "gguf", "h5", "joblib", "keras", "msgpack", "npy", "npz", "onnx", "onnx_data", "pb", "pickle", "pkl",
-    "pt", "pth", "safetensors", "tflite",
+    "bin",
+    "ckpt",
+    "gguf",
+    "h5",
+    "joblib",
+    "keras",
+    "msgpack",
+    "npy",
+    "npz",
+    "onnx",
+    "onnx_data",
+    "pb",
+    "pickle",
+    "pkl",
+    "pt",
+    "pth",
+    "safetensors",
+    "tflite",
 ];
 const CONFIG: &[&str] = &["cfg", "ini", "jinja", "json", "model", "toml", "vocab", "yaml", "yml"];
 const DOC: &[&str] = &["htm", "html", "md", "pdf", "rst", "txt"];

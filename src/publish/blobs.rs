@@ -16,11 +16,7 @@ use crate::sys::{Cancel, blob_path, files};
 const TASK: Task = Task(0);
 
 /// Hashes files on all cores; pins in the order of the files.
-pub(super) fn hash_all(
-    files: &[Assigned],
-    cancel: &Cancel,
-    progress: &dyn Progress,
-) -> Result<Vec<Pin>, PublishError> {
+pub(super) fn hash_all(files: &[Assigned], cancel: &Cancel, progress: &dyn Progress) -> Result<Vec<Pin>, PublishError> {
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(files.len().max(1));
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<Result<Pin, PublishError>>>> = Mutex::new(files.iter().map(|_| None).collect());

@@ -47,7 +47,8 @@ fn assigned(files: &[&str], package: &PackageDeclaration) -> Result<Vec<Assigned
 #[test]
 fn files_find_their_variant_path_and_class() {
     let package = package(&[("f32", Some("f32"), &[]), ("int8", None, &["int8/**"])]);
-    let files = ["README.md", "f32/m.safetensors", "int8/m.safetensors", "config.json", "tools/a.py", ".git/x", "LICENSE"];
+    let files =
+        ["README.md", "f32/m.safetensors", "int8/m.safetensors", "config.json", "tools/a.py", ".git/x", "LICENSE"];
     let found = assigned(&files, &package).expect("assigned");
     let shown: Vec<String> = found
         .iter()

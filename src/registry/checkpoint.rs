@@ -1,7 +1,7 @@
 //! The next checkpoint: admits what waits, grows logs and tree, and signs the new head.
 
 use std::collections::BTreeSet;
-use std::time::UNIX_EPOCH;
+use std::path::Path;
 
 use crate::catalog::{Admitted, YankAction, build_packages};
 use crate::keys::SecretKey;
@@ -61,7 +61,7 @@ pub struct CheckpointOutcome {
 /// Everything that it names is written before it: logs, nodes, signature, `checkpoint.json` last.
 ///
 /// # Errors
-/// `E0821` to `E0835`. Whatever fails, the checkpoint that stood still stands.
+/// `E0821` to `E0834`. Whatever fails, the checkpoint that stood still stands.
 pub fn checkpoint(folder: &Folder, request: &CheckpointRequest<'_>) -> Result<CheckpointOutcome, RegistryError> {
     let state = State::read(folder)?;
     state.check_registrar(folder)?;
@@ -107,7 +107,7 @@ pub fn checkpoint(folder: &Folder, request: &CheckpointRequest<'_>) -> Result<Ch
     })?;
     let mut keep: BTreeSet<Sha256> = tree.nodes.keys().copied().collect();
     keep.extend(State::read(folder)?.nodes);
-    let dropped = drop_old_nodes(folder, &keep, request.now)?;
+    let dropped = drop_old_nodes(folder, &keep)?;
     Ok(CheckpointOutcome {
         at,
         sha256: Sha256::of(&bytes),
@@ -131,7 +131,10 @@ fn next_number(state: &State) -> Result<CheckpointNumber, RegistryError> {
 }
 
 /// Drops nodes that nothing leads to and that are older than seven days: readers of the checkpoint before may need those.
-fn drop_old_nodes(folder: &Folder, keep: &BTreeSet<Sha256>, now: Timestamp) -> Result<usize, RegistryError> {
+/// The file system's own clock tells: a node is as old as it is older than the checkpoint that was just written.
+fn drop_old_nodes(folder: &Folder, keep: &BTreeSet<Sha256>) -> Result<usize, RegistryError> {
+    let written = |path: &Path| path.symlink_metadata().and_then(|found| found.modified());
+    let Ok(now) = written(&folder.inside(CHECKPOINT)?) else { return Ok(0) };
     let mut dropped = 0;
     for name in folder.names("tree")? {
         let Ok(digest) = Sha256::parse(&name) else { continue };
@@ -139,13 +142,8 @@ fn drop_old_nodes(folder: &Folder, keep: &BTreeSet<Sha256>, now: Timestamp) -> R
             continue;
         }
         let path = folder.inside(&node_path(&digest))?;
-        let age = path
-            .symlink_metadata()
-            .and_then(|found| found.modified())
-            .ok()
-            .and_then(|modified| modified.duration_since(UNIX_EPOCH).ok())
-            .map_or(0, |modified| now.seconds().saturating_sub(modified.as_secs()));
-        if age > NODE_DAYS * DAY {
+        let age = written(&path).ok().and_then(|then| now.duration_since(then).ok()).unwrap_or_default();
+        if age.as_secs() > NODE_DAYS * DAY {
             files::remove(&path).map_err(|source| RegistryError::File { path, source })?;
             dropped += 1;
         }

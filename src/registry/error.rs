@@ -125,14 +125,6 @@ pub enum RegistryError {
         /// The statement that was offered.
         offered: Sha256,
     },
-    /// No such release.
-    #[error("{package} {version} is not in the index")]
-    NoSuchRelease {
-        /// The package.
-        package: PackageName,
-        /// Its version.
-        version: Version,
-    },
     /// The clock can't be right.
     #[error("the clock says {now}, before the checkpoint that stands was made ({standing})")]
     Clock {
@@ -172,9 +164,8 @@ impl Diagnose for RegistryError {
             Self::UnknownNamespace { .. } => "E0830",
             Self::NotAuthorised { .. } => "E0831",
             Self::VersionStands { .. } => "E0832",
-            Self::NoSuchRelease { .. } => "E0833",
-            Self::Clock { .. } => "E0834",
-            Self::Exhausted { .. } => "E0835",
+            Self::Clock { .. } => "E0833",
+            Self::Exhausted { .. } => "E0834",
             Self::Busy(source) => return source.code(),
             Self::Keys(source) => return source.code(),
         })

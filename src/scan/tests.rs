@@ -1,3 +1,5 @@
+//! What content and name together are found to be.
+
 use crate::formats::tests::{gguf_of, pair, string};
 use crate::model::RelPath;
 use crate::scan::{look, name_rules};

@@ -116,7 +116,7 @@ impl Diagnose for StoreError {
     fn hints(&self) -> Vec<Hint> {
         let unchanged = || Hint::Note("blobs that were stored before are unchanged".to_owned());
         match self {
-            Self::Unusable { .. } | Self::TooLarge { .. } => vec![unchanged()],
+            Self::Unusable { .. } | Self::TooLarge { .. } | Self::Stopped => vec![unchanged()],
             Self::OtherLayout { .. } => vec![
                 Hint::Note("use the version of mpm that wrote it, or another folder through MPM_STORE".to_owned()),
                 unchanged(),
@@ -132,7 +132,6 @@ impl Diagnose for StoreError {
                 ),
                 Hint::Run(format!("rm '{}'", path.display())),
             ],
-            Self::Stopped => vec![unchanged()],
             Self::Busy(error) => error.hints(),
         }
     }

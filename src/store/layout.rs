@@ -59,12 +59,12 @@ impl Store {
     /// Checks, once a process, that the blob's folder is a folder and no symlink; `false` if it is not there.
     pub(super) fn shard_stands(&self, digest: &Sha256) -> Result<bool, StoreError> {
         let name: String = digest.hex().chars().take(2).collect();
-        if self.shared.shards.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&name) {
+        if self.shared.shards.lock().unwrap_or_else(PoisonError::into_inner).contains(&name) {
             return Ok(true);
         }
         let stands = is_folder(&self.shards().join(&name))?;
         if stands {
-            self.shared.shards.lock().unwrap_or_else(PoisonError::into_inner).insert(name, ());
+            self.shared.shards.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
         }
         Ok(stands)
     }

@@ -16,7 +16,7 @@ mod roots;
 mod seal;
 mod survey;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -39,7 +39,7 @@ struct Shared {
     /// Blobs that this process has hashed, as they stood then.
     hashed: Mutex<BTreeMap<Sha256, look::Stand>>,
     /// Folders `ab` that were found to be folders.
-    shards: Mutex<BTreeMap<String, ()>>,
+    shards: Mutex<BTreeSet<String>>,
     /// The mark that tells collections that this process is at work.
     presence: Mutex<Option<Lease>>,
 }

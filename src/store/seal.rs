@@ -52,6 +52,6 @@ fn seconds(file: &Metadata) -> u64 {
 
 fn tag(digest: &Sha256, file: &Metadata, seconds: u64) -> u64 {
     let text = format!("mpm.seal/1 {digest} {} {} {seconds}", file.len(), file.ino());
-    let [a, b, c, d, e, f, g, h, ..] = *Sha256::of(text.as_bytes()).as_bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    let digest = Sha256::of(text.as_bytes());
+    digest.as_bytes().iter().take(8).fold(0, |tag, byte| tag << 8 | u64::from(*byte))
 }

@@ -21,7 +21,6 @@
 /// # Errors
 /// The injected error.
 #[cfg(not(feature = "faults"))]
-#[expect(clippy::unnecessary_wraps, reason = "the same signature as with the feature")]
 #[inline]
 pub fn point(_name: &'static str) -> std::io::Result<()> {
     Ok(())

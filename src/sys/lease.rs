@@ -22,7 +22,7 @@ use crate::sys::{Clock as _, SystemClock};
 /// Time between two beats.
 const BEAT: Duration = Duration::from_secs(5);
 /// A lease whose counter stood still for so long, watched by the waiter, is taken over.
-const STILL: Duration = Duration::from_secs(60);
+const STILL: Duration = Duration::from_mins(1);
 /// Largest lease file that is read.
 const CAP: u64 = 4096;
 

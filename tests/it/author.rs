@@ -65,8 +65,12 @@ fn a_second_checkpoint_only_appends() {
     assert!(trees.iter().all(|(path, bytes)| nodes.get(path) == Some(bytes)), "young nodes stay");
     let at = registry.checkpoint(60).at.number;
     assert_eq!(registry.checkpoint(120).at.number, at + 1);
-    let outcome = registry.checkpoint(3_000_000_000);
-    assert!(outcome.dropped > 0, "nodes that nothing leads to go after seven days");
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+    for path in files(registry.folder(), "tree").keys() {
+        let node = std::fs::File::options().write(true).open(registry.folder().join(path)).expect("a node");
+        node.set_modified(long_ago).expect("aged");
+    }
+    assert!(registry.checkpoint(180).dropped > 0, "nodes that nothing leads to go after seven days");
     registry.state();
 }
 
@@ -155,7 +159,7 @@ fn keys_do_only_what_they_may() {
     assert_eq!(error.code().0, "E0831", "{error}");
     registry.checkpoint(500);
     let error = checkpoint(&registry, &index, 0).expect_err("before the last");
-    assert_eq!(error.code().0, "E0834", "{error}");
+    assert_eq!(error.code().0, "E0833", "{error}");
     let error = registry::may_publish(&registry.state(), index.public(), &"acme".parse().expect("a name"));
     assert_eq!(error.expect_err("no publisher").code().0, "E0831");
     let error = registry::may_publish(&registry.state(), main.public(), &"none".parse().expect("a name"));
@@ -367,7 +371,11 @@ fn publishing_says_what_is_missing() {
     let solo = Solo::new(true);
     for (text, code) in [
         ("[project]\nname = \"x\"\n".to_owned(), "E0951"),
-        (MANIFEST.replace("dir = \"out\"", "dir = \"out\"\ntrained-on = [\"acme/data\"]") + "\n[datasets]\n\"acme/data\" = \"1\"\n", "E0952"),
+        (
+            MANIFEST.replace("dir = \"out\"", "dir = \"out\"\ntrained-on = [\"acme/data\"]")
+                + "\n[datasets]\n\"acme/data\" = \"1\"\n",
+            "E0952",
+        ),
     ] {
         solo.write("Model.toml", &text);
         assert_eq!(solo.publish(10).expect_err("refused").code().0, code);
@@ -406,4 +414,28 @@ fn large_datasets_are_stated_in_file_lists() {
     let blob = solo.place.path().join("hub").join(modelpm::sys::blob_path(&list.pin.sha256));
     let entries = modelpm::statement::parse_list(&std::fs::read(blob).expect("there"), list).expect("a list");
     assert_eq!(entries.len(), 1_003);
+}
+
+#[test]
+fn files_that_a_signature_names_are_there_whole_and_unchanged() {
+    let mut registry = acme();
+    registry.release("acme/base", "1.0.0").file("a.txt", b"1").publish();
+    let fails = |break_it: &dyn Fn(&Path), code: &str| {
+        let place = tempfile::tempdir().expect("a folder");
+        registry.copy_to(place.path());
+        break_it(place.path());
+        let request = CheckpointRequest { now: registry.now(), signers: &[&registry.index], bases: None };
+        let error = registry::checkpoint(&Folder::at(place.path()), &request).expect_err(code);
+        assert_eq!(error.code().0, code, "{error}");
+    };
+    let remove = |path: &str| std::fs::remove_file(path).expect("removed");
+    fails(&|at| remove(&at.join("packages/acme/base.jsonl").to_string_lossy()), "E0825");
+    fails(&|at| remove(&at.join("trust/registrar/2.json").to_string_lossy()), "E0825");
+    fails(&|at| std::fs::write(at.join("trust/registrar/3.json"), "{}").expect("planted"), "E0827");
+    fails(&|at| std::fs::write(at.join("trust/root/2.json"), "{}").expect("planted"), "E0827");
+    fails(&|at| std::fs::write(at.join("checkpoint.json"), "{}").expect("planted"), "E0827");
+    let folder = registry.handle();
+    folder.write("tree/x", b"1").expect("written");
+    assert_eq!(folder.write_once("tree/x", b"2").expect_err("it stands").code().0, "E0824");
+    std::fs::remove_file(registry.folder().join("tree/x")).expect("removed");
 }

@@ -19,6 +19,9 @@ const COMMANDS: &[&str] = &[
     "run",
     "verify",
     "diff",
+    "key",
+    "publish",
+    "index",
     "store",
     "completions",
 ];

@@ -87,13 +87,14 @@ fn relative_bases_are_read_where_the_index_is() {
 
 #[test]
 fn a_base_of_another_scheme_is_refused() {
-    for base in ["file:///etc", "ftp://x.example/", "ext://x"] {
+    for (base, expected) in [("file:///etc", "E0101"), ("ftp://x.example/", "E0124"), ("ext://x", "E0124")] {
         let mut index = Index::new();
         index.bases = vec![base.to_owned()];
         index.checkpoint();
         let machine = Machine::new();
         let refused = machine.open(&index, Way::Folder).and_then(|registry| registry.bases().map(drop));
-        assert!(refused.is_err(), "{base}");
+        let code = refused.err().map(|error| modelpm::diagnose::Diagnose::code(&error).0);
+        assert_eq!(code, Some(expected), "{base}");
     }
 }
 

@@ -238,6 +238,7 @@ fn a_file_without_a_fact_is_refused() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "damage is written as damage comes, not atomically")]
 fn kept_facts_are_used_and_a_damaged_one_is_made_anew() {
     let mut large = PICKLE.to_vec();
     large.resize(2 << 20, 0);

@@ -216,6 +216,7 @@ fn listings_of_one_depth_are_needed_together() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn failures_are_explained() {
     fn check(world: &World, code: &str, class: Class, headline: &str, sentences: &[&str], hint: &str) {
         let error = world.run().expect_err(headline);
@@ -343,6 +344,12 @@ fn failures_are_explained() {
     );
 }
 
+#[test]
+fn a_contradiction_is_a_bug_of_ours() {
+    let error = NoSolution::Internal { what: "x".to_owned() };
+    assert_eq!((error.code().0, error.class().exit_code()), ("E0405", 70));
+}
+
 /// Whether any choice of versions works, by brute force: for each choice of one version (or none) of every `unique`
 /// package, the largest set of releases whose dependencies all lead into the set must serve every root.
 fn oracle(world: &World) -> bool {
@@ -465,7 +472,7 @@ fn world() -> impl Strategy<Value = World> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
 
     #[test]
     fn a_solution_is_found_where_the_oracle_finds_one(world in world()) {
@@ -518,8 +525,9 @@ pub(crate) fn p11_in_memory(unique: bool) -> (u128, usize) {
 }
 
 #[test]
+#[expect(clippy::print_stderr, clippy::disallowed_methods, reason = "a measurement, printed behind a switch")]
 fn speed_is_printed() {
-    if std::env::var_os("MPM_TEST_FULL").is_none() {
+    if std::env::var_os("MPM_FULL").is_none() {
         return;
     }
     for unique in [false, true] {

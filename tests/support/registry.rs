@@ -195,8 +195,7 @@ impl TestRegistry {
     pub fn rotate_root(&mut self, epochs: u64) -> &mut Self {
         let index = key();
         let newest = self.newest_root();
-        let mut next =
-            TrustRoot { number: newest.number + 1, epoch: newest.epoch + epochs, ..newest };
+        let mut next = TrustRoot { number: newest.number + 1, epoch: newest.epoch + epochs, ..newest };
         next.roles.insert(Role::Index, RoleKeys { keys: vec![index.public().clone()], threshold: 1 });
         registry::write_root(&self.handle(), &next, &[&self.main]).expect("a root");
         self.index = index;
@@ -405,13 +404,7 @@ impl ReleaseBuilder<'_> {
         self.dependency(DependencyKind::Requires, Some(parse(registry)), name, requirement)
     }
 
-    fn dependency(
-        mut self,
-        kind: DependencyKind,
-        registry: Option<RegistryId>,
-        name: &str,
-        requirement: &str,
-    ) -> Self {
+    fn dependency(mut self, kind: DependencyKind, registry: Option<RegistryId>, name: &str, requirement: &str) -> Self {
         let requirement = Requirement::parse(requirement).expect("a requirement of a test");
         self.statement.dependencies.push(Dependency { kind, name: parse(name), registry, requirement });
         self.statement.dependencies.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));

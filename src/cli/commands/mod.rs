@@ -4,11 +4,14 @@ mod add;
 mod completions;
 mod diff;
 mod fetch;
+mod index;
 mod info;
 mod init;
+mod key;
 mod list;
 mod lock;
 mod path;
+mod publish;
 mod remove;
 mod run;
 mod store;
@@ -91,6 +94,9 @@ pub(super) enum Command {
     Verify(verify::Verify),
     Diff(diff::Diff),
     Store(store::Store),
+    Key(key::Key),
+    Publish(publish::Publish),
+    Index(index::Index),
     Completions(completions::Completions),
 }
 
@@ -113,6 +119,9 @@ impl Command {
             Self::Verify(command) => command.exec(context),
             Self::Diff(command) => command.exec(context),
             Self::Store(command) => command.exec(context),
+            Self::Key(command) => command.exec(context),
+            Self::Publish(command) => command.exec(context),
+            Self::Index(command) => command.exec(context),
             Self::Completions(command) => Ok(command.exec()),
         }
     }

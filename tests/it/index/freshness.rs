@@ -76,8 +76,8 @@ fn equal_numbers_with_other_bytes_are_equivocation_and_show_both_digests() {
         let before = Sha256::of(&index.files["checkpoint.json"]);
         index.release("acme/other", "1.0.0");
         index.checkpoint_again();
+        assert_eq!(code(machine.open(&index, way)), "E0115", "{way:?}");
         let error = machine.open(&index, way).err().unwrap();
-        assert!(matches!(error, IndexError::Equivocation { .. }), "{way:?}: {error}");
         let after = Sha256::of(&index.files["checkpoint.json"]);
         assert!(error.to_string().contains(&before.hex()) && error.to_string().contains(&after.hex()));
     }
@@ -252,4 +252,25 @@ fn memory_is_never_lowered() {
     learn(&machine, &index, Way::Folder);
     early.remember(&BTreeMap::new()).unwrap();
     assert_eq!(machine.reopen(&index, Way::Folder).unwrap().floor().checkpoint.number, 2);
+}
+
+#[test]
+fn no_more_roots_are_walked_than_the_limit() {
+    let mut index = Index::new();
+    for _ in 0..=modelpm::trust::MAX_ROOTS {
+        index.next_root(|_| {});
+    }
+    index.checkpoint();
+    assert_eq!(code(Machine::new().open(&index, Way::Memory)), "E0123");
+}
+
+#[test]
+fn a_damaged_memory_is_named_and_not_taken_for_none() {
+    let index = Index::new();
+    let machine = Machine::new();
+    learn(&machine, &index, Way::Folder);
+    std::fs::write(machine.trust().join(index.root_digest.hex()).join("checkpoint.json"), b"{").unwrap();
+    let error = machine.open(&index, Way::Folder).err().unwrap();
+    assert!(error.to_string().contains("checkpoint.json"), "{error}");
+    assert_eq!(code::<()>(Err(error)), "E0125");
 }

@@ -253,7 +253,9 @@ fn git_refuses_links_and_offline_reads_a_local_repository() {
 #[test]
 fn git_over_http_is_refused_where_a_request_would_be() {
     let machine = Machine::new();
-    for (url, code) in [("http://public.example/r.git", "E0152"), ("ssh://-oProxyCommand=x/r", "E0161")] {
+    for (url, code) in
+        [("http://public.example/r.git", "E0152"), ("ssh://a.example/-x", "E0161"), ("file:///none/at/all", "E0163")]
+    {
         let Ok(url) = SafeUrl::parse(url) else { continue };
         let copy = machine.folder.path().join("copy");
         let error = modelpm::sys::git::fetch(&url, &copy, &machine.http(), Scope::public()).err().unwrap();
