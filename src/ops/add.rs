@@ -7,7 +7,7 @@ use crate::catalog::Listing;
 use crate::index::{Gate, Registry};
 use crate::manifest::{self, Manifest, NewDependency, NewRegistry};
 use crate::model::{
-    DependencyKey, GroupName, Namespace, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName,
+    DependencyKey, GroupName, HumanSize, Namespace, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName,
     Version,
 };
 use crate::ops::info;
@@ -257,6 +257,6 @@ fn ask_variant(
 
 fn label(line: &info::VariantLine) -> String {
     let mut words = line.properties.clone();
-    words.extend(line.bytes.map(|bytes| format!("{bytes} bytes")));
+    words.extend(line.bytes.map(|bytes| HumanSize(bytes).to_string()));
     format!("{} ({})", line.name, words.join(", "))
 }
