@@ -239,6 +239,7 @@ impl Carrying<'_, '_> {
         let mut plan = site.plan_with(cleared, receipt.as_ref(), on_changed)?;
         plan.statements =
             settled.lock.packages.iter().map(|(id, locked)| (id.clone(), locked.statement.sha256)).collect();
+        plan.choice = request.choice.clone();
         outcome.lock_written = self.write(settled)?;
         let text = settings_text(services, request);
         let inputs = project::inputs(&self.project.manifest_text, &settled.lock.render(), &text);

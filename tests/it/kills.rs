@@ -67,9 +67,11 @@ fn nothing_half_placed(project: &Project, whole: &BTreeMap<String, Vec<u8>>, whe
 
 /// Files of the store that are neither blobs nor the marks of who uses them.
 fn leftovers(project: &Project) -> Vec<String> {
-    let partial = tree(&project.store().join("v1/partial")).into_keys();
-    let active = tree(&project.store().join("v1/active")).into_keys();
-    partial.chain(active).filter(|path| !path.contains("lock")).collect()
+    let of = |folder: &'static str| {
+        let files = tree(&project.store().join("v1").join(folder));
+        files.into_keys().map(move |path| format!("{folder}/{path}"))
+    };
+    of("partial").chain(of("active")).collect()
 }
 
 /// A run that is left alone: all is there, all is right, nothing remains.
@@ -83,7 +85,9 @@ fn ends_well(project: &Project, clean: &Project, when: &str) {
     assert_eq!(names(project), names(clean), "{when}: the store");
     let own = |project: &Project| -> Vec<String> { tree(&project.folder().join(".mpm")).into_keys().collect() };
     assert_eq!(own(project), own(clean), "{when}: .mpm");
-    assert_eq!(leftovers(project), leftovers(clean), "{when}");
+    // What dead processes left goes with the next one that brings something; the last mark may stay until then.
+    let left = leftovers(project);
+    assert!(left.len() <= 1 && !left.iter().any(|path| path.starts_with("partial")), "{when}: {left:?}");
 }
 
 fn killed_again_and_again(registry: &TestRegistry, index: &str, seed: u64) {
@@ -111,7 +115,7 @@ fn killed_again_and_again(registry: &TestRegistry, index: &str, seed: u64) {
         most = most.max(leftovers(&project).len());
     }
     assert!(killed > 0, "every run was faster than its signal");
-    assert!(most <= 60, "{most} files are left over after kills");
+    assert!(most <= 24, "{most} files are left over after kills");
     ends_well(&project, &clean, "at the end");
 }
 
