@@ -160,7 +160,7 @@ fn hint_text(hint: &Hint) -> String {
     let label = paint(CYAN, "hint");
     match hint {
         Hint::Run(command) => format!("{label}: run {}", paint(CYAN, format!("`{}`", visible(command)))),
-        Hint::Note(text) => format!("{label}: {}", visible(text)),
+        Hint::Note(text) => format!("{label}: {}", visible(text).replace('\n', "\n      ")),
         Hint::Add { file, lines } => {
             let lines: Vec<String> = visible(lines).lines().map(|line| format!("    {line}")).collect();
             format!("{label}: add to {file}:\n{}", lines.join("\n"))

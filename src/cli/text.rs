@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use indicatif::{BinaryBytes, HumanCount};
+use indicatif::HumanCount;
 
 use crate::cli::printer::{BOLD, DIM, GREEN, Printer, RED, YELLOW, paint, visible};
-use crate::model::Fingerprint;
+use crate::model::{Fingerprint, HumanSize};
 use crate::ops::{Change, PackageLine, Travel, sync};
 
 /// A size for people: KiB, MiB, GiB.
 pub(super) fn bytes(bytes: u64) -> String {
-    BinaryBytes(bytes).to_string()
+    HumanSize(bytes).to_string()
 }
 
 /// `1 file`, `2 files`.

@@ -12,7 +12,7 @@ mod statement;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::catalog::{ListedRelease, Listing};
 use crate::index::builtin::Builtin;
@@ -92,7 +92,12 @@ impl Registry {
         origin: Arc<dyn Origin>,
         scope: Scope,
     ) -> Result<Self, IndexError> {
-        let source = Source { registry: opening.id.clone(), origin, lag: world.http.settings().patience.lag };
+        let source = Source {
+            registry: opening.id.clone(),
+            origin,
+            lag: world.http.settings().patience.lag,
+            behind: OnceLock::new(),
+        };
         let builtin = opening.address == IndexAddress::Builtin;
         let judge = Judge {
             source: &source,

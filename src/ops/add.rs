@@ -7,7 +7,8 @@ use crate::catalog::Listing;
 use crate::index::{Gate, Registry};
 use crate::manifest::{self, Manifest, NewDependency, NewRegistry};
 use crate::model::{
-    DependencyKey, GroupName, Namespace, PackageKind, PackageName, RegistryId, Requirement, VariantName, Version,
+    DependencyKey, GroupName, HumanSize, Namespace, PackageKind, PackageName, RegistryId, Requirement, VariantName,
+    Version,
 };
 use crate::ops::info;
 use crate::ops::pipeline::{self, Reach, Wish};
@@ -256,6 +257,6 @@ fn ask_variant(
 
 fn label(line: &info::VariantLine) -> String {
     let mut words = line.properties.clone();
-    words.extend(line.bytes.map(|bytes| format!("{bytes} bytes")));
+    words.extend(line.bytes.map(|bytes| HumanSize(bytes).to_string()));
     format!("{} ({})", line.name, words.join(", "))
 }

@@ -380,10 +380,15 @@ impl Diagnose for PipelineError {
                 Hint::Note(format!("if the change is meant, run `mpm lock --accept-root sha256:{found}`")),
             ],
             Self::NotListed { registry, root } => {
-                vec![Hint::Add { file: "config.toml", lines: format!("[trusted]\n\"sha256:{root}\" = \"{registry}\"") }]
+                vec![
+                    note("nothing was changed"),
+                    note("compare the root with what the registry's owners say through another channel; then, if you may"),
+                    Hint::Add { file: "config.toml", lines: format!("[trusted]\n\"sha256:{root}\" = \"{registry}\"") },
+                ]
             }
             Self::PinDisagrees { .. } => vec![
-                note("the lock was edited by hand, or the registry's history was: compare with `mpm diff`"),
+                note("Model.lock was edited by hand, or the registry's history was: compare it with its history"),
+                run("mpm diff"),
                 note("nothing was placed"),
             ],
             Self::Revoked { .. } => vec![note("nothing was placed"), run("mpm update")],

@@ -7,7 +7,7 @@ use crate::index::{Gate, VerifiedStatement};
 use crate::inspect::inspect;
 use crate::install::{OnChanged, Plan, Site};
 use crate::lock::{Found, Lock};
-use crate::model::{Fingerprint, Namespace, PackageId, PackageRef, RegistryId, Sha256};
+use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, RegistryId, Sha256};
 use crate::ops::bringing::{self, Wanted, bring};
 use crate::ops::contents::{Gathered, Gathering};
 use crate::ops::locking::{self, Made, Making};
@@ -240,6 +240,7 @@ impl Carrying<'_, '_> {
         let mut plan = site.plan_with(cleared, receipt.as_ref(), on_changed)?;
         plan.statements =
             settled.lock.packages.iter().map(|(id, locked)| (id.clone(), locked.statement.sha256)).collect();
+        plan.choice = request.choice.clone();
         outcome.lock_written = self.write(settled)?;
         let text = settings_text(services, request);
         let inputs = project::inputs(&self.project.manifest_text, &settled.lock.render(), &text);
@@ -291,9 +292,9 @@ impl Carrying<'_, '_> {
             return Ok(());
         }
         let text = format!(
-            "{} GB will travel; {} GB are free. Go on?",
-            travel.bytes / 1_000_000_000,
-            travel.free / 1_000_000_000
+            "{} will travel; {} are free. Go on?",
+            HumanSize(travel.bytes),
+            HumanSize(travel.free)
         );
         match self.services.ask.ask(&Question::Confirm { text: text.clone() }) {
             Some(0) => Ok(()),

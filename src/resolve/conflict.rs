@@ -161,6 +161,11 @@ impl Conflict {
         })
     }
 
+    /// One line of Model.toml that nothing satisfies.
+    fn is_plain(&self) -> bool {
+        matches!(self.reasons.as_slice(), [Reason::Asks { .. }, Reason::Fails(_)])
+    }
+
     fn headline(&self) -> String {
         match self.reasons.as_slice() {
             [Reason::Asks { asker, package, requirement }, Reason::Fails(_)] => {
@@ -253,13 +258,17 @@ impl Failing {
         };
         let mut parts = vec![format!("no version of {name} satisfies {}{available}", self.requirement)];
         for (why, words) in [
-            (RuledOut::Yanked, "yanked by the publisher"),
+            (RuledOut::Yanked, "yanked"),
             (RuledOut::PreRelease, "a pre-release that the requirement does not name"),
         ] {
             let ruled: Vec<Version> =
                 self.ruled_out.iter().filter(|(_, found)| *found == why).map(|(version, _)| version.clone()).collect();
             if !ruled.is_empty() {
-                let verb = if ruled.len() == 1 { "is" } else { "are each" };
+                let verb = match (ruled.len(), why) {
+                    (1, _) => "is",
+                    (_, RuledOut::Yanked) => "are",
+                    (_, RuledOut::PreRelease) => "are each",
+                };
                 parts.push(format!("{} {verb} {words}", list(&ruled, 3)));
             }
         }
@@ -287,7 +296,11 @@ impl Diagnose for NoSolution {
     }
 
     fn details(&self) -> Vec<String> {
-        self.explain()
+        match self {
+            // The headline has said who asks for what.
+            Self::Conflict(conflict) if conflict.is_plain() => conflict.failing().map(Failing::sentence).collect(),
+            _ => self.explain(),
+        }
     }
 
     fn hints(&self) -> Vec<Hint> {

@@ -21,7 +21,7 @@ use crate::sys::runtime::block_on;
 
 pub use address::{AddressClass, AddressError, Scope};
 pub use body::RangeBody;
-pub use error::HttpError;
+pub use error::{HttpError, NoAnswer};
 
 use address::{Guard, Reach, Targets};
 use credentials::Credentials;
@@ -433,7 +433,7 @@ fn unreachable_or_refused(url: Box<SafeUrl>, source: reqwest::Error) -> HttpErro
         }
         cause = error.source();
     }
-    HttpError::Unreachable { url, source: source.without_url() }
+    HttpError::unreachable(url, source)
 }
 
 fn refused_status(url: Box<SafeUrl>, response: &reqwest::Response) -> HttpError {
