@@ -200,7 +200,7 @@ pub enum PipelineError {
         root: Sha256,
     },
     /// A pin of the lock that signed data contradicts.
-    #[error("{package}: Model.lock pins {what} {locked}, but {found} is signed")]
+    #[error("{package}: Model.lock pins {what} {locked}, the registry's signed files say {found}")]
     PinDisagrees {
         /// The release.
         package: String,
