@@ -103,6 +103,9 @@ pub(super) fn show(error: &dyn Diagnose, printer: &mut Printer) {
     for cause in causes(error) {
         printer.always(&format!("  caused by: {}", visible(&cause)));
     }
+    for line in error.details() {
+        printer.always(&format!("  {}", visible(&line)));
+    }
     let hints = error.hints();
     if !hints.is_empty() {
         printer.always("");
@@ -130,6 +133,7 @@ pub(super) fn show_json(error: &dyn Diagnose, out: &mut dyn Write) {
             "class": error.class().as_str(),
             "message": error.to_string(),
             "causes": causes(error),
+            "details": error.details(),
             "hints": hints,
         },
     });

@@ -350,6 +350,10 @@ impl Diagnose for PipelineError {
         }
     }
 
+    fn details(&self) -> Vec<String> {
+        self.inner().map(Diagnose::details).unwrap_or_default()
+    }
+
     fn hints(&self) -> Vec<Hint> {
         if let Some(inner) = self.inner() {
             return inner.hints();

@@ -274,9 +274,10 @@ impl Failing {
     /// What looks as if it would do, and why it does not.
     fn excluded(&self) -> Vec<String> {
         let mut parts = Vec::new();
-        for (why, words) in
-            [(RuledOut::Yanked, "yanked"), (RuledOut::PreRelease, "a pre-release that the requirement does not name")]
-        {
+        for (why, words) in [
+            (RuledOut::Yanked, "yanked by the publisher"),
+            (RuledOut::PreRelease, "a pre-release that the requirement does not name"),
+        ] {
             let ruled: Vec<Version> =
                 self.ruled_out.iter().filter(|(_, found)| *found == why).map(|(version, _)| version.clone()).collect();
             if !ruled.is_empty() {
@@ -311,13 +312,16 @@ impl Diagnose for NoSolution {
         }
     }
 
-    fn hints(&self) -> Vec<Hint> {
-        let lines = match self {
+    fn details(&self) -> Vec<String> {
+        match self {
             // The headline has said who asks for what.
             Self::Conflict(conflict) if conflict.is_plain() => conflict.failing().map(Failing::situation).collect(),
             _ => self.explain(),
-        };
-        let mut hints = if lines.is_empty() { Vec::new() } else { vec![Hint::Note(lines.join("\n"))] };
+        }
+    }
+
+    fn hints(&self) -> Vec<Hint> {
+        let mut hints: Vec<Hint> = Vec::new();
         match self {
             Self::Conflict(conflict) => hints.extend(conflict.hints()),
             Self::Unknown { nearest, .. } if nearest.is_empty() => {}
