@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use modelpm::model::Sha256;
 
-use super::{Site, bears_the_marks, blob_path, manifest, registry, site, tree, weights};
+use super::{Site, bears_the_marks, blob_path, fails, manifest, registry, site, tree, weights};
 use crate::support::blob;
 use crate::support::project::Ran;
 use crate::support::server::{Fault, Server};
@@ -70,7 +70,7 @@ fn registries_that_configuration_does_not_list() {
     site.fails(
         &["sync"],
         5,
-        &["registry acme", &root, "add to config.toml", "[trusted]", &entry, "nothing was changed"],
+        &["E0915", "registry acme", &root, "add to config.toml", "[trusted]", &entry, "nothing was changed"],
     );
     std::fs::write(&config, format!("registries = \"listed\"\n[trusted]\n{entry}\n")).unwrap();
     site.works(&["sync"]);
@@ -106,6 +106,7 @@ fn a_changed_root() {
     let index = site.registry.folder().display().to_string();
     site.replace("Model.toml", &index, &other.folder().display().to_string());
     let says = [
+        "E0914",
         "registry acme",
         new.as_str(),
         old.as_str(),
@@ -278,7 +279,7 @@ fn an_interrupt_keeps_what_came_and_the_next_run_goes_on() {
     let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
     let ran = Ran::of(&child.wait_with_output().unwrap());
-    let ran = ran.expect(130).says(&["stopped", "kept"]);
+    let ran = ran.expect(130).says(&["E0728", "stopped", "kept"]);
     bears_the_marks(&ran);
     assert!(!site.installed() && site.project.read("Model.lock").is_none());
     let kept = length();
@@ -333,4 +334,55 @@ fn a_pipe_that_nobody_reads() {
         assert!(matches!(ran.code, 0 | 141), "{arguments:?} {ran:?}");
         assert_eq!(ran.stderr, "", "{arguments:?}");
     }
+}
+
+#[test]
+fn other_mistakes_have_their_codes() {
+    let Some(mut site) = site() else { return };
+    let two = |number| blob::safetensors(number, 20);
+    site.registry
+        .release("acme/pair", "1.0.0")
+        .variant("a", "m.safetensors", two(1))
+        .variant("b", "m.safetensors", two(2))
+        .publish();
+    site.fails(&["add", "acme/pair"], 2, &["E0911", "which one?", "a (", "b (", "--variant"]);
+    site.fails(&["path", "acme/tiny"], 1, &["E0912"]);
+    site.works(&["add", "acme/tiny", "--no-sync"]);
+    site.fails(&["path", "acme/tiny"], 1, &["E0919", "run `mpm sync`"]);
+    site.fails(&["diff"], 1, &["E0920", "HEAD"]);
+    let good = site.project.text("Model.toml").unwrap();
+    site.project.write("Model.toml", format!("{good}ours = {{ path = \"../nowhere\" }}\n"));
+    site.fails(&["sync"], 1, &["E0917", "nowhere"]);
+    site.project.write("Model.toml", b"[project]\nname = \"\xff\"\n");
+    site.fails(&["sync"], 1, &["E0905", "Model.toml is not UTF-8"]);
+    std::fs::remove_file(site.project.folder().join("Model.toml")).unwrap();
+    std::fs::create_dir(site.project.folder().join("Model.toml")).unwrap();
+    let ran = site.project.mpm(&["sync"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    std::fs::remove_dir(site.project.folder().join("Model.toml")).unwrap();
+    site.project.write("Model.toml", good);
+    let project = site.project.variable("MPM_JOBS", "none");
+    fails(&project, &["sync"], 2, &["E0995", "MPM_JOBS", "a number from 1 to 64", "none"]);
+    let project = project.variable("MPM_JOBS", "2").variable("HOME", "here");
+    fails(&project, &["sync"], 1, &["E0992", "set HOME"]);
+    let project = project.variable("HOME", site.registry.folder()).variable("MPM_CONFIG", "/proc/self/mem");
+    fails(&project, &["sync"], 1, &["E0993", "/proc/self/mem"]);
+}
+
+#[test]
+fn other_signers_than_before_and_a_revocation() {
+    let Some(mut site) = site() else { return };
+    site.write(&site.registry.folder().display().to_string(), "[models]\n\"acme/tiny\" = \"1\"");
+    site.works(&["sync"]);
+    let before = site.registry.publisher("acme").public().fingerprint();
+    site.registry.retire("acme");
+    site.registry.release("acme/tiny", "1.1.0").file("model.safetensors", blob::safetensors(9, 10)).publish();
+    let now = site.registry.publisher("acme").public().fingerprint();
+    let says = ["E0913", "acme/tiny@1.1.0", &before.short(), &now.short(), "another channel", "nothing was changed"];
+    site.fails(&["update"], 4, &says);
+    site.works(&["update", "--accept-key", &now.hex()]);
+    site.registry.revoke_release("acme/tiny", "1.1.0", "stolen key");
+    // The lock stands until the index is read again; then it is refused, also where nothing else changed.
+    let fresh = site.elsewhere();
+    fresh.fails(&["sync", "--locked"], 4, &["acme/tiny 1.1.0", "revoked", "stolen key"]);
 }
