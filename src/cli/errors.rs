@@ -86,7 +86,8 @@ impl Diagnose for CliError {
             Self::Usage { .. } | Self::Variable { .. } => vec![Hint::Run("mpm help".to_owned())],
             Self::Folders { .. } => vec![Hint::Note("set HOME to an absolute path".to_owned())],
             Self::NoWorkingFolder => vec![Hint::Note("pass -C with an absolute folder".to_owned())],
-            Self::Config { .. } | Self::Start { .. } => Vec::new(),
+            Self::Start { .. } => vec![Hint::Note("mpm looks for it in PATH, or takes a path with a slash".to_owned())],
+            Self::Config { .. } => vec![Hint::Note("nothing was changed".to_owned())],
         }
     }
 }

@@ -291,11 +291,7 @@ impl Carrying<'_, '_> {
         if travel.bytes <= ASK_ABOVE || self.wish.request.accepted.yes {
             return Ok(());
         }
-        let text = format!(
-            "{} will travel; {} are free. Go on?",
-            HumanSize(travel.bytes),
-            HumanSize(travel.free)
-        );
+        let text = format!("{} will travel; {} are free. Go on?", HumanSize(travel.bytes), HumanSize(travel.free));
         match self.services.ask.ask(&Question::Confirm { text: text.clone() }) {
             Some(0) => Ok(()),
             Some(_) => Err(PipelineError::Cancelled),
