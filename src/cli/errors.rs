@@ -102,6 +102,9 @@ pub(super) fn show(error: &dyn Diagnose, printer: &mut Printer) {
     for cause in causes(error) {
         printer.always(&format!("  caused by: {}", visible(&cause)));
     }
+    for line in error.details() {
+        printer.always(&format!("  {}", visible(&line)));
+    }
     let hints = error.hints();
     if !hints.is_empty() {
         printer.always("");
@@ -129,6 +132,7 @@ pub(super) fn show_json(error: &dyn Diagnose, out: &mut dyn Write) {
             "class": error.class().as_str(),
             "message": error.to_string(),
             "causes": causes(error),
+            "details": error.details(),
             "hints": hints,
         },
     });

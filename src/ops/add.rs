@@ -7,8 +7,7 @@ use crate::catalog::Listing;
 use crate::index::{Gate, Registry};
 use crate::manifest::{self, Manifest, NewDependency, NewRegistry};
 use crate::model::{
-    DependencyKey, GroupName, Namespace, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName,
-    Version,
+    DependencyKey, GroupName, Namespace, PackageKind, PackageName, RegistryId, Requirement, VariantName, Version,
 };
 use crate::ops::info;
 use crate::ops::pipeline::{self, Reach, Wish};

@@ -8,9 +8,9 @@ use crate::fetch::FetchError;
 use crate::index::IndexError;
 use crate::inspect::InspectError;
 use crate::install::InstallError;
-use crate::lock::{LockError, Stale};
+use crate::lock::LockError;
 use crate::manifest::ManifestError;
-use crate::model::{DependencyKey, Fingerprint, Namespace, PackageId, PackageName, RegistryId, Sha256};
+use crate::model::{Fingerprint, Namespace, PackageName, RegistryId, Sha256};
 use crate::policy::Refused;
 use crate::resolve::NoSolution;
 use crate::select::SelectError;
@@ -344,6 +344,10 @@ impl Diagnose for PipelineError {
             Self::Cancelled => Class::Interrupted,
             _ => Class::Yours,
         }
+    }
+
+    fn details(&self) -> Vec<String> {
+        self.inner().map(Diagnose::details).unwrap_or_default()
     }
 
     fn hints(&self) -> Vec<Hint> {

@@ -192,6 +192,7 @@ impl Carrying<'_, '_> {
         }
         let facts = inspect(&store, &selected, &services.cancel)?;
         let cleared = policy.clear(approved, &facts)?;
+        self.tell(&cleared);
         self.place(&store, &settled, &cleared, outcome)
     }
 
@@ -247,6 +248,30 @@ impl Carrying<'_, '_> {
         outcome.applied = site.apply(&plan, cleared, inputs, &services.cancel, &*services.progress)?;
         outcome.up_to_date = plan.is_empty() && !outcome.lock_written && !self.wish.manifest_changed;
         Ok(outcome)
+    }
+
+    /// What a person should know of content that is allowed all the same.
+    fn tell(&self, cleared: &Cleared<'_>) {
+        let progress = &*self.services.progress;
+        let mut code: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (origin, path) in cleared.code() {
+            code.entry(origin.to_string()).or_default().push(path.to_string());
+        }
+        for (origin, paths) in code {
+            let shown = paths.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+            let more = if paths.len() > 5 { format!(" and {} more", paths.len() - 5) } else { String::new() };
+            progress.note(
+                "code",
+                format!("{origin} holds code that its publisher declares: {shown}{more}; nothing runs it"),
+            );
+        }
+        for (id, rules) in cleared.overridden() {
+            let rules = rules.iter().cloned().collect::<Vec<_>>().join(", ");
+            progress.warn(
+                "unsafe",
+                format!("{id} is placed because [policy.unsafe] allows {rules}: loading it can run code"),
+            );
+        }
     }
 
     /// Memory is written once everything that it says was verified.

@@ -286,8 +286,12 @@ impl Diagnose for NoSolution {
         }
     }
 
+    fn details(&self) -> Vec<String> {
+        self.explain()
+    }
+
     fn hints(&self) -> Vec<Hint> {
-        let mut hints: Vec<Hint> = self.explain().into_iter().map(Hint::Note).collect();
+        let mut hints: Vec<Hint> = Vec::new();
         match self {
             Self::Conflict(conflict) => hints.extend(conflict.hints()),
             Self::Unknown { nearest, .. } if nearest.is_empty() => {}
