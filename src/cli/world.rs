@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::cli::ask::Terminal;
 use crate::cli::bars::Bars;

@@ -13,7 +13,7 @@ use modelpm::model::{
 use modelpm::registry::{
     self, CheckpointOutcome, CheckpointRequest, EntryChange, Folder, Issue, NewRegistry, Roots, State, Submitted,
 };
-use modelpm::statement::{Dependency, DependencyKind, FileEntry, Files, Licence, Provenance, Statement, Variant};
+use modelpm::statement::{Dependency, DependencyKind, FileEntry, Files, Licence, Provenance, Statement};
 use modelpm::trust::{Freshness, Role, RoleKeys, Severity, TrustRoot, YankRecord};
 
 use super::keys::key;
