@@ -88,6 +88,10 @@ pub trait Diagnose: std::error::Error + Send + Sync {
     fn code(&self) -> Code;
     /// Whose problem it is.
     fn class(&self) -> Class;
+    /// How it came to this, a sentence a line, in order; for errors that are conclusions.
+    fn details(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// What helps to go on; most useful first.
     fn hints(&self) -> Vec<Hint> {
         Vec::new()

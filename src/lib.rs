@@ -10,7 +10,26 @@
 //!                ▲               ▲                                   policy × Facts = Cleared
 //!  trust → index → catalog    statement
 //! ```
-#![expect(dead_code, unused_variables, unused_imports, reason = "skeleton")]
+//!
+//! Files on disk and the room that owns each:
+//!
+//! | file | room |
+//! |---|---|
+//! | `Model.toml` | [`manifest`] |
+//! | `Model.lock`, `Model.lock.d/` | [`lock`] |
+//! | `.mpm/receipt.json`, `.mpm/files/`, placed files | [`install`] |
+//! | `config.toml` of user and site | [`config`] |
+//! | `store/v1/` but for `facts/` | [`store`], with partial downloads of [`fetch`] |
+//! | `store/v1/facts/` | [`inspect`] |
+//! | `trust/<root>/` in the state folder, copies of indexes in the cache folder | [`index`] |
+//! | a registry's folder | read by [`index`], written by [`registry`] and [`publish`] |
+//! | key files | [`keys`] |
+//! | leases | [`sys`] |
+//!
+//! What never happens: an unverified byte in the store, a refused package in a project, a socket under `--offline`, a
+//! secret key outside [`keys`], text for people outside [`cli`]. docs/architecture.md says why and where.
+//!
+//! The library is synchronous: from inside another tokio runtime, call it through `spawn_blocking`.
 
 pub mod diagnose;
 pub mod model;

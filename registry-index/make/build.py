@@ -132,7 +132,7 @@ def check_signatures():
 
 def public_key(secret):
     """The base64 line of the public key file beside a secret key."""
-    return secret.with_suffix(".pub").read_text().splitlines()[1]
+    return secret.with_name(f"{secret.name}.pub").read_text().splitlines()[1]
 
 
 def fingerprint(public):

@@ -64,6 +64,16 @@ fn answer(question: &Question, line: &str) -> Option<usize> {
     }
 }
 
+/// Answers questions for passwords: from the environment, else at the terminal, unseen; `None` where there is neither.
+pub(super) fn password(environment: &Environment) -> impl Fn(&str) -> Option<String> {
+    let given = environment.key_password.clone();
+    move |what| match &given {
+        Some(password) => Some(password.expose().to_owned()),
+        None if std::io::stdin().is_terminal() => rpassword::prompt_password(format!("{what}: ")).ok(),
+        None => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::answer;
@@ -86,15 +96,5 @@ mod tests {
         ] {
             assert_eq!(answer(question, line), expected, "{line:?}");
         }
-    }
-}
-
-/// Answers questions for passwords: from the environment, else at the terminal, unseen; `None` where there is neither.
-pub(super) fn password(environment: &Environment) -> impl Fn(&str) -> Option<String> {
-    let given = environment.key_password.clone();
-    move |what| match &given {
-        Some(password) => Some(password.expose().to_owned()),
-        None if std::io::stdin().is_terminal() => rpassword::prompt_password(format!("{what}: ")).ok(),
-        None => None,
     }
 }

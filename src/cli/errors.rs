@@ -86,7 +86,8 @@ impl Diagnose for CliError {
             Self::Usage { .. } | Self::Variable { .. } => vec![Hint::Run("mpm help".to_owned())],
             Self::Folders { .. } => vec![Hint::Note("set HOME to an absolute path".to_owned())],
             Self::NoWorkingFolder => vec![Hint::Note("pass -C with an absolute folder".to_owned())],
-            Self::Config { .. } | Self::Start { .. } => Vec::new(),
+            Self::Start { .. } => vec![Hint::Note("mpm looks for it in PATH, or takes a path with a slash".to_owned())],
+            Self::Config { .. } => vec![Hint::Note("nothing was changed".to_owned())],
         }
     }
 }
@@ -101,6 +102,9 @@ pub(super) fn show(error: &dyn Diagnose, printer: &mut Printer) {
     printer.always(&format!("{}: {}", paint(RED, label), paint(BOLD, visible(&error.to_string()))));
     for cause in causes(error) {
         printer.always(&format!("  caused by: {}", visible(&cause)));
+    }
+    for line in error.details() {
+        printer.always(&format!("  {}", visible(&line)));
     }
     let hints = error.hints();
     if !hints.is_empty() {
@@ -129,6 +133,7 @@ pub(super) fn show_json(error: &dyn Diagnose, out: &mut dyn Write) {
             "class": error.class().as_str(),
             "message": error.to_string(),
             "causes": causes(error),
+            "details": error.details(),
             "hints": hints,
         },
     });

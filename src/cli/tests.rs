@@ -17,7 +17,7 @@ use crate::select::Groups;
 
 fn parse(line: &str) -> (Command, Settings) {
     let cli = Cli::try_parse_from(std::iter::once("mpm").chain(line.split(' '))).expect("parses");
-    let environment = Environment { working_folder: Some(PathBuf::from("/work")), ..Environment::default() };
+    let environment = Environment { working_folder: Some(PathBuf::from("/home/me")), ..Environment::default() };
     let settings = Settings::new(&cli.global, &environment).expect("settings");
     (cli.command, settings)
 }
@@ -36,7 +36,7 @@ fn sync_says_what_was_typed() {
     );
     let (Command::Sync(command), settings) = parse(&line) else { panic!("sync") };
     let request = command.to_request(&settings);
-    assert_eq!(request.start, PathBuf::from("/work/sub"));
+    assert_eq!(request.start, PathBuf::from("/home/me/sub"));
     assert!(matches!(&request.choice.groups, Groups::Some(groups) if groups.len() == 2));
     assert_eq!(request.lock_rule, LockRule::Locked);
     assert_eq!(request.link, Some(LinkMode::Hard));
@@ -89,7 +89,7 @@ fn the_other_commands_say_what_was_typed() {
     let (Command::Remove(command), settings) = parse("remove minilm --from-group eval") else { panic!("remove") };
     assert_eq!(command.to_request(&settings).keys.len(), 1);
     let (Command::Init(command), settings) = parse("init sub --name x") else { panic!("init") };
-    assert_eq!(command.to_request(&settings).folder, PathBuf::from("/work/sub"));
+    assert_eq!(command.to_request(&settings).folder, PathBuf::from("/home/me/sub"));
     let (Command::Diff(command), settings) = parse("diff main") else { panic!("diff") };
     assert_eq!(command.to_request(&settings).revision, "main");
     let (Command::Info(command), settings) = parse("info demo/digits@1") else { panic!("info") };

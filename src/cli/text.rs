@@ -137,7 +137,7 @@ pub(super) fn synced(outcome: &sync::Outcome, verbose: bool, printer: &mut Print
     for id in &outcome.removed {
         printer.say(&format!(" {} {}", paint(RED, "-"), visible(id)));
     }
-    if outcome.changed.is_empty() {
+    if outcome.changed.is_empty() && outcome.removed.is_empty() {
         for one in &outcome.lock_changes {
             printer.say(&change(one, verbose));
         }

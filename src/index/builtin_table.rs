@@ -1,7 +1,59 @@
-//! The files of the registry that is compiled in, sorted by path. Written by a program; not edited by hand.
+//! The files of `registry-index/`, compiled in. Written by registry-index/make/builtin_table.py; tests/tidy.rs
+//! compares it with the folder.
 
-/// Fingerprint of its first root.
-pub(super) const ROOT: &str = "";
+/// Digest of the first root: the identity of the registry.
+pub(super) const ROOT: &str = "cef6ac94b6e407f6e5113ba4681844ea310a09c02dc4ff13ce3686ef2466d6d7";
 
-/// Paths and bytes.
-pub(super) static FILES: &[(&str, &[u8])] = &[];
+/// Path and bytes of each file, sorted by path.
+#[rustfmt::skip]
+pub(super) static FILES: &[(&str, &[u8])] = &[
+    (".gitattributes", include_bytes!("../../registry-index/.gitattributes")),
+    ("blobs/sha256/0c/0c3cf6e05a0bcde9001ec5eb41519ffadedd09ebb256909eee79ebd2b94f7c2d", include_bytes!("../../registry-index/blobs/sha256/0c/0c3cf6e05a0bcde9001ec5eb41519ffadedd09ebb256909eee79ebd2b94f7c2d")),
+    ("blobs/sha256/17/179314da493f32d48a6b8310e2dcb3340fb9dfd73f2f3eab159c017cec68b409", include_bytes!("../../registry-index/blobs/sha256/17/179314da493f32d48a6b8310e2dcb3340fb9dfd73f2f3eab159c017cec68b409")),
+    ("blobs/sha256/1d/1dcb99371a0f2a6b49c07e7a800c556fbcf1642590fd54eb1b61e35f8b7504cd", include_bytes!("../../registry-index/blobs/sha256/1d/1dcb99371a0f2a6b49c07e7a800c556fbcf1642590fd54eb1b61e35f8b7504cd")),
+    ("blobs/sha256/21/2122c499e61f44cd4457dc15bf8850e4c3f3aae80bebfab2e1a7380e63e7229b", include_bytes!("../../registry-index/blobs/sha256/21/2122c499e61f44cd4457dc15bf8850e4c3f3aae80bebfab2e1a7380e63e7229b")),
+    ("blobs/sha256/30/30f67714b2e662249fec6153ac15589109d2035853062595bfa3226b3e3bd2b3", include_bytes!("../../registry-index/blobs/sha256/30/30f67714b2e662249fec6153ac15589109d2035853062595bfa3226b3e3bd2b3")),
+    ("blobs/sha256/38/38cd30b207a664e4e7d330b9b9156d347b9806f98ddd5db066455eb9265da70d", include_bytes!("../../registry-index/blobs/sha256/38/38cd30b207a664e4e7d330b9b9156d347b9806f98ddd5db066455eb9265da70d")),
+    ("blobs/sha256/3f/3fb7063f210d527df612779c6672039fde4646a59cc43cd85a50eccfe1dd0720", include_bytes!("../../registry-index/blobs/sha256/3f/3fb7063f210d527df612779c6672039fde4646a59cc43cd85a50eccfe1dd0720")),
+    ("blobs/sha256/61/6113d649afb65f3790da8576817a9afada46cafe268126bcf1b5557f3bf03fbf", include_bytes!("../../registry-index/blobs/sha256/61/6113d649afb65f3790da8576817a9afada46cafe268126bcf1b5557f3bf03fbf")),
+    ("blobs/sha256/7c/7c63e727829a3b5dd325a6c28eb49eb6d35584bc063796b931cf7247fc8bb040", include_bytes!("../../registry-index/blobs/sha256/7c/7c63e727829a3b5dd325a6c28eb49eb6d35584bc063796b931cf7247fc8bb040")),
+    ("blobs/sha256/8b/8b43fb59ec2be7ee150882da83c5621ab275548040b886b02daf3cfc9e988e52", include_bytes!("../../registry-index/blobs/sha256/8b/8b43fb59ec2be7ee150882da83c5621ab275548040b886b02daf3cfc9e988e52")),
+    ("blobs/sha256/9c/9cdfef1eda820e5a105952fc12f324771372bf54d8392f0119a1a3a46b20701b", include_bytes!("../../registry-index/blobs/sha256/9c/9cdfef1eda820e5a105952fc12f324771372bf54d8392f0119a1a3a46b20701b")),
+    ("blobs/sha256/a9/a985b292e28a53955d15623308aac8741745c34af52db5b6cb7bc31642f5dcf9", include_bytes!("../../registry-index/blobs/sha256/a9/a985b292e28a53955d15623308aac8741745c34af52db5b6cb7bc31642f5dcf9")),
+    ("blobs/sha256/af/af2f634d85ec39c316da98de283ed6874896ca95c4e51be13a475986c0ad61ed", include_bytes!("../../registry-index/blobs/sha256/af/af2f634d85ec39c316da98de283ed6874896ca95c4e51be13a475986c0ad61ed")),
+    ("blobs/sha256/af/af37c86e7a9190f5ee542d86ea1ddf340cf0f3d3bfb6a3b639f3cab962787a34", include_bytes!("../../registry-index/blobs/sha256/af/af37c86e7a9190f5ee542d86ea1ddf340cf0f3d3bfb6a3b639f3cab962787a34")),
+    ("blobs/sha256/d9/d9010fe0ec135ed8433bc9abf2d35e2c1c0b4def9882c213eb603970cdab4946", include_bytes!("../../registry-index/blobs/sha256/d9/d9010fe0ec135ed8433bc9abf2d35e2c1c0b4def9882c213eb603970cdab4946")),
+    ("blobs/sha256/dc/dc9891826ef85bc1a87323964ea0bcd75ff1629f261a4a71d47c77f27e5bd27b", include_bytes!("../../registry-index/blobs/sha256/dc/dc9891826ef85bc1a87323964ea0bcd75ff1629f261a4a71d47c77f27e5bd27b")),
+    ("blobs/sha256/e4/e4091f3ca5ff1b45cc39041973b8a73902759849bfb479299c8414e77b9ee3a8", include_bytes!("../../registry-index/blobs/sha256/e4/e4091f3ca5ff1b45cc39041973b8a73902759849bfb479299c8414e77b9ee3a8")),
+    ("blobs/sha256/e8/e83fb6f8e00197d7e5eb4009eb3e30655d75a07acc7f8cb49cd1fdff987e41f3", include_bytes!("../../registry-index/blobs/sha256/e8/e83fb6f8e00197d7e5eb4009eb3e30655d75a07acc7f8cb49cd1fdff987e41f3")),
+    ("checkpoint.json", include_bytes!("../../registry-index/checkpoint.json")),
+    ("checkpoint.json.687a5b747157f732.minisig", include_bytes!("../../registry-index/checkpoint.json.687a5b747157f732.minisig")),
+    ("packages/demo/digits-lora.jsonl", include_bytes!("../../registry-index/packages/demo/digits-lora.jsonl")),
+    ("packages/demo/digits-mlp.jsonl", include_bytes!("../../registry-index/packages/demo/digits-mlp.jsonl")),
+    ("packages/demo/digits.jsonl", include_bytes!("../../registry-index/packages/demo/digits.jsonl")),
+    ("releases/3269faa65028d57a623a5e3414d945dfe2ef41926b4c81c9fe04b8862a99c4ae.json", include_bytes!("../../registry-index/releases/3269faa65028d57a623a5e3414d945dfe2ef41926b4c81c9fe04b8862a99c4ae.json")),
+    ("releases/3269faa65028d57a623a5e3414d945dfe2ef41926b4c81c9fe04b8862a99c4ae.json.105e9c070d3d33fe.minisig", include_bytes!("../../registry-index/releases/3269faa65028d57a623a5e3414d945dfe2ef41926b4c81c9fe04b8862a99c4ae.json.105e9c070d3d33fe.minisig")),
+    ("releases/609d5d855556f90c619c86fc994b6ac2df1973f5e453e904d6afb59422b52c50.json", include_bytes!("../../registry-index/releases/609d5d855556f90c619c86fc994b6ac2df1973f5e453e904d6afb59422b52c50.json")),
+    ("releases/609d5d855556f90c619c86fc994b6ac2df1973f5e453e904d6afb59422b52c50.json.105e9c070d3d33fe.minisig", include_bytes!("../../registry-index/releases/609d5d855556f90c619c86fc994b6ac2df1973f5e453e904d6afb59422b52c50.json.105e9c070d3d33fe.minisig")),
+    ("releases/9963ce17e111e3bdb9f984cff2340d329722661227de9925d64a03aab28eb015.json", include_bytes!("../../registry-index/releases/9963ce17e111e3bdb9f984cff2340d329722661227de9925d64a03aab28eb015.json")),
+    ("releases/9963ce17e111e3bdb9f984cff2340d329722661227de9925d64a03aab28eb015.json.105e9c070d3d33fe.minisig", include_bytes!("../../registry-index/releases/9963ce17e111e3bdb9f984cff2340d329722661227de9925d64a03aab28eb015.json.105e9c070d3d33fe.minisig")),
+    ("releases/be6634cc28315385dca50728ee3cd2c90ab370ab0fb718e5018c62e0cfdee529.json", include_bytes!("../../registry-index/releases/be6634cc28315385dca50728ee3cd2c90ab370ab0fb718e5018c62e0cfdee529.json")),
+    ("releases/be6634cc28315385dca50728ee3cd2c90ab370ab0fb718e5018c62e0cfdee529.json.105e9c070d3d33fe.minisig", include_bytes!("../../registry-index/releases/be6634cc28315385dca50728ee3cd2c90ab370ab0fb718e5018c62e0cfdee529.json.105e9c070d3d33fe.minisig")),
+    ("releases/c8a93b1f65968406ea563fdc22f081fc34508ce29d0bfe1a789bde2baec6b6a8.json", include_bytes!("../../registry-index/releases/c8a93b1f65968406ea563fdc22f081fc34508ce29d0bfe1a789bde2baec6b6a8.json")),
+    ("releases/c8a93b1f65968406ea563fdc22f081fc34508ce29d0bfe1a789bde2baec6b6a8.json.105e9c070d3d33fe.minisig", include_bytes!("../../registry-index/releases/c8a93b1f65968406ea563fdc22f081fc34508ce29d0bfe1a789bde2baec6b6a8.json.105e9c070d3d33fe.minisig")),
+    ("tree/1c6fea575f423835c5a1a0a668f46cbfe092f3ffcc2ac74e1e2d60ca5ffe5fc8", include_bytes!("../../registry-index/tree/1c6fea575f423835c5a1a0a668f46cbfe092f3ffcc2ac74e1e2d60ca5ffe5fc8")),
+    ("tree/21b1a1aa621aba00a7a42c6b198443ece6dec8a3bc1cba238b3b62db58db14dd", include_bytes!("../../registry-index/tree/21b1a1aa621aba00a7a42c6b198443ece6dec8a3bc1cba238b3b62db58db14dd")),
+    ("tree/33e54232633cf5f055ca2ace4f63873ad29821888a0ba62cd6db83b880f24d80", include_bytes!("../../registry-index/tree/33e54232633cf5f055ca2ace4f63873ad29821888a0ba62cd6db83b880f24d80")),
+    ("tree/549aeaa35c736163d742316c2e9809ce1a9967c77ff3b9d6ca4ca8108670845f", include_bytes!("../../registry-index/tree/549aeaa35c736163d742316c2e9809ce1a9967c77ff3b9d6ca4ca8108670845f")),
+    ("tree/6a3b29765ebe06075cb7fdac9f8ea783b1a3dba6bd080d38195e61331e2084f3", include_bytes!("../../registry-index/tree/6a3b29765ebe06075cb7fdac9f8ea783b1a3dba6bd080d38195e61331e2084f3")),
+    ("tree/90a3833ecc3a5f88a605bf5ef9d0bc011f8974f2947cb901ef58b1b5cfcf5c73", include_bytes!("../../registry-index/tree/90a3833ecc3a5f88a605bf5ef9d0bc011f8974f2947cb901ef58b1b5cfcf5c73")),
+    ("tree/dc957d4545645b0ca3addc51aec140fc436cdefe12ee6fefa3df121233eee0a5", include_bytes!("../../registry-index/tree/dc957d4545645b0ca3addc51aec140fc436cdefe12ee6fefa3df121233eee0a5")),
+    ("tree/f0dae5867b7d02e700087d6f7252cf01c75be7f7f431d30a9bf02f4c8da5701d", include_bytes!("../../registry-index/tree/f0dae5867b7d02e700087d6f7252cf01c75be7f7f431d30a9bf02f4c8da5701d")),
+    ("trust/namespaces/11572da31b4aded0004cb46a313841d44284b88697fb3b24a83c8fb718a04f86.json", include_bytes!("../../registry-index/trust/namespaces/11572da31b4aded0004cb46a313841d44284b88697fb3b24a83c8fb718a04f86.json")),
+    ("trust/registrar/1.json", include_bytes!("../../registry-index/trust/registrar/1.json")),
+    ("trust/registrar/1.json.105e9c070d3d33fe.minisig", include_bytes!("../../registry-index/trust/registrar/1.json.105e9c070d3d33fe.minisig")),
+    ("trust/root/1.json", include_bytes!("../../registry-index/trust/root/1.json")),
+    ("trust/root/1.json.105e9c070d3d33fe.minisig", include_bytes!("../../registry-index/trust/root/1.json.105e9c070d3d33fe.minisig")),
+    ("yanks/500a4a2d3aa14982b9006c811b4fb136f3a1555b2a6dc88bad9a048d3bff58ea.json", include_bytes!("../../registry-index/yanks/500a4a2d3aa14982b9006c811b4fb136f3a1555b2a6dc88bad9a048d3bff58ea.json")),
+    ("yanks/500a4a2d3aa14982b9006c811b4fb136f3a1555b2a6dc88bad9a048d3bff58ea.json.105e9c070d3d33fe.minisig", include_bytes!("../../registry-index/yanks/500a4a2d3aa14982b9006c811b4fb136f3a1555b2a6dc88bad9a048d3bff58ea.json.105e9c070d3d33fe.minisig")),
+];

@@ -327,7 +327,9 @@ impl Diagnose for IndexError {
                 "the registry's owners have to publish a new one; what Model.lock pins still installs with `mpm sync`",
             ),
             Self::Pin { .. } | Self::NotListed { .. } => vec![
-                Hint::Note("Model.lock was edited, or belongs to another registry: compare it with its history".to_owned()),
+                Hint::Note(
+                    "Model.lock was edited, or belongs to another registry: compare it with its history".to_owned(),
+                ),
                 Hint::Run("mpm diff".to_owned()),
                 Hint::Note("nothing was placed".to_owned()),
             ],

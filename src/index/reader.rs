@@ -218,6 +218,20 @@ impl Registry {
         self.familiarity(namespace, signers, locked)
     }
 
+    /// Whether signers are among these keys of a namespace, or reached from them by handovers, whatever this machine
+    /// remembers.
+    ///
+    /// # Errors
+    /// The chain of entries can't be read.
+    pub fn hands_over(
+        &self,
+        namespace: &Namespace,
+        from: &BTreeSet<Fingerprint>,
+        to: &BTreeSet<Fingerprint>,
+    ) -> Result<bool, IndexError> {
+        self.leads_to(namespace, from, to)
+    }
+
     /// Where its blobs can be had.
     ///
     /// # Errors

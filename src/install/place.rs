@@ -145,7 +145,10 @@ impl<'a> Placer<'a> {
         if pin.size >= LARGE && !self.told_copy.swap(true, Ordering::Relaxed) {
             self.progress.warn(
                 "large-copy",
-                format!("{path} ({}) and other large files are copied, and take their space twice", HumanSize(pin.size)),
+                format!(
+                    "{path} ({}) and other large files are copied, and take their space twice",
+                    HumanSize(pin.size)
+                ),
             );
         }
         clear_then(staged, || std::fs::copy(blob, staged).map(drop))

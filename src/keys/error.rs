@@ -80,7 +80,7 @@ impl Diagnose for KeysError {
         match self {
             Self::File { source, .. } => source.hints(),
             Self::PasswordNeeded => vec![Hint::Note(
-                "give the password with --password-file FILE or in the environment variable MPM_KEY_PASSWORD"
+                "set the environment variable MPM_KEY_PASSWORD, or run the command at a terminal, where it asks"
                     .to_owned(),
             )],
             Self::Missing => vec![Hint::Run("mpm key new NAME".to_owned())],

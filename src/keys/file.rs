@@ -1,7 +1,7 @@
 //! Secret key files as minisign writes them.
 //!
 //! Format: base64 of `Ed`, key derivation (`Sc` or two zero bytes), `B2`, salt 32, limits 8 and 8, then key id 8, secret 64
-//! and checksum 32, which are XORed with the scrypt stream if there is a password.
+//! and checksum 32, which are combined by exclusive or with the scrypt stream if there is a password.
 
 use std::path::Path;
 
@@ -121,7 +121,7 @@ pub(super) fn to_text(inner: &minisign::SecretKey, password: Option<&str>, comme
 }
 
 /// Encrypts a key that exists. The library encrypts only the keys that it makes, so a key is made for this password and
-/// thrown away: what it was XORed with is the stream for its salt and limits, and with these it serves ours.
+/// thrown away: what hides it is the stream for its salt and limits, and with these it serves ours.
 fn encrypt(raw: &mut [u8], password: &str) -> Result<(), KeysError> {
     if raw.iter().skip(CHECKSUM).all(|byte| *byte == 0) {
         return Err(KeysError::NoChecksum);

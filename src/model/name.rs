@@ -268,9 +268,9 @@ impl fmt::Display for DependencyKey {
 }
 
 /// Up to three of `candidates` that a person may have meant by `typed`, nearest first (Damerau-Levenshtein distance of
-/// at most a third of the length).
+/// at most a quarter of the length).
 pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let limit = (typed.chars().count() / 3).max(1);
+    let limit = (typed.chars().count() / 4).max(1);
     let mut near: Vec<(usize, &str)> = candidates
         .into_iter()
         .map(|candidate| (distance(typed, candidate), candidate))

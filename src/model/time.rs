@@ -18,6 +18,8 @@ pub struct TimeError {
 pub(crate) const DAY: u64 = 86_400;
 
 impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
     /// Last second of the year 9999.
     const MAX: u64 = 253_402_300_799;
 

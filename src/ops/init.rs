@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use crate::manifest;
 use crate::ops::ProjectError;
-use crate::sys::files;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -129,6 +129,20 @@ impl Making<'_, '_> {
                 prefer.locked.entry(id.package.clone()).or_default().insert(id.version.clone());
             }
         }
+        let stays = |id: &PackageId| self.keeps_root(&id.package.registry) && !self.released.contains(&id.package);
+        for (key, target) in self.old.into_iter().flat_map(|lock| &lock.direct) {
+            if let Target::Release(id) = target
+                && stays(id)
+            {
+                prefer.direct.insert(key.clone(), id.clone());
+            }
+        }
+        for (id, locked) in self.old.into_iter().flat_map(|lock| &lock.packages) {
+            let edges: BTreeSet<PackageId> = locked.dependencies.iter().filter(|id| stays(id)).cloned().collect();
+            if stays(id) && !edges.is_empty() {
+                prefer.edges.insert(id.clone(), edges);
+            }
+        }
         prefer
     }
 
@@ -158,7 +172,7 @@ impl Making<'_, '_> {
         {
             return Err(PipelineError::PinDisagrees {
                 package: id.to_string(),
-                what: "statement",
+                what: "the statement",
                 locked: old.statement.sha256.prefixed(),
                 found: event.statement.sha256.prefixed(),
             });

@@ -208,6 +208,7 @@ impl Carrying<'_, '_> {
         }
         let facts = inspect(&store, &selected, &services.cancel)?;
         let cleared = policy.clear(approved, &facts)?;
+        self.tell(&cleared);
         self.place(&store, &settled, &cleared, outcome)
     }
 
@@ -268,6 +269,30 @@ impl Carrying<'_, '_> {
         Ok(outcome)
     }
 
+    /// What a person should know of content that is allowed all the same.
+    fn tell(&self, cleared: &Cleared<'_>) {
+        let progress = &*self.services.progress;
+        let mut code: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (origin, path) in cleared.code() {
+            code.entry(origin.to_string()).or_default().push(path.to_string());
+        }
+        for (origin, paths) in code {
+            let shown = paths.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+            let more = if paths.len() > 5 { format!(" and {} more", paths.len() - 5) } else { String::new() };
+            progress.note(
+                "code",
+                format!("{origin} holds code that its publisher declares: {shown}{more}; nothing runs it"),
+            );
+        }
+        for (id, rules) in cleared.overridden() {
+            let rules = rules.iter().cloned().collect::<Vec<_>>().join(", ");
+            progress.warn(
+                "unsafe",
+                format!("{id} is placed because [policy.unsafe] allows {rules}: loading it can run code"),
+            );
+        }
+    }
+
     /// Memory is written once everything that it says was verified.
     fn learn(&self, settled: &Settled) -> Result<(), PipelineError> {
         if self.wish.request.dry_run {
@@ -284,11 +309,7 @@ impl Carrying<'_, '_> {
         if travel.bytes <= ASK_ABOVE || self.wish.request.accepted.yes {
             return Ok(());
         }
-        let text = format!(
-            "{} will travel; {} are free. Go on?",
-            HumanSize(travel.bytes),
-            HumanSize(travel.free)
-        );
+        let text = format!("{} will travel; {} are free. Go on?", HumanSize(travel.bytes), HumanSize(travel.free));
         match self.services.ask.ask(&Question::Confirm { text: text.clone() }) {
             Some(0) => Ok(()),
             Some(_) => Err(PipelineError::Cancelled),

@@ -18,8 +18,6 @@ const BUFFER: usize = 1 << 20;
 pub(super) struct Hashed {
     /// What the lock will hold.
     pub(super) locked: LockedSource,
-    /// The file table.
-    pub(super) files: Vec<SourceFile>,
     /// The table's bytes for `Model.lock.d/`, where it does not fit into the lock.
     pub(super) table: Option<Vec<u8>>,
 }
@@ -64,7 +62,7 @@ pub(super) fn hash(folder: &Path, kind: PackageKind, cancel: &Cancel) -> Result<
         size: files.iter().map(|file| file.pin.size).sum(),
         files: if inline { SourceFiles::Inline(files.clone()) } else { SourceFiles::Table(pin) },
     };
-    Ok(Hashed { locked, files, table: (!inline).then_some(bytes) })
+    Ok(Hashed { locked, table: (!inline).then_some(bytes) })
 }
 
 fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), PipelineError> {

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::ops::Services;
 use crate::store::{Collected, DryRun, Store, StoreError};
 

@@ -96,8 +96,14 @@ fn nothing_to_do(services: &Services, project: &Project, request: &Request) -> R
         return Ok(None);
     }
     let scrutiny = if request.check { Scrutiny::Stat } else { Scrutiny::Quick };
-    if !site.altered(&receipt, scrutiny, &services.cancel, &*services.progress)?.is_empty() {
+    let examined = site.examine(&receipt, scrutiny, &services.cancel, &*services.progress)?;
+    if !examined.altered.is_empty() {
         return Ok(None);
+    }
+    if let (Some(refreshed), false) = (&examined.refreshed, request.dry_run) {
+        // Files that were touched or copied are read once, not at every sync.
+        let _lease = project.lease(services, request.wait)?;
+        site.write_receipt(refreshed)?;
     }
     Ok(Some(Outcome {
         project: project.folder.clone(),

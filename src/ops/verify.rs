@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::LinkMode;
 use crate::install::{Altered, Scrutiny, Site};
 use crate::ops::pipeline::{self, Reach, Wish};
-use crate::ops::project::{self, Project};
+use crate::ops::project::Project;
 use crate::ops::{Accepted, LockRule, PipelineError, Services, sync};
 use crate::select::Choice;
 use crate::store::{BadBlob, Store};

@@ -53,11 +53,11 @@ pub struct Assigned {
 /// # Errors
 /// `E0855` to `E0859`.
 pub fn assign(files: &[Gathered], package: &PackageDeclaration) -> Result<Vec<Assigned>, PublishError> {
-    if let Some(default) = &package.default_variant {
-        if !package.variants.contains_key(default) {
-            let known = package.variants.keys().map(VariantName::as_str).collect::<Vec<_>>().join(", ");
-            return Err(PublishError::UnknownDefault { variant: default.clone(), known });
-        }
+    if let Some(default) = &package.default_variant
+        && !package.variants.contains_key(default)
+    {
+        let known = package.variants.keys().map(VariantName::as_str).collect::<Vec<_>>().join(", ");
+        return Err(PublishError::UnknownDefault { variant: default.clone(), known });
     }
     let mut assigned = Vec::with_capacity(files.len());
     for file in files {
@@ -110,12 +110,12 @@ fn class(path: &RelPath, package: &PackageDeclaration) -> Result<FileClass, Publ
 /// Each variant with the common files must be able to live in one folder.
 fn check_paths(files: &[Assigned], package: &PackageDeclaration) -> Result<(), PublishError> {
     let common: Vec<&RelPath> = files.iter().filter(|file| file.variant.is_none()).map(|file| &file.path).collect();
-    let check = |what: &str, paths: &mut dyn Iterator<Item = &RelPath>| {
+    let check = |what: &str, paths: &mut dyn Iterator<Item = &RelPath>| -> Result<(), PublishError> {
         let mut set = PathSet::new();
-        paths
-            .map(|path| set.insert(path))
-            .collect::<Result<(), _>>()
-            .map_err(|source| PublishError::Clash { what: what.to_owned(), source })
+        for path in paths {
+            set.insert(path).map_err(|source| PublishError::Clash { what: what.to_owned(), source })?;
+        }
+        Ok(())
     };
     check("every variant", &mut common.iter().copied())?;
     for variant in package.variants.keys() {

@@ -26,10 +26,10 @@ pub(super) fn hash_all(files: &[Assigned], cancel: &Cancel, progress: &dyn Progr
             scope.spawn(|| {
                 while let Some((index, file)) = claim(files, &next) {
                     let pin = hash(&file.file, cancel, progress);
-                    if let Ok(mut results) = results.lock() {
-                        if let Some(slot) = results.get_mut(index) {
-                            *slot = Some(pin);
-                        }
+                    if let Ok(mut results) = results.lock()
+                        && let Some(slot) = results.get_mut(index)
+                    {
+                        *slot = Some(pin);
                     }
                 }
             });

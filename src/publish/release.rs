@@ -79,7 +79,7 @@ pub fn publish(
             variant: file.variant.clone(),
         })
         .collect();
-    let (bytes, lists) = state_release(&state.registrar.registry, source, &entries)?;
+    let (bytes, lists) = state_release(&state.registrar.registry, source, &entries);
     let statement = Statement::parse(&bytes)?;
     crate::registry::check_version(folder, &state, &statement, &Sha256::of(&bytes))?;
     let mut new_blobs = 0;
@@ -100,11 +100,7 @@ pub fn publish(
 }
 
 /// The statement's bytes, and the file lists that it needs.
-fn state_release(
-    registry: &RegistryId,
-    source: &Source<'_>,
-    entries: &[FileEntry],
-) -> Result<(Vec<u8>, Vec<Vec<u8>>), PublishError> {
+fn state_release(registry: &RegistryId, source: &Source<'_>, entries: &[FileEntry]) -> (Vec<u8>, Vec<Vec<u8>>) {
     let package = source.package;
     let mut dependencies = source.facts.dependencies.clone();
     dependencies.sort_by(|a, b| (a.kind, &a.name, &a.registry).cmp(&(b.kind, &b.name, &b.registry)));
@@ -140,12 +136,12 @@ fn state_release(
         let bytes = statement.render();
         // Long paths can fill a statement before there are a thousand.
         if bytes.len() as u64 <= MAX_STATEMENT {
-            return Ok((bytes, Vec::new()));
+            return (bytes, Vec::new());
         }
     }
     let (pins, lists): (Vec<ListPin>, Vec<Vec<u8>>) = lists(entries).into_iter().unzip();
     statement.files = Files::Lists(pins);
-    Ok((statement.render(), lists))
+    (statement.render(), lists)
 }
 
 /// Cuts entries into file lists that stay below the limit.

@@ -11,6 +11,9 @@ use crate::registry::{Folder, RegistryError, State};
 use crate::statement::{MAX_STATEMENT, Statement, StatementError};
 use crate::trust::{MAX_YANK, Role, TrustError, YankRecord};
 
+/// A statement that no log names yet: digest, size, content.
+type Waiting = (Sha256, u64, Statement);
+
 /// Why a file that waits does not enter a log. It stays where it is.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -133,7 +136,7 @@ impl Desk<'_> {
     }
 
     fn releases(&mut self, known: &BTreeSet<Sha256>, admitted: Admitted) -> Result<(), RegistryError> {
-        let mut waiting: BTreeMap<(PackageName, Version), Vec<(Sha256, u64, Statement)>> = BTreeMap::new();
+        let mut waiting: BTreeMap<(PackageName, Version), Vec<Waiting>> = BTreeMap::new();
         for (digest, file) in named_by_hash(self.folder, "releases")? {
             if known.contains(&digest) {
                 continue;

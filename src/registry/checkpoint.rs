@@ -67,11 +67,11 @@ pub fn checkpoint(folder: &Folder, request: &CheckpointRequest<'_>) -> Result<Ch
     state.check_registrar(folder)?;
     let root = state.roots.newest();
     let at = next_number(&state)?;
-    if let Some(standing) = &state.checkpoint {
-        if standing.issued > request.now {
-            let (now, standing) = (request.now.to_string(), standing.issued.to_string());
-            return Err(RegistryError::Clock { now, standing });
-        }
+    if let Some(standing) = &state.checkpoint
+        && standing.issued > request.now
+    {
+        let (now, standing) = (request.now.to_string(), standing.issued.to_string());
+        return Err(RegistryError::Clock { now, standing });
     }
     for signer in request.signers {
         let keys = &root.keys(Role::Index).keys;

@@ -161,7 +161,7 @@ impl Folder {
     /// # Errors
     /// `E0171`, `E0172`.
     pub fn lock(&self) -> Result<Lease, RegistryError> {
-        Lease::take(&self.path.join(".mpm-lease"), Duration::from_secs(60), &|_| {}).map_err(RegistryError::Busy)
+        Lease::take(&self.path.join(".mpm-lease"), Duration::from_mins(1), &|_| {}).map_err(RegistryError::Busy)
     }
 
     /// The path of a file, once no folder on the way to it is a symlink. What is planted in a branch can point anywhere;

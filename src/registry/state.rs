@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{MAX_LOG, MAX_NODE, NamespaceLeaf, Node, PackageLeaf, PackageLog, TreeError};
-use crate::model::{Namespace, PackageName, Pin, PublicKey, Sha256};
+use crate::model::{Namespace, PackageName, Pin, Sha256};
 use crate::registry::{Folder, RegistryError, Roots};
 use crate::trust::{
     Checkpoint, MAX_CHECKPOINT, MAX_NAMESPACE, MAX_REGISTRAR, NamespaceEntry, Registrar, Role, TrustError, TrustRoot,
@@ -185,11 +185,6 @@ fn read_tree<L>(
         }
     }
     Ok(found)
-}
-
-/// Keys that could have signed for a namespace, retired ones included.
-pub(super) fn signers(entry: &NamespaceEntry) -> impl Iterator<Item = &PublicKey> {
-    entry.keys.iter().chain(entry.retired.iter().map(|retired| &retired.key))
 }
 
 pub(super) fn registrar_path(number: u64) -> String {

@@ -252,13 +252,30 @@ impl Failing {
         if !self.exists {
             return format!("registry {} has no package {name}", self.package.registry);
         }
-        let available = match self.existing.as_slice() {
-            [] => " (none can be picked)".to_owned(),
-            existing => format!(" (there {} {})", if existing.len() == 1 { "is" } else { "are" }, list(existing, 5)),
-        };
-        let mut parts = vec![format!("no version of {name} satisfies {}{available}", self.requirement)];
+        let mut parts = vec![format!("no version of {name} satisfies {} ({})", self.requirement, self.available())];
+        parts.extend(self.excluded());
+        parts.join("; ")
+    }
+
+    /// What there is, where a headline has said that it is not enough.
+    fn situation(&self) -> String {
+        let mut parts = vec![self.available()];
+        parts.extend(self.excluded());
+        parts.join("; ")
+    }
+
+    fn available(&self) -> String {
+        match self.existing.as_slice() {
+            [] => "none can be picked".to_owned(),
+            existing => format!("there {} {}", if existing.len() == 1 { "is" } else { "are" }, list(existing, 5)),
+        }
+    }
+
+    /// What looks as if it would do, and why it does not.
+    fn excluded(&self) -> Vec<String> {
+        let mut parts = Vec::new();
         for (why, words) in [
-            (RuledOut::Yanked, "yanked"),
+            (RuledOut::Yanked, "yanked by the publisher"),
             (RuledOut::PreRelease, "a pre-release that the requirement does not name"),
         ] {
             let ruled: Vec<Version> =
@@ -272,7 +289,7 @@ impl Failing {
                 parts.push(format!("{} {verb} {words}", list(&ruled, 3)));
             }
         }
-        parts.join("; ")
+        parts
     }
 }
 
@@ -295,13 +312,16 @@ impl Diagnose for NoSolution {
         }
     }
 
-    fn hints(&self) -> Vec<Hint> {
-        let lines = match self {
+    fn details(&self) -> Vec<String> {
+        match self {
             // The headline has said who asks for what.
-            Self::Conflict(conflict) if conflict.is_plain() => conflict.failing().map(Failing::sentence).collect(),
+            Self::Conflict(conflict) if conflict.is_plain() => conflict.failing().map(Failing::situation).collect(),
             _ => self.explain(),
-        };
-        let mut hints = if lines.is_empty() { Vec::new() } else { vec![Hint::Note(lines.join("\n"))] };
+        }
+    }
+
+    fn hints(&self) -> Vec<Hint> {
+        let mut hints: Vec<Hint> = Vec::new();
         match self {
             Self::Conflict(conflict) => hints.extend(conflict.hints()),
             Self::Unknown { nearest, .. } if nearest.is_empty() => {}

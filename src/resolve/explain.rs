@@ -32,7 +32,7 @@ pub(super) fn conflict(universe: &Universe<'_>, table: &Table<'_>, tree: &Tree) 
     }
     for (from, to, positions, range) in ordered(&leaves) {
         let (Some(slot), Some(target)) = (table.slot(from), table.slot(to)) else { continue };
-        depends(universe, slot, target, &positions, &range, &mut reasons);
+        depends(slot, target, &positions, &range, &mut reasons);
     }
     for id in &leaves.unavailable {
         reasons.extend(table.slot(*id).map(|slot| Reason::SelfConflict { package: slot.package.clone() }));
@@ -127,14 +127,7 @@ fn asks(universe: &Universe<'_>, table: &Table<'_>, to: SlotId, range: &Position
     }
 }
 
-fn depends(
-    universe: &Universe<'_>,
-    slot: &Slot<'_>,
-    target: &Slot<'_>,
-    positions: &Positions,
-    range: &Positions,
-    reasons: &mut Vec<Reason>,
-) {
+fn depends(slot: &Slot<'_>, target: &Slot<'_>, positions: &Positions, range: &Positions, reasons: &mut Vec<Reason>) {
     let versions =
         newest_first(slot, |position| positions.contains(&position) && slot.admitted.binary_search(&position).is_ok());
     let all = slot.admitted.iter().all(|position| positions.contains(position));

@@ -6,21 +6,51 @@ use std::process::{Command, Output, Stdio};
 
 use crate::support::peers;
 
-/// The README's tour, in order; each command succeeds and says this.
+/// The README's tour, in order, as its reader types it; each command succeeds and says this.
 const TOUR: &[(&str, &str)] = &[
     ("mpm init", "Model.toml"),
-    ("mpm add demo/digits-mlp@1.0.0", "demo/digits-mlp"),
-    ("mpm add demo/digits-lora", "demo/digits-lora"),
-    ("mpm add demo/digits", "demo/digits"),
-    ("mpm tree", "demo/digits-lora"),
-    ("mpm sync --frozen", ""),
+    ("mpm add demo/digits-mlp@^1.0", "+ demo/digits-mlp 1.1.0 (f32)"),
+    ("mpm add demo/digits-lora demo/digits", "+ demo/digits-mlp 1.0.0 (f32)"),
+    ("mpm tree", "│   └── mpm-demo:demo/digits-mlp@1.0.0"),
+    ("mpm list", "demo/digits-lora 1.0.0"),
+    ("mpm info demo/digits-mlp", "yanked (broken): config.json"),
+    ("mpm add demo/digits-mlp@^1.0 --variant int8", "+ demo/digits-mlp 1.1.0 (int8)"),
+    ("rm -r models datasets .mpm", ""),
+    ("mpm sync --frozen", "Placed 12 files"),
+    ("mpm sync --frozen", "Nothing to do: 4 packages as locked"),
+    ("mpm verify", "Everything is as it was placed"),
     ("mpm path demo/digits-mlp", "models/demo/digits-mlp"),
-    ("mpm run -- env", "MPM_PATH_DEMO__DIGITS_MLP"),
-    ("mpm verify", ""),
-    ("mpm update --dry-run", ""),
-    ("mpm info demo/digits-mlp", "0.9.0"),
-    ("mpm remove demo/digits-lora", "demo/digits-lora"),
+    (r#"mpm run -- sh -c 'ls "$MPM_PATH_DEMO__DIGITS_MLP"'"#, "model.safetensors"),
+    ("mpm update --dry-run", "Nothing newer"),
+    ("mpm lock --check", "Model.lock answers Model.toml: 4 packages"),
+    ("mpm remove demo/digits-lora", "Removed 6 files"),
+    ("export MPM_KEY_PASSWORD=only-an-example", ""),
+    ("mpm key new main.key", "Fingerprint"),
+    ("mpm key new index.key --no-password", "Fingerprint"),
+    (
+        "mpm index init registry --id acme --namespace acme --main-key main.key --index-key index.key > acme.toml",
+        "Made registry acme",
+    ),
+    ("cat acme.toml >> Model.toml", ""),
+    ("mkdir -p tiny/out", ""),
+    (r#"printf '{"layers": 2}' > tiny/out/config.json"#, ""),
+    (
+        r#"printf '[package]\nname = "acme/tiny"\nversion = "0.1.0"\nkind = "model"\ndir = "out"\n' > tiny/Model.toml"#,
+        "",
+    ),
+    ("mpm -C tiny publish --registry ../registry --key ../main.key", "Published acme/tiny 0.1.0 in acme"),
+    ("mpm index checkpoint registry --key index.key", "+ acme/tiny 0.1.0"),
+    ("mpm add acme/tiny", "+ acme/tiny 0.1.0"),
+    ("git -C registry init --quiet", ""),
+    ("git -C registry add .", ""),
+    ("git -C registry -c user.name=acme -c user.email=acme@acme.example commit --quiet -m 'acme/tiny 0.1.0'", ""),
+    (r#"sed -i "s|index = \"registry\"|index = \"git+file://$PWD/registry\"|" Model.toml"#, ""),
+    ("mpm lock --check", "Model.lock answers Model.toml: 3 packages"),
+    ("mpm info acme/tiny", "0.1.0"),
 ];
+
+/// Stands between the outputs of two commands.
+const NEXT: &str = "--- the next command ---";
 
 /// The README's first command, without cargo before it.
 const FIRST: &[&str] = &["add", "demo/digits-mlp", "--init", "-C", "hello"];
@@ -107,15 +137,33 @@ fn promised(config: &Path, variant: Option<&str>) -> (u64, u64) {
     (correct.as_u64().unwrap(), measured["of"].as_u64().unwrap())
 }
 
+/// The commands of the README's tour, as it shows them.
+fn shown() -> Vec<String> {
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let tour = readme.split("\n## ").find(|section| section.starts_with("A tour")).unwrap();
+    let blocks = tour.split("```console").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
+}
+
 #[test]
 fn the_readme_tour_works() {
+    if peers::peer("git").is_none() {
+        return;
+    }
+    assert_eq!(shown(), TOUR.iter().map(|(command, _)| *command).collect::<Vec<_>>(), "README.md shows another tour");
     let machine = Machine::new();
-    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
-    for (line, expected) in TOUR {
-        assert!(readme.lines().any(|text| text == format!("$ {line}")), "README.md does not show {line}");
-        let words: Vec<&str> = line.split(' ').skip(1).collect();
-        let text = said(&machine.mpm(&words));
-        assert!(text.contains(expected), "{line} does not say {expected:?}:\n{text}");
+    let lines: Vec<String> = TOUR.iter().map(|(command, _)| format!("{command}\necho '{NEXT}'\n")).collect();
+    let binaries = Path::new(env!("CARGO_BIN_EXE_mpm")).parent().unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new("sh");
+    command.arg("-ec").arg(format!("exec 2>&1\n{}", lines.concat())).current_dir(machine.work()).env_clear();
+    command.env("HOME", machine.folder.path()).env("PATH", format!("{}:{path}", binaries.display()));
+    command.stdin(Stdio::null());
+    let text = said(&done(command));
+    let parts: Vec<&str> = text.split(NEXT).collect();
+    assert_eq!(parts.len(), TOUR.len() + 1, "{text}");
+    for ((command, expected), text) in TOUR.iter().zip(parts) {
+        assert!(text.contains(expected), "`{command}` does not say {expected:?}:\n{text}");
     }
 }
 

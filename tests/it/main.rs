@@ -1,5 +1,17 @@
 //! The integration tests: one binary, shared support.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::pedantic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    reason = "tests: they may fail loudly, write where they like, and share more than each needs"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -387,7 +387,7 @@ impl ReleaseBuilder<'_> {
     #[must_use]
     pub fn variant(mut self, variant: &str, path: &str, bytes: impl AsRef<[u8]>) -> Self {
         let name: VariantName = parse(variant);
-        self.statement.variants.entry(name.clone()).or_insert_with(Variant::default);
+        self.statement.variants.entry(name.clone()).or_default();
         self.entry(path, bytes.as_ref(), Some(name))
     }
 

@@ -153,10 +153,10 @@ fn every_dependency_is_a_decision() {
     for line in manifest.lines() {
         if line.starts_with('[') {
             table = line;
-        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| table.ends_with("dependencies]")) {
-            if !decision.contains(&format!("`{name}`")) {
-                problems.push(format!("`{name}` is a dependency that no line explains"));
-            }
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| table.ends_with("dependencies]"))
+            && !decision.contains(&format!("`{name}`"))
+        {
+            problems.push(format!("`{name}` is a dependency that no line explains"));
         }
     }
     none(&problems, "docs/decisions/0002-dependencies.md");

@@ -38,7 +38,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     // Composition.
     ("ops", &[WORDS, EFFECTS, PURE, STAGES]),
     // The terminal: words and verbs, what it takes to build the services, and types that requests and outcomes hold.
-    ("cli", &[WORDS, EFFECTS, &["ops", "select", "statement", "store", "install"]]),
+    ("cli", &[WORDS, EFFECTS, &["ops", "select", "statement", "trust", "store", "install", "registry"]]),
 ];
 
 const WORDS: &[&str] = &["model", "diagnose", "progress"];

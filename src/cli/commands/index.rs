@@ -148,12 +148,9 @@ impl Init {
 
 /// `FILE.pub` beside a secret key, if that is what was given.
 fn public_half(file: &std::path::Path) -> PathBuf {
-    let beside = file.with_extension("pub");
-    if file.extension().is_some_and(|extension| extension == "key") && beside.exists() {
-        beside
-    } else {
-        file.to_owned()
-    }
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".pub");
+    if std::path::Path::new(&beside).exists() { beside.into() } else { file.to_owned() }
 }
 
 impl Checkpoint {

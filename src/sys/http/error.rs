@@ -125,7 +125,8 @@ impl std::fmt::Display for NoAnswer {
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&self.0);
         while let Some(error) = next {
             let text = error.to_string();
-            let empty = text == "error sending request" || text.starts_with("client error (");
+            let empty = ["error sending request", "dns error", "error resolving DNS"].contains(&text.as_str())
+                || text.starts_with("client error (");
             // Some errors show their cause themselves.
             if !empty && !texts.iter().any(|said| said.contains(&text)) {
                 texts.push(text);

@@ -9,7 +9,7 @@ use crate::sys::files;
 use crate::sys::holder::{Holder, Life};
 use crate::sys::lease::{Lease, LeaseError, counter, remove};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn holder() -> Holder {
     Holder::ourselves(Timestamp::from_seconds(1_795_392_000).expect("in range"))
