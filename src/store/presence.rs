@@ -55,6 +55,8 @@ impl Store {
                     files::remove(&path).map_err(StoreError::at(&path))?;
                 }
                 Ok(None) => {}
+                // A lease in the making is no mark yet.
+                _ if is_hidden(&name) => {}
                 _ => alone = false,
             }
         }
@@ -108,7 +110,7 @@ impl Store {
 }
 
 fn is_scratch(name: &OsString) -> bool {
-    name.as_encoded_bytes().starts_with(b"scratch-")
+    name.as_encoded_bytes().starts_with(b"scratch-") || Lease::is_passing(name)
 }
 
 fn is_hidden(name: &OsString) -> bool {

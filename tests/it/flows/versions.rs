@@ -91,4 +91,5 @@ fn a_folder_of_many_files_has_its_table_beside_the_lock() {
     }
     ok(&project, &["sync"]);
     assert_eq!(placed(&project).keys().filter(|path| path.starts_with("datasets/rows/")).count(), 100);
+    assert!(!project.folder().join("Model.lock.d").exists());
 }
