@@ -275,7 +275,7 @@ impl Failing {
     fn excluded(&self) -> Vec<String> {
         let mut parts = Vec::new();
         for (why, words) in [
-            (RuledOut::Yanked, "yanked by the publisher"),
+            (RuledOut::Yanked, "yanked"),
             (RuledOut::PreRelease, "a pre-release that the requirement does not name"),
         ] {
             let ruled: Vec<Version> =

@@ -21,7 +21,7 @@ use crate::sys::runtime::block_on;
 
 pub use address::{AddressClass, AddressError, Scope};
 pub use body::RangeBody;
-pub use error::{HttpError, NoAnswer};
+pub use error::HttpError;
 
 use address::{Guard, Reach, Targets};
 use credentials::Credentials;

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use modelpm::lock::{Found, Lock};
+use modelpm::model::Pin;
+use modelpm::statement::Statement;
+
 use crate::support::peers;
 
 /// The README's tour, in order, as its reader types it; each command succeeds and says this.
@@ -278,4 +282,34 @@ fn stock_minisign_accepts_every_signature() {
         count += 1;
     }
     assert!(count >= 9, "{count} signatures");
+}
+
+/// The real lock of a project with every package of the demo registry: when the registry changes, it is made again.
+#[test]
+fn the_example_lock_is_of_the_demo_registry() {
+    let text = std::fs::read_to_string(repository().join("Model.lock.example")).unwrap();
+    let Found::Whole(lock) = Lock::parse(&text).unwrap() else { panic!("Model.lock.example has conflict markers") };
+    assert_eq!(lock.render(), text);
+    let registries: Vec<_> = lock.registries.iter().map(|(id, registry)| (id.as_str(), registry.root)).collect();
+    assert_eq!(registries, [("mpm-demo", modelpm::index::builtin_root())]);
+    let direct: Vec<&str> = lock.direct.keys().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(direct, ["demo/digits", "demo/digits-lora", "demo/digits-mlp"]);
+    for (id, locked) in &lock.packages {
+        let path = format!("registry-index/releases/{}.json", locked.statement.sha256);
+        let bytes = std::fs::read(repository().join(&path)).unwrap_or_else(|error| panic!("{id}: {path}: {error}"));
+        assert_eq!(Pin::of(&bytes), locked.statement, "{id}");
+        let statement = Statement::parse(&bytes).unwrap();
+        assert!(statement.name == id.package.name && statement.version == id.version, "{id}");
+        assert_eq!((locked.kind, locked.size), (statement.kind, statement.total_size()), "{id}");
+        for key in &locked.signers {
+            let signature = repository().join(format!("{path}.{}.minisig", key.short()));
+            assert!(signature.is_file(), "{id}: {}", signature.display());
+        }
+    }
+    // What the binary itself would write today.
+    let machine = Machine::new();
+    let mut words = vec!["add", "--init", "--no-sync"];
+    words.extend(direct);
+    machine.mpm(&words);
+    assert_eq!(std::fs::read_to_string(machine.work().join("Model.lock")).unwrap(), text);
 }
