@@ -169,18 +169,15 @@ impl Bars {
     }
 
     fn style(&self, sort: Sort) -> ProgressStyle {
-        let bar = if self.colour { "{bar:24.cyan/dim}" } else { "{bar:24}" };
+        let bar = if self.colour { "{bar:16.cyan/dim}" } else { "{bar:16}" };
+        // The name comes last and is cut where the terminal ends: no row ever takes two lines.
+        let done = format!("{bar} {{binary_bytes:>11}} of {{binary_total_bytes:11}}");
         let (template, fallback) = match sort {
             Sort::Total => (
-                format!(
-                    "{{msg:40!}} {bar} {{binary_bytes:>11}} of {{binary_total_bytes}}  {{binary_bytes_per_sec}}  {{eta}} left"
-                ),
+                format!("{done} {{binary_bytes_per_sec:>13}} {{eta:>4}} left  {{wide_msg}}"),
                 ProgressStyle::default_bar(),
             ),
-            Sort::Bytes => (
-                format!("{{msg:40!}} {bar} {{binary_bytes:>11}} of {{binary_total_bytes}}"),
-                ProgressStyle::default_bar(),
-            ),
+            Sort::Bytes => (format!("{done} {{wide_msg}}"), ProgressStyle::default_bar()),
             Sort::Spinner => ("{spinner} {wide_msg}".to_owned(), ProgressStyle::default_spinner()),
         };
         ProgressStyle::with_template(&template).unwrap_or(fallback)

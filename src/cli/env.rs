@@ -72,7 +72,7 @@ pub(super) struct Environment {
     pub(super) key_password: Option<Secret>,
     /// The working folder; none: it is gone.
     pub(super) working_folder: Option<PathBuf>,
-    /// A clock that stands and another site configuration: for tests, and only in builds made for them.
+    /// A clock that stands, another site configuration, less patience: for tests, and only in builds made for them.
     #[cfg(feature = "faults")]
     pub(super) test: TestEnvironment,
 }
@@ -85,6 +85,8 @@ pub(super) struct TestEnvironment {
     pub(super) now: Option<u64>,
     /// The site configuration.
     pub(super) site_config: Option<PathBuf>,
+    /// Seconds for which an index whose files do not fit together is asked again.
+    pub(super) lag: Option<u64>,
 }
 
 /// Reads it.
@@ -112,6 +114,7 @@ pub(super) fn read() -> Environment {
         test: TestEnvironment {
             now: get("MPM_TEST_NOW").and_then(|value| value.to_str().and_then(|text| text.parse().ok())),
             site_config: get("MPM_TEST_SITE_CONFIG").map(PathBuf::from),
+            lag: get("MPM_TEST_LAG").and_then(|value| value.to_str().and_then(|text| text.parse().ok())),
         },
     }
 }

@@ -86,7 +86,8 @@ impl Diagnose for CliError {
             Self::Usage { .. } | Self::Variable { .. } => vec![Hint::Run("mpm help".to_owned())],
             Self::Folders { .. } => vec![Hint::Note("set HOME to an absolute path".to_owned())],
             Self::NoWorkingFolder => vec![Hint::Note("pass -C with an absolute folder".to_owned())],
-            Self::Config { .. } | Self::Start { .. } => Vec::new(),
+            Self::Start { .. } => vec![Hint::Note("mpm looks for it in PATH, or takes a path with a slash".to_owned())],
+            Self::Config { .. } => vec![Hint::Note("nothing was changed".to_owned())],
         }
     }
 }
@@ -160,7 +161,7 @@ fn hint_text(hint: &Hint) -> String {
     let label = paint(CYAN, "hint");
     match hint {
         Hint::Run(command) => format!("{label}: run {}", paint(CYAN, format!("`{}`", visible(command)))),
-        Hint::Note(text) => format!("{label}: {}", visible(text)),
+        Hint::Note(text) => format!("{label}: {}", visible(text).replace('\n', "\n      ")),
         Hint::Add { file, lines } => {
             let lines: Vec<String> = visible(lines).lines().map(|line| format!("    {line}")).collect();
             format!("{label}: add to {file}:\n{}", lines.join("\n"))

@@ -32,8 +32,18 @@ pub use env::{VARIABLES, Variable};
 
 /// Runs the command line; returns the exit code.
 pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(bug));
     let environment = env::read();
     run(&environment, std::env::args_os().collect())
+}
+
+/// A panic is a bug of ours: it says where, and ends the process with the code for bugs. What was written stays whole,
+/// since every write is made in place of nothing or by rename.
+#[expect(clippy::disallowed_methods, reason = "other threads may hold what unwinding would wait for")]
+fn bug(panic: &std::panic::PanicHookInfo<'_>) {
+    let text = format!("error[E0999]: a bug in mpm: {panic}\n\nhint: please report it with the command that led here\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+    std::process::exit(i32::from(Class::Internal.exit_code()));
 }
 
 fn run(environment: &env::Environment, arguments: Vec<OsString>) -> ExitCode {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use indicatif::{BinaryBytes, HumanCount};
+use indicatif::HumanCount;
 
 use crate::cli::printer::{BOLD, DIM, GREEN, Printer, RED, YELLOW, paint, visible};
-use crate::model::Fingerprint;
+use crate::model::{Fingerprint, HumanSize};
 use crate::ops::{Change, PackageLine, Travel, sync};
 
 /// A size for people: KiB, MiB, GiB.
 pub(super) fn bytes(bytes: u64) -> String {
-    BinaryBytes(bytes).to_string()
+    HumanSize(bytes).to_string()
 }
 
 /// `1 file`, `2 files`.
@@ -137,7 +137,7 @@ pub(super) fn synced(outcome: &sync::Outcome, verbose: bool, printer: &mut Print
     for id in &outcome.removed {
         printer.say(&format!(" {} {}", paint(RED, "-"), visible(id)));
     }
-    if outcome.changed.is_empty() {
+    if outcome.changed.is_empty() && outcome.removed.is_empty() {
         for one in &outcome.lock_changes {
             printer.say(&change(one, verbose));
         }

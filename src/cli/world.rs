@@ -10,7 +10,7 @@ use crate::cli::errors::{CliError, Failed};
 use crate::config::{self, Config};
 use crate::model::Timestamp;
 use crate::ops::Services;
-use crate::sys::{self, Cancel, Clock as _, Folders, HttpClient, HttpSettings, NetworkPolicy, SystemClock};
+use crate::sys::{self, Cancel, Clock as _, Folders, HttpClient, HttpSettings, NetworkPolicy, Patience, SystemClock};
 
 /// Largest configuration file, in bytes.
 const MAX_CONFIG: u64 = 1 << 20;
@@ -30,6 +30,7 @@ pub(super) fn services(
         allow_private: config.allow_private.clone(),
         tokens: config.tokens.clone(),
         netrc: config.netrc.clone(),
+        patience: patience(environment),
         ..HttpSettings::default()
     })?;
     let ask = Arc::new(Terminal::new(Arc::clone(bars)));
@@ -85,6 +86,19 @@ fn from_environment(environment: &Environment) -> Result<Config, CliError> {
     let jobs = environment.jobs.as_ref().map(number).transpose()?;
     let path = |path: &Option<std::path::PathBuf>| path.as_deref().map(|path| absolute(environment, path)).transpose();
     Ok(Config { jobs, ca_file: path(&environment.ca_file)?, netrc: path(&environment.netrc)?, ..Config::default() })
+}
+
+#[cfg(feature = "faults")]
+/// How long to wait for what a server owes.
+fn patience(environment: &Environment) -> Patience {
+    let usual = Patience::default();
+    Patience { lag: environment.test.lag.map_or(usual.lag, Duration::from_secs), ..usual }
+}
+
+#[cfg(not(feature = "faults"))]
+/// How long to wait for what a server owes.
+fn patience(_: &Environment) -> Patience {
+    Patience::default()
 }
 
 #[cfg(feature = "faults")]

@@ -5,14 +5,14 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
-use crate::model::{Pin, Sha256};
+use crate::model::{HumanSize, Pin, Sha256};
 use crate::sys::{HttpError, LeaseError};
 
 /// Why a blob can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// It would not fit.
-    #[error("{needed} bytes are to be fetched and {margin} must stay free, but {free} are free in {}", folder.display())]
+    #[error("{} are to be fetched and {} must stay free, but {} are free in {}", HumanSize(*needed), HumanSize(*margin), HumanSize(*free), folder.display())]
     NoSpace {
         /// Where they would go.
         folder: PathBuf,
@@ -32,7 +32,7 @@ pub enum FetchError {
         failures: Vec<PlaceFailure>,
     },
     /// Sockets may not be opened, and no other place has it.
-    #[error("{what} ({} bytes) is not in the store, and this run is offline{}", pin.size, Failures(failures))]
+    #[error("{what} ({}) is not in the store, and this run is offline{}", HumanSize(pin.size), Failures(failures))]
     Offline {
         /// What it is.
         what: String,

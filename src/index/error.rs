@@ -248,6 +248,15 @@ pub enum IndexError {
     Lease(#[from] LeaseError),
 }
 
+/// Hints of a place, and that a failure to read it changed nothing.
+fn and_unchanged(mut hints: Vec<Hint>) -> Vec<Hint> {
+    let said = |hint: &Hint| matches!(hint, Hint::Note(text) if text.contains("nothing was changed"));
+    if !hints.iter().any(said) {
+        hints.push(Hint::Note("nothing was changed".to_owned()));
+    }
+    hints
+}
+
 /// A length of time for people.
 pub(super) fn age(seconds: u64) -> String {
     match seconds {
@@ -301,8 +310,8 @@ impl Diagnose for IndexError {
     fn hints(&self) -> Vec<Hint> {
         let note = |text: &str| vec![Hint::Note(text.to_owned())];
         match self {
-            Self::Origin { source, .. } => source.hints(),
-            Self::Address { source, .. } => source.hints(),
+            Self::Origin { source, .. } => and_unchanged(source.hints()),
+            Self::Address { source, .. } => and_unchanged(source.hints()),
             Self::Trust { source, .. } => source.hints(),
             Self::Lease(error) => error.hints(),
             Self::Missing { .. } => note("another copy may have it; nothing was changed"),
@@ -317,9 +326,13 @@ impl Diagnose for IndexError {
             Self::Expired { .. } => note(
                 "the registry's owners have to publish a new one; what Model.lock pins still installs with `mpm sync`",
             ),
-            Self::Pin { .. } | Self::NotListed { .. } => note(
-                "Model.lock was edited, or belongs to another registry; compare it with its history in version control",
-            ),
+            Self::Pin { .. } | Self::NotListed { .. } => vec![
+                Hint::Note(
+                    "Model.lock was edited, or belongs to another registry: compare it with its history".to_owned(),
+                ),
+                Hint::Run("mpm diff".to_owned()),
+                Hint::Note("nothing was placed".to_owned()),
+            ],
             Self::Memory { .. } => note("it holds what this machine knows of the registry; nothing was changed"),
             _ => note("nothing was changed"),
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::index::IndexError;
 use crate::model::{CheckpointNumber, Fingerprint, Floor, Namespace, PackageName, Pin, Sha256};
-use crate::sys::{Lease, files};
+use crate::sys::{Lease, fault, files};
 use crate::trust::{Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations, TrustRoot};
 
 /// Largest of the small files.
@@ -135,6 +135,7 @@ impl Memory {
     pub(super) fn remember(&self, learnt: &Learnt<'_>) -> Result<(), IndexError> {
         files::create_private_dirs(&self.folder).map_err(|error| self.damaged("", &error.to_string()))?;
         let _lease = Lease::take(&self.folder.join("lease"), WAIT, &|_| {})?;
+        files::clear_unfinished(&self.folder);
         let now = Self { state: self.load_state()?, ..self.clone() };
         let newer = now.write_state(learnt.state)?;
         let epoch = learnt.state.root.epoch;
@@ -243,7 +244,8 @@ impl Memory {
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), IndexError> {
         let place = self.folder.join(path);
         let parent = place.parent().unwrap_or(&self.folder);
-        files::create_private_dirs(parent)
+        fault::point("trust-state-write")
+            .and_then(|()| files::create_private_dirs(parent))
             .and_then(|()| files::write_private(&place, bytes))
             .map_err(|error| self.damaged(path, &error.to_string()))
     }

@@ -122,7 +122,7 @@ impl Diagnose for OriginError {
             Self::NotAFile { .. } | Self::TooLarge { .. } => {
                 vec![Hint::Note("nothing was changed; the index's owner can say what is wrong there".to_owned())]
             }
-            Self::Folder { .. } => Vec::new(),
+            Self::Folder { path, .. } => vec![Hint::Run(format!("ls -ld '{}'", path.display()))],
         }
     }
 }

@@ -12,7 +12,7 @@ mod statement;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::catalog::{ListedRelease, Listing};
 use crate::index::builtin::Builtin;
@@ -92,7 +92,12 @@ impl Registry {
         origin: Arc<dyn Origin>,
         scope: Scope,
     ) -> Result<Self, IndexError> {
-        let source = Source { registry: opening.id.clone(), origin, lag: world.http.settings().patience.lag };
+        let source = Source {
+            registry: opening.id.clone(),
+            origin,
+            lag: world.http.settings().patience.lag,
+            behind: OnceLock::new(),
+        };
         let builtin = opening.address == IndexAddress::Builtin;
         let judge = Judge {
             source: &source,
@@ -211,6 +216,20 @@ impl Registry {
         locked: &BTreeSet<Fingerprint>,
     ) -> Result<Familiarity, IndexError> {
         self.familiarity(namespace, signers, locked)
+    }
+
+    /// Whether signers are among these keys of a namespace, or reached from them by handovers, whatever this machine
+    /// remembers.
+    ///
+    /// # Errors
+    /// The chain of entries can't be read.
+    pub fn hands_over(
+        &self,
+        namespace: &Namespace,
+        from: &BTreeSet<Fingerprint>,
+        to: &BTreeSet<Fingerprint>,
+    ) -> Result<bool, IndexError> {
+        self.leads_to(namespace, from, to)
     }
 
     /// Where its blobs can be had.

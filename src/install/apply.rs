@@ -204,5 +204,5 @@ fn receipt(
             files: pack(project, &package.folder, files, records)?,
         });
     }
-    Ok(Receipt { inputs: Some(inputs), packages })
+    Ok(Receipt { inputs: Some(inputs), choice: plan.choice.clone(), packages })
 }

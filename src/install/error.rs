@@ -47,7 +47,7 @@ pub enum InstallError {
         paths: Vec<RelPath>,
     },
     /// Placed files whose bytes are no longer those that were placed.
-    #[error("{} changed since mpm placed them:{}", counted(paths.len(), "file was", "files were"), listed(paths))]
+    #[error("{}:{}", counted(paths.len(), "file was changed since mpm placed it", "files were changed since mpm placed them"), listed(paths))]
     Changed {
         /// All of them, relative to the project.
         paths: Vec<RelPath>,

@@ -24,7 +24,7 @@ use crate::install::records::Records;
 use crate::model::{PackageId, Pin, RelPath, Sha256};
 use crate::policy::Cleared;
 use crate::progress::Progress;
-use crate::select::{Origin, Selected};
+use crate::select::{Choice, Origin, Selected};
 use crate::store::Store;
 use crate::sys::Cancel;
 
@@ -91,6 +91,8 @@ pub struct Plan {
     pub adopted: u64,
     /// Digests of release statements, which the receipt records; filled by the caller, who knows the lock.
     pub statements: BTreeMap<PackageId, Sha256>,
+    /// What was chosen, which the receipt records; filled by the caller as well.
+    pub choice: Choice,
     /// Those of `place` that replace a file of ours.
     replace: BTreeSet<RelPath>,
     /// How the files of `keep` look, by project path.

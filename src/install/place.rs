@@ -10,7 +10,7 @@ use crate::config::LinkMode;
 use crate::install::disk;
 use crate::install::error::InstallError;
 use crate::install::receipt::{Link, Stat};
-use crate::model::{Pin, RelPath, Sha256};
+use crate::model::{HumanSize, Pin, RelPath, Sha256};
 use crate::progress::Progress;
 use crate::sys;
 
@@ -104,7 +104,7 @@ impl<'a> Placer<'a> {
         if self.level.load(Ordering::Relaxed) == 0 {
             match reflink(blob, staged) {
                 Ok(()) => return Ok(Link::Reflink),
-                Err(error) if is_full(&error) => return Err(disk_error(staged, error)),
+                Err(error) if is_full(&error) => return Err(disk_error(path, staged, error)),
                 Err(_) => self.level.fetch_max(1, Ordering::Relaxed),
             };
         }
@@ -112,7 +112,7 @@ impl<'a> Placer<'a> {
             match hard(blob, staged) {
                 Ok(()) => return Ok(Link::Hard),
                 Err(error) if is_full(&error) || error.kind() == io::ErrorKind::NotFound => {
-                    return Err(disk_error(staged, error));
+                    return Err(disk_error(path, staged, error));
                 }
                 // This blob has its fill of links, or is writable; others may still be linked.
                 Err(error) if error.kind() == io::ErrorKind::TooManyLinks || error.raw_os_error().is_none() => {}
@@ -145,12 +145,15 @@ impl<'a> Placer<'a> {
         if pin.size >= LARGE && !self.told_copy.swap(true, Ordering::Relaxed) {
             self.progress.warn(
                 "large-copy",
-                format!("{path} ({} MiB) and other large files are copied, and take their space twice", pin.size >> 20),
+                format!(
+                    "{path} ({}) and other large files are copied, and take their space twice",
+                    HumanSize(pin.size)
+                ),
             );
         }
         clear_then(staged, || std::fs::copy(blob, staged).map(drop))
             .and_then(|()| read_only(staged))
-            .map_err(|source| disk_error(staged, source))?;
+            .map_err(|source| disk_error(path, staged, source))?;
         Ok(Link::Copy)
     }
 }
@@ -219,6 +222,8 @@ fn is_full(error: &io::Error) -> bool {
     )
 }
 
-fn disk_error(staged: &Path, source: io::Error) -> InstallError {
-    InstallError::Disk { doing: "write", path: staged.to_owned(), source }
+/// The file by the name that the user knows; what was written of it goes, since a full disk needs the room.
+fn disk_error(path: &RelPath, staged: &Path, source: io::Error) -> InstallError {
+    let _ = std::fs::remove_file(staged);
+    InstallError::Disk { doing: "write", path: path.as_str().into(), source }
 }

@@ -1,6 +1,7 @@
 //! What a receipt says, as values; `wire` owns its text.
 
 use crate::model::{Pin, RelPath, Sha256};
+use crate::select::Choice;
 
 /// Most files of a package that stand in the receipt itself, and that `Quick` looks at one by one.
 pub const MAX_INLINE_FILES: usize = 2_000;
@@ -10,6 +11,8 @@ pub const MAX_INLINE_FILES: usize = 2_000;
 pub struct Receipt {
     /// What the receipt answers: digest over manifest bytes, lock bytes and choice. A no-op compares this first.
     pub inputs: Option<Sha256>,
+    /// What was chosen: a repair brings back this, not something else.
+    pub choice: Choice,
     /// Placed packages, sorted by folder.
     pub packages: Vec<PlacedPackage>,
 }

@@ -1,9 +1,12 @@
 //! The text of receipts, file tables and lists of pending files (docs/formats/receipt.md).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::install::receipt::{Link, PlacedFile, PlacedFiles, PlacedFolder, PlacedPackage, Receipt, Stat};
-use crate::model::{Pin, RelPath, Sha256};
+use crate::model::{DependencyKey, GroupName, Pin, RelPath, Sha256};
+use crate::select::{Choice, Groups};
 
 /// Most bytes of a receipt.
 pub(super) const MAX_RECEIPT: u64 = 256 << 20;
@@ -33,7 +36,27 @@ struct WireReceipt {
     kind: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inputs: Option<String>,
+    #[serde(default, skip_serializing_if = "WireChoice::is_default")]
+    choice: WireChoice,
     packages: Vec<WirePackage>,
+}
+
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct WireChoice {
+    #[serde(default, rename = "all-groups", skip_serializing_if = "std::ops::Not::not")]
+    all_groups: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    only: Vec<String>,
+}
+
+impl WireChoice {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,8 +117,9 @@ pub(super) fn parse_receipt(bytes: &[u8]) -> Result<Receipt, Unreadable> {
     }
     let wire: WireReceipt = serde_json::from_slice(bytes).map_err(|error| Unreadable::Damaged(error.to_string()))?;
     let inputs = wire.inputs.as_deref().map(Sha256::parse).transpose().map_err(damaged)?;
+    let choice = choice(wire.choice).map_err(Unreadable::Damaged)?;
     let packages = wire.packages.into_iter().map(package).collect::<Result<_, _>>().map_err(Unreadable::Damaged)?;
-    Ok(Receipt { inputs, packages })
+    Ok(Receipt { inputs, choice, packages })
 }
 
 /// The text of a receipt.
@@ -103,6 +127,7 @@ pub(super) fn render_receipt(receipt: &Receipt) -> Vec<u8> {
     let wire = WireReceipt {
         kind: TYPE.to_owned(),
         inputs: receipt.inputs.map(|digest| digest.hex()),
+        choice: wire_choice(&receipt.choice),
         packages: receipt.packages.iter().map(wire_package).collect(),
     };
     // Strings, integers and lists serialize without failing.
@@ -142,6 +167,33 @@ fn line<T: Serialize>(wire: &T) -> Vec<u8> {
 
 fn damaged(error: impl std::fmt::Display) -> Unreadable {
     Unreadable::Damaged(error.to_string())
+}
+
+fn choice(wire: WireChoice) -> Result<Choice, String> {
+    let groups = wire.groups.iter().map(|name| name.parse()).collect::<Result<BTreeSet<GroupName>, _>>();
+    let groups = groups.map_err(|error| error.to_string())?;
+    let only = wire.only.iter().map(|key| DependencyKey::parse(key)).collect::<Result<_, _>>();
+    Ok(Choice {
+        groups: match (wire.all_groups, groups.is_empty()) {
+            (true, _) => Groups::All,
+            (false, true) => Groups::None,
+            (false, false) => Groups::Some(groups),
+        },
+        profile: wire.profile,
+        only: only.map_err(|error| error.to_string())?,
+    })
+}
+
+fn wire_choice(choice: &Choice) -> WireChoice {
+    WireChoice {
+        all_groups: choice.groups == Groups::All,
+        groups: match &choice.groups {
+            Groups::Some(groups) => groups.iter().map(ToString::to_string).collect(),
+            Groups::None | Groups::All => Vec::new(),
+        },
+        profile: choice.profile.clone(),
+        only: choice.only.iter().map(ToString::to_string).collect(),
+    }
 }
 
 fn package(wire: WirePackage) -> Result<PlacedPackage, String> {

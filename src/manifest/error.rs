@@ -41,7 +41,7 @@ pub enum ManifestError {
         rule: &'static str,
     },
     /// Two registries claim what only one can have.
-    #[error("{spot}: the registries {first:?} and {second:?} both have {what}")]
+    #[error("{spot}: the registries \"{first}\" and \"{second}\" both have {what}")]
     TwoRegistries {
         /// Where the second one is.
         spot: Spot,
@@ -93,7 +93,7 @@ pub enum ManifestError {
         registries: Vec<RegistryId>,
     },
     /// A dependency names a registry that is not configured.
-    #[error("{name} asks for the registry {named:?}, which Model.toml does not have: {}", listed(registries))]
+    #[error("{name} asks for the registry \"{named}\", which Model.toml does not have: {}", listed(registries))]
     UnknownRegistry {
         /// The package.
         name: PackageName,

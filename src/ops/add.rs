@@ -7,7 +7,8 @@ use crate::catalog::Listing;
 use crate::index::{Gate, Registry};
 use crate::manifest::{self, Manifest, NewDependency, NewRegistry};
 use crate::model::{
-    DependencyKey, GroupName, Namespace, PackageKind, PackageName, RegistryId, Requirement, VariantName, Version,
+    DependencyKey, GroupName, HumanSize, Namespace, PackageKind, PackageName, RegistryId, Requirement, VariantName,
+    Version,
 };
 use crate::ops::info;
 use crate::ops::pipeline::{self, Reach, Wish};
@@ -152,7 +153,9 @@ fn edit(services: &Services, request: &Request, item: &Item, project: &mut Proje
     let listing = info::listing(registry, &item.name)?;
     let newest = pick(&listing, item.requirement.as_ref());
     let (kind, requirement) = match (&item.requirement, newest) {
-        (Some(requirement), newest) => (newest.map_or(PackageKind::Model, |(_, kind)| kind), requirement.clone()),
+        (Some(requirement), Some((_, kind))) => (kind, requirement.clone()),
+        // Told here, since the line of Model.toml that would ask for it is not written yet.
+        (Some(requirement), None) => return Err(no_release(&listing, &requirement.to_string())),
         (None, Some((version, kind))) => (kind, compatible(&version)?),
         (None, None) => return Err(no_release(&listing, "*")),
     };
@@ -256,6 +259,6 @@ fn ask_variant(
 
 fn label(line: &info::VariantLine) -> String {
     let mut words = line.properties.clone();
-    words.extend(line.bytes.map(|bytes| format!("{bytes} bytes")));
+    words.extend(line.bytes.map(|bytes| HumanSize(bytes).to_string()));
     format!("{} ({})", line.name, words.join(", "))
 }

@@ -90,7 +90,7 @@ pub(super) fn bring(
     }
     let fetcher = Fetcher {
         http: &services.http,
-        staging: store.staging(),
+        staging: store.begin()?,
         jobs: services.config.jobs.unwrap_or(JOBS),
         already: &|pin| matches!(store.find(pin), Ok(Some(_))),
         cancel: &services.cancel,
@@ -152,6 +152,10 @@ pub(super) fn bring_sources(
         let Some(folder) = id.folder().map(|folder| project.join(folder)) else { continue };
         let pins: BTreeSet<Pin> = package.files.iter().map(|file| file.pin).collect();
         let lacking = store.missing(&pins)?;
+        if lacking.is_empty() {
+            continue;
+        }
+        let staging = store.begin()?;
         for file in package.files.iter().filter(|file| lacking.contains(&file.pin)) {
             if services.cancel.is_cancelled() {
                 return Err(PipelineError::Cancelled);
@@ -159,16 +163,16 @@ pub(super) fn bring_sources(
             let path = file.release_path.under(&folder);
             let broken =
                 |error: std::io::Error| PipelineError::SourceFolder { path: path.clone(), problem: error.to_string() };
-            let staged = copy(store, &path, &format!("{id} {}", file.release_path)).map_err(broken)?;
+            let staged = copy(&staging, &path, &format!("{id} {}", file.release_path)).map_err(broken)?;
             store.insert(verify(staged, &file.pin)?)?;
         }
     }
     Ok(())
 }
 
-fn copy(store: &Store, path: &Path, what: &str) -> std::io::Result<Staged> {
+fn copy(staging: &Path, path: &Path, what: &str) -> std::io::Result<Staged> {
     let mut file = files::open_regular(path)?.ok_or(std::io::ErrorKind::NotFound)?;
-    let mut staging = Staging::create(&store.staging(), what)?;
+    let mut staging = Staging::create(staging, what)?;
     let mut buffer = vec![0_u8; COPY_BUFFER];
     loop {
         let count = file.read(&mut buffer)?;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::index::{Familiarity, Memory, VerifiedStatement};
+use crate::index::{Memory, VerifiedStatement};
 use crate::lock::{Lock, LockedPackage, LockedSource, SourceFiles, SourceId};
 use crate::model::{Fingerprint, PackageId, Pin, Sha256};
 use crate::ops::bringing::{Wanted, bring};
@@ -140,7 +140,8 @@ impl Gathering<'_, '_> {
         }
     }
 
-    /// A locked statement may since have been signed by others, if the registry handed the namespace over to them.
+    /// A locked statement may since have been signed by others, if the registry handed the namespace over to them. What
+    /// this machine remembers says nothing about who the lock's signers were.
     fn check_signers(
         &mut self,
         id: &PackageId,
@@ -151,8 +152,7 @@ impl Gathering<'_, '_> {
             return Ok(());
         }
         let registry = self.registries.open(&id.package.registry)?;
-        let familiarity = registry.knows_signers(&id.package.name.namespace(), found, &locked.signers)?;
-        if familiarity == Familiarity::Known {
+        if registry.hands_over(&id.package.name.namespace(), &locked.signers, found)? {
             self.services.progress.warn(
                 "signers-changed",
                 format!("{id} is now signed by {}, not by the keys that Model.lock names", short(found)),
@@ -161,7 +161,7 @@ impl Gathering<'_, '_> {
         }
         Err(PipelineError::PinDisagrees {
             package: id.to_string(),
-            what: "signers",
+            what: "the signers",
             locked: short(&locked.signers),
             found: short(found),
         })

@@ -82,7 +82,11 @@ impl Diagnose for ProjectError {
                 Hint::Note("`mpm add NAME --init` makes the project and adds to it in one go".to_owned()),
             ],
             Self::Write { .. } => vec![Hint::Note("nothing was changed".to_owned())],
-            Self::Read { .. } | Self::Exists { .. } | Self::NotText { .. } => Vec::new(),
+            Self::Exists { .. } => vec![
+                Hint::Note("nothing was changed; this folder is a project already".to_owned()),
+                Hint::Run("mpm add NAME".to_owned()),
+            ],
+            Self::Read { .. } | Self::NotText { .. } => vec![Hint::Note("nothing was changed".to_owned())],
         }
     }
 }
@@ -200,7 +204,7 @@ pub enum PipelineError {
         root: Sha256,
     },
     /// A pin of the lock that signed data contradicts.
-    #[error("{package}: Model.lock pins {what} {locked}, but {found} is signed")]
+    #[error("{package}: Model.lock pins {what} {locked}, the registry's signed files say {found}")]
     PinDisagrees {
         /// The release.
         package: String,
@@ -361,7 +365,15 @@ impl Diagnose for PipelineError {
             Self::Unanswered { flag, .. } => {
                 vec![Hint::Note(format!("nobody is there to answer; pass {flag}")), note("nothing was changed")]
             }
-            Self::UnknownKey { near, .. } | Self::UnknownPackage { near, .. } => near_hint(near),
+            Self::UnknownKey { near, .. } => {
+                let mut hints = near_hint(near);
+                hints.push(run("mpm list"));
+                hints
+            }
+            Self::UnknownPackage { near, .. } => near_hint(near),
+            Self::NoRevision { .. } => {
+                vec![note("nothing was changed; `mpm diff` compares with a commit that has a Model.lock")]
+            }
             Self::SignersChanged { found, .. } => vec![
                 note(
                     "somebody else than before publishes here: ask the publisher through another channel whether the keys changed",
@@ -380,19 +392,28 @@ impl Diagnose for PipelineError {
                 Hint::Note(format!("if the change is meant, run `mpm lock --accept-root sha256:{found}`")),
             ],
             Self::NotListed { registry, root } => {
-                vec![Hint::Add { file: "config.toml", lines: format!("[trusted]\n\"sha256:{root}\" = \"{registry}\"") }]
+                vec![
+                    note("nothing was changed"),
+                    note(
+                        "compare the root with what the registry's owners say through another channel; then, if you may",
+                    ),
+                    Hint::Add { file: "config.toml", lines: format!("[trusted]\n\"sha256:{root}\" = \"{registry}\"") },
+                ]
             }
             Self::PinDisagrees { .. } => vec![
-                note("the lock was edited by hand, or the registry's history was: compare with `mpm diff`"),
+                note("Model.lock was edited by hand, or the registry's history was: compare it with its history"),
+                run("mpm diff"),
                 note("nothing was placed"),
             ],
             Self::Revoked { .. } => vec![note("nothing was placed"), run("mpm update")],
             Self::SourceFolder { .. } => vec![note("nothing was changed")],
             Self::Cancelled => vec![note("partial downloads are kept; the same command goes on where it stopped")],
             Self::NotPlaced { .. } => vec![run("mpm sync")],
-            Self::NoRelease { versions, .. } => {
-                let shown: Vec<_> = versions.iter().take(5).cloned().collect();
-                vec![Hint::Note(format!("there are: {}", shown.join(", ")))]
+            Self::NoRelease { name, versions, .. } => {
+                let mut hints = vec![Hint::Note(there_are(versions)), note("nothing was changed")];
+                let newest = versions.iter().find(|version| !version.contains(' '));
+                hints.extend(newest.map(|version| Hint::Run(format!("mpm add {name}@{version}"))));
+                hints
             }
             Self::NotConfigured { registry } => vec![Hint::Add {
                 file: "Model.toml",
@@ -400,6 +421,18 @@ impl Diagnose for PipelineError {
             }],
             _ => Vec::new(),
         }
+    }
+}
+
+/// Some versions in words, and how many more there are.
+fn there_are(versions: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = versions.iter().take(SHOWN).map(String::as_str).collect();
+    let verb = if versions.len() == 1 { "is" } else { "are" };
+    match (shown.is_empty(), versions.len().saturating_sub(SHOWN)) {
+        (true, _) => "there are no releases".to_owned(),
+        (false, 0) => format!("there {verb} {}", shown.join(", ")),
+        (false, more) => format!("there {verb} {} and {more} older", shown.join(", ")),
     }
 }
 

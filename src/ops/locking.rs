@@ -172,7 +172,7 @@ impl Making<'_, '_> {
         {
             return Err(PipelineError::PinDisagrees {
                 package: id.to_string(),
-                what: "statement",
+                what: "the statement",
                 locked: old.statement.sha256.prefixed(),
                 found: event.statement.sha256.prefixed(),
             });

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::LinkMode;
+use crate::diagnose::{Class, Diagnose as _};
 use crate::index::{Gate, VerifiedStatement};
 use crate::inspect::inspect;
 use crate::install::{OnChanged, Plan, Site};
 use crate::lock::{Found, Lock};
-use crate::model::{Fingerprint, Namespace, PackageId, PackageRef, RegistryId, Sha256};
+use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, RegistryId, Sha256};
 use crate::ops::bringing::{self, Wanted, bring};
 use crate::ops::contents::{Gathered, Gathering};
 use crate::ops::locking::{self, Made, Making};
@@ -96,11 +97,26 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
                 accepted: &request.accepted,
                 registries: &mut registries,
             };
-            let Made { lock, statements, tables, learnt } = making.make()?;
+            let made = making.make();
+            note_refusal(&made, &registries, request);
+            let Made { lock, statements, tables, learnt } = made?;
             Settled { fresh, old, lock, statements, tables, learnt }
         }
     };
     Carrying { services, project, wish, registries }.carry(settled)
+}
+
+/// A run that refuses a release remembers the verified head that made it do so: what was revoked stays so without a network.
+fn note_refusal<T>(result: &Result<T, PipelineError>, registries: &Registries<'_>, request: &Request) {
+    if let Err(error) = result
+        && error.class() == Class::Trust
+        && !request.dry_run
+    {
+        for (_, registry) in registries.opened() {
+            // The run fails already, and with what matters more.
+            let _ = registry.remember(&BTreeMap::new());
+        }
+    }
 }
 
 /// Every reason why the lock does not answer; sources included.
@@ -224,7 +240,9 @@ impl Carrying<'_, '_> {
             doubted: locking::doubted(self.services, &settled.lock)?,
             tables: &settled.tables,
         };
-        let gathered = gathering.gather(&releases, &sources, fresh)?;
+        let gathered = gathering.gather(&releases, &sources, fresh);
+        note_refusal(&gathered, &self.registries, self.wish.request);
+        let gathered = gathered?;
         self.learn(settled)?;
         if settled.fresh {
             select(&self.project.manifest, &settled.lock, &gathered.contents, &everything)?;
@@ -248,6 +266,7 @@ impl Carrying<'_, '_> {
         let mut plan = site.plan_with(cleared, receipt.as_ref(), on_changed)?;
         plan.statements =
             settled.lock.packages.iter().map(|(id, locked)| (id.clone(), locked.statement.sha256)).collect();
+        plan.choice = request.choice.clone();
         outcome.lock_written = self.write(settled)?;
         let text = settings_text(services, request);
         let inputs = project::inputs(&self.project.manifest_text, &settled.lock.render(), &text);
@@ -298,11 +317,7 @@ impl Carrying<'_, '_> {
         if travel.bytes <= ASK_ABOVE || self.wish.request.accepted.yes {
             return Ok(());
         }
-        let text = format!(
-            "{} GB will travel; {} GB are free. Go on?",
-            travel.bytes / 1_000_000_000,
-            travel.free / 1_000_000_000
-        );
+        let text = format!("{} will travel; {} are free. Go on?", HumanSize(travel.bytes), HumanSize(travel.free));
         match self.services.ask.ask(&Question::Confirm { text: text.clone() }) {
             Some(0) => Ok(()),
             Some(_) => Err(PipelineError::Cancelled),
@@ -333,6 +348,7 @@ impl Carrying<'_, '_> {
         crate::sys::fault::point("lock-write")
             .map_err(|source| crate::ops::ProjectError::Write { path: folder.join("Model.lock"), source })?;
         project::write(&folder.join("Model.lock"), text.as_bytes())?;
+        project::forget_tables(folder, &settled.lock);
         Ok(true)
     }
 }

@@ -1,9 +1,10 @@
 //! A project on disk: Model.toml, Model.lock and the lease that guards both.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::lock::{Found, Lock, LockedSource, SourceFile};
+use crate::lock::{Found, Lock, LockedSource, SourceFile, SourceFiles};
 use crate::manifest::Manifest;
 use crate::model::{Pin, Sha256};
 use crate::ops::{PipelineError, ProjectError, Services};
@@ -24,6 +25,27 @@ pub(super) struct Project {
     pub(super) manifest: Manifest,
     /// Model.lock as it stands.
     pub(super) lock_text: Option<String>,
+}
+
+/// Removes file tables that the lock, which was just written, does not name.
+pub(super) fn forget_tables(folder: &Path, lock: &Lock) {
+    let tables = folder.join("Model.lock.d");
+    let named: BTreeSet<Sha256> = lock
+        .sources
+        .values()
+        .filter_map(|source| match &source.files {
+            SourceFiles::Table(pin) => Some(pin.sha256),
+            SourceFiles::Inline(_) => None,
+        })
+        .collect();
+    for (name, _) in files::list(&tables).unwrap_or_default() {
+        let digest = name.to_str().and_then(|name| Sha256::parse(name.strip_suffix(".json")?).ok());
+        if digest.is_some_and(|digest| !named.contains(&digest)) {
+            // One that stays is no part of the lock.
+            let _ = files::remove(&tables.join(name));
+        }
+    }
+    let _ = std::fs::remove_dir(&tables);
 }
 
 /// The folder with Model.toml: `start` or the nearest above.
@@ -54,6 +76,10 @@ impl Project {
         let lease = Lease::take(&state.join("lease"), wait, &|holder| {
             progress.note("waiting", format!("waiting for {holder}, which works in this project"));
         })?;
+        for folder in [&self.folder, &state, &state.join("files"), &self.folder.join("Model.lock.d")] {
+            files::clear_unfinished(folder);
+        }
+        Lease::clear_unfinished(&state);
         Ok(lease)
     }
 

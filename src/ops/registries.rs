@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::config::RegistryRule;
+use crate::diagnose::{Class, Diagnose as _};
 use crate::index::{Base, Gate, Opening, Registry, World};
 use crate::lock::Lock;
 use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
@@ -92,7 +93,14 @@ impl<'a> Registries<'a> {
                 _ => bases.push(Base::Folder(mirror.into())),
             }
         }
-        bases.extend(self.open(id)?.bases()?);
+        // A dead index must not stop a site that has mirrors: what the lock pins can come from there.
+        match self.open(id).and_then(|registry| Ok(registry.bases()?)) {
+            Ok(own) => bases.extend(own),
+            Err(error) if error.class() == Class::Network && !bases.is_empty() => {
+                self.services.progress.warn("index-unreachable", format!("{error}; only mirrors are asked for blobs"));
+            }
+            Err(error) => return Err(error),
+        }
         Ok(bases)
     }
 

@@ -59,12 +59,13 @@ impl Outcome {
 pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineError> {
     let store = Store::open(&services.folders.store)?;
     let project = if request.store_only { None } else { Some(Project::open(&request.start)?) };
-    let mut outcome = Outcome::default();
+    let (mut outcome, mut choice) = (Outcome::default(), Choice::default());
     (outcome.blobs, outcome.blob_bytes) = store.size()?;
     outcome.bad_blobs = store.verify(&services.cancel, &*services.progress)?;
     if let Some(project) = &project {
         let site = Site { project: &project.folder, store: &store, link: LinkMode::Auto };
         if let Some(receipt) = site.receipt()? {
+            choice = receipt.choice.clone();
             outcome.files = receipt.packages.iter().map(|package| package.count).sum();
             outcome.bytes = receipt.packages.iter().map(|package| package.size).sum();
             outcome.altered = site.altered(&receipt, Scrutiny::Hash, &services.cancel, &*services.progress)?;
@@ -78,20 +79,20 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
             store.discard(&bad.expected)?;
         }
         if let Some(project) = &project {
-            mend(services, request, project)?;
+            mend(services, request, project, choice)?;
         }
         outcome.repaired = true;
     }
     Ok(outcome)
 }
 
-/// Brings what is missing again and replaces what was changed.
-fn mend(services: &Services, request: &Request, project: &Project) -> Result<(), PipelineError> {
+/// Brings what is missing again and replaces what was changed, within what was chosen when it was placed.
+fn mend(services: &Services, request: &Request, project: &Project, choice: Choice) -> Result<(), PipelineError> {
     let _lease = project.lease(services, request.wait)?;
     let project = Project::open(&project.folder)?;
     let wish = sync::Request {
         start: project.folder.clone(),
-        choice: Choice::default(),
+        choice,
         lock_rule: LockRule::Locked,
         link: None,
         check: true,

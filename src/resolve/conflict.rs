@@ -161,6 +161,11 @@ impl Conflict {
         })
     }
 
+    /// One line of Model.toml that nothing satisfies.
+    fn is_plain(&self) -> bool {
+        matches!(self.reasons.as_slice(), [Reason::Asks { .. }, Reason::Fails(_)])
+    }
+
     fn headline(&self) -> String {
         match self.reasons.as_slice() {
             [Reason::Asks { asker, package, requirement }, Reason::Fails(_)] => {
@@ -247,23 +252,44 @@ impl Failing {
         if !self.exists {
             return format!("registry {} has no package {name}", self.package.registry);
         }
-        let available = match self.existing.as_slice() {
-            [] => " (none can be picked)".to_owned(),
-            existing => format!(" (there {} {})", if existing.len() == 1 { "is" } else { "are" }, list(existing, 5)),
-        };
-        let mut parts = vec![format!("no version of {name} satisfies {}{available}", self.requirement)];
+        let mut parts = vec![format!("no version of {name} satisfies {} ({})", self.requirement, self.available())];
+        parts.extend(self.excluded());
+        parts.join("; ")
+    }
+
+    /// What there is, where a headline has said that it is not enough.
+    fn situation(&self) -> String {
+        let mut parts = vec![self.available()];
+        parts.extend(self.excluded());
+        parts.join("; ")
+    }
+
+    fn available(&self) -> String {
+        match self.existing.as_slice() {
+            [] => "none can be picked".to_owned(),
+            existing => format!("there {} {}", if existing.len() == 1 { "is" } else { "are" }, list(existing, 5)),
+        }
+    }
+
+    /// What looks as if it would do, and why it does not.
+    fn excluded(&self) -> Vec<String> {
+        let mut parts = Vec::new();
         for (why, words) in [
-            (RuledOut::Yanked, "yanked by the publisher"),
+            (RuledOut::Yanked, "yanked"),
             (RuledOut::PreRelease, "a pre-release that the requirement does not name"),
         ] {
             let ruled: Vec<Version> =
                 self.ruled_out.iter().filter(|(_, found)| *found == why).map(|(version, _)| version.clone()).collect();
             if !ruled.is_empty() {
-                let verb = if ruled.len() == 1 { "is" } else { "are each" };
+                let verb = match (ruled.len(), why) {
+                    (1, _) => "is",
+                    (_, RuledOut::Yanked) => "are",
+                    (_, RuledOut::PreRelease) => "are each",
+                };
                 parts.push(format!("{} {verb} {words}", list(&ruled, 3)));
             }
         }
-        parts.join("; ")
+        parts
     }
 }
 
@@ -287,7 +313,11 @@ impl Diagnose for NoSolution {
     }
 
     fn details(&self) -> Vec<String> {
-        self.explain()
+        match self {
+            // The headline has said who asks for what.
+            Self::Conflict(conflict) if conflict.is_plain() => conflict.failing().map(Failing::situation).collect(),
+            _ => self.explain(),
+        }
     }
 
     fn hints(&self) -> Vec<Hint> {

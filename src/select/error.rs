@@ -1,7 +1,7 @@
 //! Why nothing can be selected.
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
-use crate::model::{DependencyKey, PackageKind, PathError, VariantName};
+use crate::model::{DependencyKey, HumanSize, PackageKind, PathError, VariantName};
 
 /// Why nothing can be selected. `of` names a dependency by its key, or a release that only others need by its id.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum SelectError {
         line: usize,
     },
     /// A variant that the release does not have.
-    #[error("{of} has no variant {found:?}; it has {}", listed(variants))]
+    #[error("{of} has no variant \"{found}\"; it has {}", listed(variants))]
     NoSuchVariant {
         /// The dependency.
         of: String,
@@ -108,7 +108,7 @@ fn listed(variants: &[(VariantName, u64)]) -> String {
     if variants.is_empty() {
         return "none".to_owned();
     }
-    let each: Vec<String> = variants.iter().map(|(name, bytes)| format!("{name} ({bytes} bytes)")).collect();
+    let each: Vec<String> = variants.iter().map(|(name, bytes)| format!("{name} ({})", HumanSize(*bytes))).collect();
     each.join(", ")
 }
 

@@ -79,6 +79,16 @@ impl Store {
         &self.folder
     }
 
+    /// Begins to bring blobs in: marks this process as at work, removes what dead ones staged, and returns the folder for
+    /// partial downloads and staged files.
+    ///
+    /// # Errors
+    /// The store can't be written.
+    pub fn begin(&self) -> Result<PathBuf, StoreError> {
+        self.enter()?;
+        Ok(self.staging())
+    }
+
     /// Where partial downloads and staged files live, on the store's file system.
     pub fn staging(&self) -> PathBuf {
         self.folder.join("v1/partial")

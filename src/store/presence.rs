@@ -29,8 +29,40 @@ impl Store {
     pub(super) fn enter(&self) -> Result<(), StoreError> {
         let mut presence = self.shared.presence.lock().unwrap_or_else(PoisonError::into_inner);
         if presence.is_none() {
-            *presence = Some(Lease::mark(&self.folder.join("v1/active"))?);
+            let mark = Lease::mark(&self.folder.join("v1/active"))?;
+            self.clear_after_the_dead(&mark)?;
+            *presence = Some(mark);
             self.wait_for_collection()?;
+        }
+        Ok(())
+    }
+
+    /// Removes marks of dead processes and, where nobody else is at work, what they staged: without it each process that is
+    /// killed would leave some until somebody collects. Partial downloads stay for whoever goes on with them.
+    fn clear_after_the_dead(&self, own: &Lease) -> Result<(), StoreError> {
+        // Staged files are listed before the marks: whoever made one of them had made a mark by then.
+        let partial = self.staging();
+        let staged = files::list(&partial).map_err(StoreError::at(&partial))?;
+        let active = self.folder.join("v1/active");
+        let mut alone = true;
+        for (name, _) in files::list(&active).map_err(StoreError::at(&active))? {
+            let path = active.join(&name);
+            if path == own.path() {
+                continue;
+            }
+            match Lease::standing(&path) {
+                Ok(Some(Standing { life: Life::Dead, .. })) => {
+                    files::remove(&path).map_err(StoreError::at(&path))?;
+                }
+                Ok(None) => {}
+                // A lease in the making is no mark yet.
+                _ if is_hidden(&name) => {}
+                _ => alone = false,
+            }
+        }
+        for (name, _) in staged.iter().filter(|(name, _)| alone && is_scratch(name)) {
+            let path = partial.join(name);
+            files::remove(&path).map_err(StoreError::at(&path))?;
         }
         Ok(())
     }
@@ -75,6 +107,10 @@ impl Store {
         }
         Ok(oldest)
     }
+}
+
+fn is_scratch(name: &OsString) -> bool {
+    name.as_encoded_bytes().starts_with(b"scratch-") || Lease::is_passing(name)
 }
 
 fn is_hidden(name: &OsString) -> bool {

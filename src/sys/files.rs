@@ -100,6 +100,18 @@ fn replace(path: &Path, folder: &Path, bytes: &[u8], create: u32, mode: Option<u
     sync_dir(folder)
 }
 
+/// Removes what processes that were killed in the midst of an atomic write left in a folder. The caller holds the lease that
+/// guards the folder's files. What can't be removed stays: nobody can act on it.
+pub fn clear_unfinished(folder: &Path) {
+    for (name, kind) in list(folder).unwrap_or_default() {
+        let random = name.to_str().and_then(|name| name.strip_prefix(".mpm-")?.strip_suffix(".tmp"));
+        let ours = random.is_some_and(|random| random.len() == 6 && random.bytes().all(|c| c.is_ascii_alphanumeric()));
+        if ours && kind == Kind::File {
+            let _ = remove(&folder.join(name));
+        }
+    }
+}
+
 /// The error without the name of a temporary file, which means nothing to anybody.
 fn bare(error: &io::Error) -> io::Error {
     match error.raw_os_error() {

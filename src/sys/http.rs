@@ -433,7 +433,7 @@ fn unreachable_or_refused(url: Box<SafeUrl>, source: reqwest::Error) -> HttpErro
         }
         cause = error.source();
     }
-    HttpError::Unreachable { url, source: source.without_url() }
+    HttpError::unreachable(url, source)
 }
 
 fn refused_status(url: Box<SafeUrl>, response: &reqwest::Response) -> HttpError {

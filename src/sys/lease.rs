@@ -6,6 +6,7 @@
 //! a file named by the lease's nonce: so exactly one process removes it, and nobody removes the lease that follows.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
@@ -25,6 +26,10 @@ const BEAT: Duration = Duration::from_secs(5);
 const STILL: Duration = Duration::from_mins(1);
 /// Largest lease file that is read.
 const CAP: u64 = 4096;
+/// How the name of a lease in the making begins.
+const PREFIX: &str = ".lease-";
+/// How the name of the right to remove a dead one's lease ends.
+const ENDING: &str = ".ending";
 
 /// A held lease; dropping it gives it up.
 #[derive(Debug)]
@@ -180,6 +185,22 @@ impl Lease {
     pub fn is_held(path: &Path) -> bool {
         !matches!(Self::standing(path), Ok(None | Some(Standing { life: Life::Dead, .. })))
     }
+
+    /// Whether a file of this name belongs to a lease that is just being taken or taken over.
+    pub fn is_passing(name: &OsStr) -> bool {
+        name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) || name.as_encoded_bytes().ends_with(ENDING.as_bytes())
+    }
+
+    /// Removes what dead processes that were about to take a lease left in a folder.
+    pub fn clear_unfinished(folder: &Path) {
+        for (name, _) in files::list(folder).unwrap_or_default() {
+            let path = folder.join(&name);
+            if Self::is_passing(&name) && matches!(Self::standing(&path), Ok(Some(Standing { life: Life::Dead, .. }))) {
+                // Nobody can act on one that stays.
+                let _ = files::remove(&path);
+            }
+        }
+    }
 }
 
 impl Drop for Lease {
@@ -286,7 +307,7 @@ fn create(path: &Path, holder: &Holder) -> io::Result<Option<File>> {
     let folder = path.parent().unwrap_or(Path::new("."));
     // Other users of a shared store must be able to read who holds it.
     let mut temporary =
-        tempfile::Builder::new().prefix(".lease-").permissions(Permissions::from_mode(0o644)).tempfile_in(folder)?;
+        tempfile::Builder::new().prefix(PREFIX).permissions(Permissions::from_mode(0o644)).tempfile_in(folder)?;
     io::Write::write_all(&mut temporary, format!("{}{}", holder.text(), counter(0)).as_bytes())?;
     let (file, name) = temporary.into_parts();
     match std::fs::hard_link(&name, path) {
@@ -313,7 +334,7 @@ fn read(path: &Path) -> io::Result<Option<String>> {
 fn remove(path: &Path, seen: &str, ourselves: &Holder) -> io::Result<bool> {
     let nonce = Holder::nonce_of(seen).unwrap_or_else(|| "unknown".to_owned());
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{nonce}.ending"));
+    name.push(format!(".{nonce}{ENDING}"));
     let right = path.with_file_name(name);
     if create(&right, ourselves)?.is_none() {
         // Another process is removing it. If that one died on the way, its right goes first, and we ask again.

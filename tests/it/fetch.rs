@@ -507,7 +507,7 @@ fn what_does_not_fit_is_refused_before_the_first_byte() {
     let huge = Pin { size: u64::MAX / 4, ..Pin::of(b"huge") };
     let error = scene.fetch(&[huge, huge], vec![server.place(&scene.http)]).unwrap_err();
     assert_eq!((error.code().0, error.class().exit_code()), ("E0721", 1));
-    assert!(error.to_string().contains(&(u64::MAX / 2 - 1).to_string()), "{error}");
+    assert!(error.to_string().starts_with("7.99 EiB are to be fetched"), "{error}");
     assert!(server.requests().is_empty());
 }
 

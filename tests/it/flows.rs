@@ -1,1 +1,10 @@
+//! The main job as a user meets it: the real binary on a project, over real ways to reach a registry.
 
+mod brought;
+mod edits;
+pub(crate) mod fixture;
+mod flipped;
+mod looking;
+mod updates;
+mod versions;
+mod wary;

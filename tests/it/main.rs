@@ -25,6 +25,7 @@ mod flows;
 mod formats;
 mod index;
 mod install;
+mod kills;
 mod policy;
 mod project;
 mod resolve;

@@ -269,8 +269,7 @@ fn failures_are_explained() {
         "no version of d/mlp satisfies <1, which Model.toml line 4 asks for",
         &[
             "because Model.toml line 4 asks for d/mlp <1",
-            "and because no version of d/mlp satisfies <1 (there are 2.0.0-rc.1, 1.1.0 and 1.0.0); 0.9.0 is yanked by \
-             the publisher,",
+            "and because no version of d/mlp satisfies <1 (there are 2.0.0-rc.1, 1.1.0 and 1.0.0); 0.9.0 is yanked,",
             last,
         ],
         "mpm add d/mlp@1.1.0",

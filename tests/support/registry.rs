@@ -13,7 +13,7 @@ use modelpm::model::{
 use modelpm::registry::{
     self, CheckpointOutcome, CheckpointRequest, EntryChange, Folder, Issue, NewRegistry, Roots, State, Submitted,
 };
-use modelpm::statement::{Dependency, DependencyKind, FileEntry, Files, Licence, Provenance, Statement, Variant};
+use modelpm::statement::{Dependency, DependencyKind, FileEntry, Files, Licence, Provenance, Statement};
 use modelpm::trust::{Freshness, Role, RoleKeys, Severity, TrustRoot, YankRecord};
 
 use super::keys::key;
@@ -27,6 +27,7 @@ const DAY: u64 = 86_400;
 pub struct TestRegistry {
     place: tempfile::TempDir,
     id: RegistryId,
+    begin: u64,
     now: Timestamp,
     /// Root and registrar.
     pub main: SecretKey,
@@ -74,6 +75,17 @@ impl TestRegistry {
 
     /// The same with freshness and demo chosen.
     pub fn with(id: &str, freshness: Freshness, demo: bool) -> Self {
+        Self::beginning(id, freshness, demo, BASE_TIME)
+    }
+
+    /// One that began so many seconds before this machine's clock, for the real binary, which reads that clock.
+    pub fn of_late(id: &str, seconds: u64) -> Self {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
+        Self::beginning(id, Freshness::Normal, false, now - seconds)
+    }
+
+    fn beginning(id: &str, freshness: Freshness, demo: bool, begin: u64) -> Self {
+        let now = Timestamp::from_seconds(begin).expect("a time of a test");
         let place = tempfile::tempdir().expect("a temporary folder");
         let (main, index, recovery) = (key(), key(), key());
         let new = NewRegistry {
@@ -84,11 +96,11 @@ impl TestRegistry {
             recovery: recovery.public().clone(),
             freshness,
             demo,
-            now: time(0),
+            now,
         };
         let root = registry::create(&Folder::at(place.path()), &new).expect("a new registry");
         let publishers = BTreeMap::new();
-        Self { id: parse(id), place, now: time(0), main, index, recovery, publishers, root, counter: 0 }
+        Self { id: parse(id), place, begin, now, main, index, recovery, publishers, root, counter: 0 }
     }
 
     /// Its id.
@@ -266,9 +278,9 @@ impl TestRegistry {
             .expect("an admitted release")
     }
 
-    /// Makes a checkpoint so many seconds after [`BASE_TIME`]; the ones after it come no earlier.
+    /// Makes a checkpoint so many seconds after the registry began; the ones after it come no earlier.
     pub fn checkpoint(&mut self, after: u64) -> CheckpointOutcome {
-        self.now = time(after);
+        self.now = Timestamp::from_seconds(self.begin + after).expect("a time of a test");
         self.checkpoint_now()
     }
 

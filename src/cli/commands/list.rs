@@ -29,7 +29,7 @@ impl List {
             printer.data(&text::package(line, context.settings.verbose));
         }
         if outcome.packages.is_empty() {
-            printer.say("Model.lock holds no package");
+            printer.say("Model.lock holds no packages");
         } else if !outcome.placed {
             printer.say("Not everything is placed as Model.lock says: run `mpm sync`");
         }

@@ -49,13 +49,13 @@ impl Publish {
             Submitted::Standing => "Unchanged:",
         };
         context.printer.say(&format!(
-            "{verb} {} {} in {}: {}, {}, {} new",
+            "{verb} {} {} in {}: {}, {}, {}",
             outcome.name,
             outcome.version,
             outcome.registry,
             text::count(published.files, "file"),
             text::bytes(published.bytes),
-            text::count(published.new_blobs, "blob"),
+            text::count(published.new_blobs, "new blob"),
         ));
         match &outcome.checkpoint {
             Some(made) => index::say(context.printer, made),

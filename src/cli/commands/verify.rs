@@ -67,8 +67,9 @@ fn tell(outcome: &verify::Outcome, printer: &mut Printer) {
         printer.say(&format!("Mended {}", text::count(bad, "file")));
     } else {
         printer.always(&format!(
-            "{} not as they were placed; nothing was changed: `mpm verify --repair` puts the pinned bytes back",
-            text::count(bad, "file")
+            "{} {}; nothing was changed: `mpm verify --repair` puts the pinned bytes back",
+            text::count(bad, "file"),
+            if bad == 1 { "is not as it was placed" } else { "are not as they were placed" }
         ));
     }
 }

@@ -3,7 +3,7 @@
 use crate::index::error::age;
 use crate::index::memory::{Memory, State};
 use crate::index::reader::roots::{Chain, walk};
-use crate::index::reader::source::Source;
+use crate::index::reader::source::{Behind, Source};
 use crate::index::{Freshness, Gate, IndexError, Opening};
 use crate::model::{Floor, Sha256, Timestamp};
 use crate::progress::Progress;
@@ -127,7 +127,10 @@ impl Judge<'_> {
             return Err(error);
         }
         self.check_expiry(state)?;
-        if behind {
+        if let IndexError::Behind { what, found, least, witness, .. } = &error {
+            let behind = Behind { what: *what, found: found.clone(), least: least.clone(), witness: *witness };
+            // Set once: the head is read once.
+            let _ = self.source.behind.set(behind);
             self.progress.warn("index-behind", format!("{error}; what this machine verified before is used"));
         }
         Ok(state.clone())

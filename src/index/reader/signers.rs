@@ -23,17 +23,27 @@ impl Registry {
         if known.is_empty() {
             return Ok(Familiarity::New);
         }
-        if signers.is_subset(&known) {
+        if self.leads_to(namespace, &known, signers)? {
             return Ok(Familiarity::Known);
+        }
+        Ok(Familiarity::Changed { remembered: known })
+    }
+
+    /// Whether signers are among these keys, or reached from them by handovers.
+    pub(super) fn leads_to(
+        &self,
+        namespace: &Namespace,
+        known: &BTreeSet<Fingerprint>,
+        signers: &BTreeSet<Fingerprint>,
+    ) -> Result<bool, IndexError> {
+        if signers.is_subset(known) {
+            return Ok(true);
         }
         let now = self.entry(namespace)?;
         let enough = |known: &BTreeSet<Fingerprint>| {
             signers.is_subset(known) || signers.intersection(known).count() as u64 >= now.entry.threshold
         };
-        if enough(&known) || enough(&self.reached(namespace, &now, known.clone())?) {
-            return Ok(Familiarity::Known);
-        }
-        Ok(Familiarity::Changed { remembered: known })
+        Ok(enough(known) || enough(&self.reached(namespace, &now, known.clone())?))
     }
 
     /// Keys that are reached from known ones: the keys of an entry whose handover a threshold of the entry before signed,

@@ -1,6 +1,6 @@
 //! The files of one registry from one place, with the ways to ask again.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::index::{Freshness, IndexError, Origin, OriginError};
@@ -18,6 +18,17 @@ pub(super) struct Source {
     pub(super) origin: Arc<dyn Origin>,
     /// How long a place is asked again whose files do not fit together.
     pub(super) lag: Duration,
+    /// How far the place is behind, where the stored state stands in for it.
+    pub(super) behind: OnceLock<Behind>,
+}
+
+/// What [`IndexError::Behind`] says.
+#[derive(Debug, Clone)]
+pub(super) struct Behind {
+    pub(super) what: &'static str,
+    pub(super) found: Box<str>,
+    pub(super) least: Box<str>,
+    pub(super) witness: &'static str,
 }
 
 /// A file whose bytes a signed file pins.
@@ -138,7 +149,12 @@ impl Source {
         }
     }
 
+    /// A file that is not there. Where the place is known to be behind, that is why.
     pub(super) fn missing(&self, path: &str) -> IndexError {
+        if let Some(Behind { what, found, least, witness }) = self.behind.get().cloned() {
+            let (registry, place) = (self.registry.clone(), self.place());
+            return IndexError::Behind { registry, place, what, found, least, witness };
+        }
         IndexError::Missing { registry: self.registry.clone(), place: self.place(), path: path.to_owned() }
     }
 

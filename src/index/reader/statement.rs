@@ -45,6 +45,8 @@ impl Registry {
             });
         }
         let path = format!("releases/{}.json", pin.sha256);
+        // A path of digits alone tells a person nothing.
+        let told = format!("the release statement of {} {version} ({path})", looked.leaf.name);
         let cap = pin.size.min(MAX_STATEMENT);
         let wanted = [Pinned { path: path.clone(), sha256: pin.sha256, cap }];
         let bytes = self.source.pinned(&wanted)?.pop().ok_or_else(|| self.source.missing(&path))?;
@@ -62,11 +64,11 @@ impl Registry {
             known
                 .entry
                 .check(&bytes, &signatures, self.revocations(), &retired_counts)
-                .map_err(self.source.refused(&path))
+                .map_err(self.source.refused(&told))
         })?;
         if let Some(reason) = self.revocations().releases.get(&pin.sha256) {
             let error = TrustError::RevokedRelease { statement: pin.sha256, reason: reason.clone() };
-            return Err(self.source.refused(&path)(error));
+            return Err(self.source.refused(&told)(error));
         }
         let statement = self.identified(&looked, event, &bytes)?;
         // An index that replays an old yank or unyank is caught with every release that it is about.

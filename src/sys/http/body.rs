@@ -76,7 +76,7 @@ impl RangeBody {
         let waited = before.elapsed();
         match next {
             Err(_) => Err(HttpError::Stalled { url: self.url.clone(), seconds: self.watch.stall }),
-            Ok(Err(source)) => Err(HttpError::Unreachable { url: self.url.clone(), source: source.without_url() }),
+            Ok(Err(source)) => Err(HttpError::unreachable(self.url.clone(), source)),
             Ok(Ok(None)) => Ok(None),
             Ok(Ok(Some(chunk))) => match self.watch.take(waited, chunk.len() as u64) {
                 None => Ok(Some(chunk)),

@@ -31,7 +31,7 @@ pub enum HttpError {
         /// What was asked for.
         url: Box<SafeUrl>,
         /// What the connection said.
-        source: reqwest::Error,
+        source: NoAnswer,
     },
     /// An answer that is no success.
     #[error("{url} answered {status}")]
@@ -113,7 +113,37 @@ pub enum HttpError {
     },
 }
 
+/// What a connection said, without the layers that only repeat that there is one.
+#[derive(Debug)]
+pub struct NoAnswer(reqwest::Error);
+
+impl std::error::Error for NoAnswer {}
+
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut texts: Vec<String> = Vec::new();
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&self.0);
+        while let Some(error) = next {
+            let text = error.to_string();
+            let empty = ["error sending request", "dns error", "error resolving DNS"].contains(&text.as_str())
+                || text.starts_with("client error (");
+            // Some errors show their cause themselves.
+            if !empty && !texts.iter().any(|said| said.contains(&text)) {
+                texts.push(text);
+            }
+            next = error.source();
+        }
+        f.write_str(if texts.is_empty() { "no answer" } else { "" })?;
+        f.write_str(&texts.join(": "))
+    }
+}
+
 impl HttpError {
+    /// No answer came.
+    pub(super) fn unreachable(url: Box<SafeUrl>, source: reqwest::Error) -> Self {
+        Self::Unreachable { url, source: NoAnswer(source.without_url()) }
+    }
+
     /// How long the server wants to be left alone, if it said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -173,6 +203,14 @@ impl Diagnose for HttpError {
                 file: "config.toml",
                 lines: format!("[tokens]\n\"{}\" = \"…\"", host_of(url)),
             }],
+            Self::Unreachable { .. } | Self::Stalled { .. } | Self::TooSlow { .. } => vec![Hint::Note(
+                "check the address, the proxy and the connection, or try again later; what Model.lock pins and the store \
+                 holds installs with `mpm sync --offline`"
+                    .to_owned(),
+            )],
+            Self::Status { status: 429 | 500..=599, .. } => {
+                vec![Hint::Note("the server says that it can't answer now: try again later".to_owned())]
+            }
             Self::Client { .. } => vec![Hint::Note(
                 "where the system has no certificate authorities, name a file of them: network.ca-file, or SSL_CERT_FILE"
                     .to_owned(),

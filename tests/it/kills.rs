@@ -1,0 +1,252 @@
+//! `mpm` killed at any moment: what stands is whole, the next run goes on, and nothing is left that grows.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use crate::flows::fixture::{lock, manifest, ok, placed, tree};
+use crate::support::project::{Project, Ran};
+use crate::support::registry::TestRegistry;
+use crate::support::server::Server;
+use crate::support::{blob, peers};
+
+const REST: &str = "[models]\n\"acme/big\" = \"1\"\n\n[datasets]\n\"acme/small\" = \"1\"\n";
+const KILLS: u64 = 25;
+/// What was about to be placed has a name that nobody would use, and goes with the next run.
+const STAGED: &str = "/.mpm-staged-";
+
+/// A model of a few MiB and a dataset of some tens of files.
+fn registry() -> TestRegistry {
+    let mut registry = TestRegistry::of_late("acme", 3_600);
+    registry.namespace("acme");
+    for version in ["1.0.0", "1.1.0"] {
+        let seed = version.len() as u64 + u64::from(version == "1.1.0");
+        let mut release = registry.release("acme/big", version);
+        for number in 0..4 {
+            let name = format!("part-{number}.safetensors");
+            release = release.file(&name, blob::safetensors(seed * 10 + number, 200_000));
+        }
+        release.publish();
+    }
+    let mut release = registry.release("acme/small", "1.0.0").dataset();
+    for number in 0..40 {
+        release = release.file(&format!("rows/{number:02}.txt"), format!("row {number}\n"));
+    }
+    release.publish();
+    registry
+}
+
+fn machine(registry: &TestRegistry, index: &str) -> Project {
+    Project::new().manifest(&manifest(registry, index, REST).replace(", \"uci\"", "")).variable("MPM_LINK", "copy")
+}
+
+/// Ends a run from outside after a while; `None` where it was done before.
+fn kill_after(project: &Project, delay: Duration) -> Option<Ran> {
+    let mut command = project.command(&["sync"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("mpm starts");
+    // A wait that nothing can cut short: the sender lives as long as the receiver.
+    let (_sender, clock) = channel::<()>();
+    assert_eq!(clock.recv_timeout(delay), Err(RecvTimeoutError::Timeout));
+    let _ = child.kill();
+    let status = child.wait().expect("ended");
+    match status.code() {
+        None => None,
+        Some(code) => Some(Ran { code, stdout: String::new(), stderr: String::new() }),
+    }
+}
+
+/// What stands in the project is what should stand there at the end, or not there yet.
+fn nothing_half_placed(project: &Project, whole: &BTreeMap<String, Vec<u8>>, when: &str) {
+    for (path, bytes) in placed(project).into_iter().filter(|(path, _)| !path.contains(STAGED)) {
+        let Some(expected) = whole.get(&path) else { panic!("{when}: {path} is left over") };
+        assert!(bytes == *expected, "{when}: {path} has {} bytes of {}", bytes.len(), expected.len());
+    }
+    if let Some(text) = project.text("Model.lock") {
+        assert!(text.ends_with("\n") && text.contains("acme/small"), "{when}: half a lock\n{text}");
+    }
+}
+
+/// Files of the store that are neither blobs nor the marks of who uses them.
+fn leftovers(project: &Project) -> Vec<String> {
+    let of = |folder: &'static str| {
+        let files = tree(&project.store().join("v1").join(folder));
+        files.into_keys().map(move |path| format!("{folder}/{path}"))
+    };
+    of("partial").chain(of("active")).collect()
+}
+
+/// A run that is left alone: all is there, all is right, nothing remains.
+fn ends_well(project: &Project, clean: &Project, when: &str) {
+    let ran = project.mpm(&["sync"]);
+    assert_eq!(ran.code, 0, "{when}\n{}", ran.stderr);
+    assert!(placed(project) == placed(clean), "{when}: other files than on a machine that was left alone");
+    assert_eq!(lock(project), lock(clean), "{when}");
+    ok(project, &["verify"]);
+    let names = |project: &Project| -> Vec<String> { tree(&project.store().join("v1/blobs")).into_keys().collect() };
+    assert_eq!(names(project), names(clean), "{when}: the store");
+    // A run with nothing to do takes no lease, and so leaves a dead one's where it is.
+    ok(project, &["lock"]);
+    let own = |project: &Project| -> Vec<String> { tree(&project.folder().join(".mpm")).into_keys().collect() };
+    assert_eq!(own(project), own(clean), "{when}: .mpm");
+    // What dead processes left goes with the next one that brings something; the last mark may stay until then.
+    let left = leftovers(project);
+    assert!(left.len() <= 1 && !left.iter().any(|path| path.starts_with("partial")), "{when}: {left:?}");
+}
+
+fn killed_again_and_again(registry: &TestRegistry, index: &str, seed: u64) {
+    let clean = machine(registry, index);
+    let begin = Instant::now();
+    ok(&clean, &["sync"]);
+    let long = u64::try_from(begin.elapsed().as_micros()).expect("soon");
+    let whole = placed(&clean);
+    let mut random = blob::random(seed, 8 * usize::try_from(KILLS).expect("few"));
+    let (mut killed, mut most) = (0, 0);
+    let mut project = machine(registry, index);
+    while random.len() >= 8 {
+        let word = u64::from_le_bytes(random.split_off(random.len() - 8).try_into().expect("eight bytes"));
+        let delay = Duration::from_micros(word % (long + long / 10));
+        match kill_after(&project, delay) {
+            None => killed += 1,
+            // Done before the signal: from the beginning, so that the next one has something to break.
+            Some(ran) => {
+                assert_eq!(ran.code, 0, "after {delay:?}");
+                ends_well(&project, &clean, "done in time");
+                project = machine(registry, index);
+            }
+        }
+        nothing_half_placed(&project, &whole, &format!("killed after {delay:?}"));
+        most = most.max(leftovers(&project).len());
+    }
+    assert!(killed > 0, "every run was faster than its signal");
+    // Each blob in flight has a part, a journal and a lease; more of them would be growth.
+    let blobs = tree(&clean.store().join("v1/blobs")).len();
+    assert!(most <= 3 * blobs + 3, "{most} files are left over after kills, of {blobs} blobs");
+    ends_well(&project, &clean, "at the end");
+}
+
+#[test]
+fn a_sync_from_a_folder_survives_being_killed_at_any_moment() {
+    let registry = registry();
+    killed_again_and_again(&registry, &registry.folder().display().to_string(), 11);
+}
+
+#[test]
+fn a_sync_from_a_server_survives_being_killed_at_any_moment() {
+    let registry = registry();
+    let server = Server::start(registry.folder());
+    killed_again_and_again(&registry, &format!("sparse+{}", server.url()), 12);
+}
+
+/// Points of `sync`, with the passage at which it ends.
+const POINTS: &[&str] = &[
+    "fetch-write",
+    "fetch-write@5",
+    "blob-sync",
+    "blob-rename",
+    "blob-rename@3",
+    "atomic-rename",
+    "atomic-rename@2",
+    "atomic-rename@5",
+    "statement-write",
+    "statement-write@2",
+    "lock-write",
+    "place-file",
+    "place-file@7",
+    "receipt-write",
+    "trust-state-write",
+    "trust-state-write@2",
+];
+
+fn faults() -> bool {
+    if !cfg!(feature = "faults") {
+        peers::missing("a build with the feature faults, which ends at named points");
+    }
+    cfg!(feature = "faults")
+}
+
+#[test]
+fn a_sync_survives_being_killed_at_each_named_point() {
+    if !faults() {
+        return;
+    }
+    let registry = registry();
+    let server = Server::start(registry.folder());
+    for index in [registry.folder().display().to_string(), format!("sparse+{}", server.url())] {
+        let clean = machine(&registry, &index);
+        ok(&clean, &["sync"]);
+        let whole = placed(&clean);
+        let points = POINTS.iter().filter(|point| !index.starts_with("sparse") || point.starts_with("fetch"));
+        for point in points {
+            let project = machine(&registry, &index);
+            let when = format!("{point} over {index}");
+            let output = project.command(&["sync"]).env("MPM_FAULT", format!("{point}:kill")).output().unwrap();
+            let ran = Ran::of(&output);
+            assert!(ran.code == 137 || point.contains('@') && ran.code == 0, "{when}: {} {}", ran.code, ran.stderr);
+            nothing_half_placed(&project, &whole, &when);
+            ends_well(&project, &clean, &when);
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fails_at_a_named_point_leaves_the_project_as_it_was() {
+    if !faults() {
+        return;
+    }
+    let registry = registry();
+    let index = registry.folder().display().to_string();
+    let clean = machine(&registry, &index);
+    ok(&clean, &["sync"]);
+    let whole = placed(&clean);
+    for point in POINTS {
+        let errors = if point.contains('@') { &["EIO"] } else { &["ENOSPC"] };
+        for error in errors {
+            let project = machine(&registry, &index);
+            let when = format!("{point} {error}");
+            let fault = format!("{point}:error:{error}");
+            let ran = Ran::of(&project.command(&["sync"]).env("MPM_FAULT", fault).output().unwrap());
+            assert!(matches!(ran.code, 0 | 1), "{when}: {} {}", ran.code, ran.stderr);
+            nothing_half_placed(&project, &whole, &when);
+            ends_well(&project, &clean, &when);
+        }
+    }
+}
+
+#[test]
+fn an_update_that_is_killed_leaves_the_old_or_the_new_files() {
+    if !faults() {
+        return;
+    }
+    let registry = registry();
+    let index = registry.folder().display().to_string();
+    let old_text = manifest(&registry, &index, &REST.replace("\"1\"\n\n", "\"=1.0.0\"\n\n")).replace(", \"uci\"", "");
+    let new = machine(&registry, &index);
+    ok(&new, &["sync"]);
+    let whole = placed(&new);
+    for point in ["place-file", "place-file@3", "receipt-write", "lock-write", "blob-rename@2", "atomic-rename@4"] {
+        let project = machine(&registry, &index);
+        let text = project.text("Model.toml").unwrap();
+        project.write("Model.toml", &old_text);
+        ok(&project, &["sync"]);
+        let old = placed(&project);
+        project.write("Model.toml", &text);
+        ok(&project, &["update", "--dry-run"]);
+        let locked = lock(&project);
+        ok(&project, &["update"]);
+        assert_ne!(lock(&project), locked);
+        let _ = project.command(&["sync"]).env("MPM_FAULT", format!("{point}:kill")).output().unwrap();
+        for (path, bytes) in placed(&project).into_iter().filter(|(path, _)| !path.contains(STAGED)) {
+            assert!(Some(&bytes) == whole.get(&path) || Some(&bytes) == old.get(&path), "{point}: {path}");
+        }
+        ok(&project, &["sync"]);
+        assert!(placed(&project) == whole, "{point}");
+        // The same lock as who came later, but for blobs of the old version, which a collection takes.
+        ok(&project, &["verify"]);
+        let gc = project.command(&["store", "gc"]).env("MPM_FAULT", "gc-remove@2:kill").output().unwrap();
+        assert!(matches!(Ran::of(&gc).code, 0 | 137), "{point}");
+        ok(&project, &["store", "gc"]);
+        ok(&project, &["verify"]);
+        assert!(placed(&project) == whole, "{point}");
+    }
+}
