@@ -76,10 +76,10 @@ fn read_config(path: &Path) -> Result<Config, Failed> {
 
 fn from_environment(environment: &Environment) -> Result<Config, CliError> {
     let number = |text: &std::ffi::OsString| {
-        let jobs = text.to_str().and_then(|text| text.parse().ok()).filter(|jobs| (1..=64).contains(jobs));
+        let jobs = text.to_str().and_then(|text| text.parse().ok()).filter(|jobs| (1..=256).contains(jobs));
         jobs.ok_or_else(|| CliError::Variable {
             name: "MPM_JOBS",
-            expected: "a number from 1 to 64",
+            expected: "a number from 1 to 256",
             found: text.to_string_lossy().into_owned(),
         })
     };

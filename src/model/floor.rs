@@ -1,5 +1,6 @@
 //! The lowest numbers that may be accepted from a registry.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A checkpoint's place in the history of an index: epochs first, then numbers.
@@ -29,13 +30,40 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// The floor that accepts only what both accept: the higher of each number.
+    /// The floor that accepts only what both accept: the higher of each number. A higher epoch begins the numbers of
+    /// registrar files anew, so those of a lower one say nothing about it.
     #[must_use]
     pub fn highest(self, other: Self) -> Self {
+        let registrar = match self.checkpoint.epoch.cmp(&other.checkpoint.epoch) {
+            Ordering::Less => other.registrar,
+            Ordering::Equal => self.registrar.max(other.registrar),
+            Ordering::Greater => self.registrar,
+        };
         Self {
             root_number: self.root_number.max(other.root_number),
-            registrar: self.registrar.max(other.registrar),
+            registrar,
             checkpoint: self.checkpoint.max(other.checkpoint),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CheckpointNumber, Floor};
+
+    #[test]
+    fn the_highest_floor_is_one_that_the_newer_epoch_can_meet() {
+        let floor = |root_number, registrar, epoch, number| Floor {
+            root_number,
+            registrar,
+            checkpoint: CheckpointNumber { epoch, number },
+        };
+        for (left, right, expected) in [
+            (floor(1, 7, 1, 50), floor(2, 6, 1, 51), floor(2, 7, 1, 51)),
+            (floor(1, 7, 1, 50), floor(2, 1, 2, 1), floor(2, 1, 2, 1)),
+        ] {
+            assert_eq!(left.highest(right), expected);
+            assert_eq!(right.highest(left), expected);
         }
     }
 }

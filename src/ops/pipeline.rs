@@ -68,8 +68,16 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
     let old = found.map(|found| match found {
         Found::Whole(lock) | Found::Conflict { merged: lock } => lock,
     });
-    let gate = if fresh { Gate::NewTrust } else { Gate::Locked };
+    let require_fresh = project.manifest.policy.require_fresh;
+    let gate = if fresh || require_fresh { Gate::NewTrust } else { Gate::Locked };
     let mut registries = Registries::new(services, &project.folder, &project.manifest, old.as_ref(), gate);
+    if require_fresh && !fresh {
+        // Nothing else may need them: what the lock pins may all be in the store.
+        let named: Vec<RegistryId> = old.iter().flat_map(|lock| lock.registries.keys().cloned()).collect();
+        for id in &named {
+            registries.open(id)?;
+        }
+    }
     let settled = match old {
         Some(lock) if !fresh => Settled {
             fresh,

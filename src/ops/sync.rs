@@ -83,6 +83,10 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
 /// The answer where the receipt says that nothing has to be done: no socket is opened, and files are looked at by stat.
 fn nothing_to_do(services: &Services, project: &Project, request: &Request) -> Result<Option<Outcome>, PipelineError> {
     let Some(lock_text) = &project.lock_text else { return Ok(None) };
+    // Whether an index is still fresh, no receipt can tell.
+    if project.manifest.policy.require_fresh {
+        return Ok(None);
+    }
     let store = Store::open(&services.folders.store)?;
     let site = Site { project: &project.folder, store: &store, link: LinkMode::Auto };
     let Some(receipt) = site.receipt()? else { return Ok(None) };
