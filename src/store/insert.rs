@@ -97,7 +97,7 @@ impl Store {
     /// The store can't be written.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Pin, StoreError> {
         let pin = Pin::of(bytes);
-        self.enter()?;
+        self.enter_clean()?;
         if let Some((_, file)) = self.find_open(&pin)? {
             freshen(&file);
             return Ok(pin);

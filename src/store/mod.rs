@@ -85,7 +85,7 @@ impl Store {
     /// # Errors
     /// The store can't be written.
     pub fn begin(&self) -> Result<PathBuf, StoreError> {
-        self.enter()?;
+        self.enter_clean()?;
         Ok(self.staging())
     }
 

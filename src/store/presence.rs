@@ -27,10 +27,19 @@ impl Store {
 
     /// Marks this process as at work, once.
     pub(super) fn enter(&self) -> Result<(), StoreError> {
+        self.enter_and(|_| Ok(()))
+    }
+
+    /// The same, and what dead processes left goes first. Only for who has staged nothing yet.
+    pub(super) fn enter_clean(&self) -> Result<(), StoreError> {
+        self.enter_and(|mark| self.clear_after_the_dead(mark))
+    }
+
+    fn enter_and(&self, first: impl FnOnce(&Lease) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let mut presence = self.shared.presence.lock().unwrap_or_else(PoisonError::into_inner);
         if presence.is_none() {
             let mark = Lease::mark(&self.folder.join("v1/active"))?;
-            self.clear_after_the_dead(&mark)?;
+            first(&mark)?;
             *presence = Some(mark);
             self.wait_for_collection()?;
         }

@@ -193,9 +193,12 @@ impl Lease {
 
     /// Removes what dead processes that were about to take a lease left in a folder.
     pub fn clear_unfinished(folder: &Path) {
-        for (name, _) in files::list(folder).unwrap_or_default() {
-            let path = folder.join(&name);
-            if Self::is_passing(&name) && matches!(Self::standing(&path), Ok(Some(Standing { life: Life::Dead, .. }))) {
+        for (name, _) in files::list(folder).unwrap_or_default().into_iter().filter(|(name, _)| Self::is_passing(name))
+        {
+            let path = folder.join(name);
+            // One that says nothing was killed before it could. If it is being written, its maker takes the long way: see
+            // `create`.
+            if let Ok(Some(Standing { life: Life::Dead, .. } | Standing { since: None, .. })) = Self::standing(&path) {
                 // Nobody can act on one that stays.
                 let _ = files::remove(&path);
             }

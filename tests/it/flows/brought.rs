@@ -131,7 +131,8 @@ fn a_release_of_thousands_of_files_comes_through_lists() {
     ok(&first, &["sync", "--check"]);
     assert_eq!(placed(&first).len(), FILES);
     // Part of it, chosen by a pattern.
-    let text = first.text("Model.toml").unwrap().replace("\"1\"\n", "{ version = \"1\", include = [\"part-0[0-4]/*\"] }\n");
+    let text =
+        first.text("Model.toml").unwrap().replace("\"1\"\n", "{ version = \"1\", include = [\"part-0[0-4]/*\"] }\n");
     first.write("Model.toml", text);
     let before = lock(&first);
     ok(&first, &["sync"]);

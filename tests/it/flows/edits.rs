@@ -143,7 +143,8 @@ fn a_kind_belongs_into_its_table() {
 #[test]
 fn remove_takes_away_what_the_dependency_brought() {
     let registry = registry();
-    let project = project(&registry, "[models]\n# keep this\n\"acme/either\" = { version = \"1\", variant = \"small\" }\n");
+    let project =
+        project(&registry, "[models]\n# keep this\n\"acme/either\" = { version = \"1\", variant = \"small\" }\n");
     ok(&project, &["add", "acme/minilm"]);
     ok(&project, &["remove", "acme/minilm"]);
     assert_eq!(paths(&project), ["models/acme/either/config.json", "models/acme/either/small.safetensors"]);

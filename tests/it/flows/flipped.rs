@@ -76,7 +76,10 @@ fn check(registry: &TestRegistry, good: &Project, index: &str, case: &str, seen_
     let fresh = project_at(registry, index, REST).variable("MPM_TEST_LAG", "1");
     let ran = fresh.mpm(&["sync"]);
     assert_eq!(ran.code, 4, "{case} over {index}\n{}", ran.stderr);
-    assert!(paths(&fresh).is_empty() && fresh.read("Model.lock").is_none(), "{case} over {index}: something was placed");
+    assert!(
+        paths(&fresh).is_empty() && fresh.read("Model.lock").is_none(),
+        "{case} over {index}: something was placed"
+    );
 
     let locked = elsewhere(good).variable("MPM_TEST_LAG", "1");
     locked.write("Model.toml", super::fixture::manifest(registry, index, REST));

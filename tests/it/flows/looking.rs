@@ -3,7 +3,8 @@
 use super::fixture::{ok, paths, placed, project, registry, wants};
 use crate::support::registry::git;
 
-const REST: &str = "[models]\n\"acme/lora\" = \"1\"\n\"acme/minilm\" = \"1\"\n\n[groups.eval.datasets]\n\"uci/digits\" = \"1\"\n";
+const REST: &str =
+    "[models]\n\"acme/lora\" = \"1\"\n\"acme/minilm\" = \"1\"\n\n[groups.eval.datasets]\n\"uci/digits\" = \"1\"\n";
 
 #[test]
 fn what_is_locked_and_placed_is_listed() {

@@ -84,10 +84,20 @@ fn an_edit_that_admits_the_locked_version_changes_nothing_in_the_lock() {
         assert_eq!(lock(&project), before, "{edit}");
     }
     // One more dependency adds its own lines, and its registry's floor.
-    wants(&project, &registry, "[models]\n\"acme/minilm\" = \"1\"\n\"acme/either\" = { version = \"1\", variant = \"small\" }\n");
+    wants(
+        &project,
+        &registry,
+        "[models]\n\"acme/minilm\" = \"1\"\n\"acme/either\" = { version = \"1\", variant = \"small\" }\n",
+    );
     ok(&project, &["sync"]);
     let lines = differing(&before, &lock(&project));
-    assert!(lines.iter().all(|line| line.contains("either") || line.contains("sha256:") || line.contains("size") || line.contains("floor")), "{lines:#?}");
+    assert!(
+        lines.iter().all(|line| line.contains("either")
+            || line.contains("sha256:")
+            || line.contains("size")
+            || line.contains("floor")),
+        "{lines:#?}"
+    );
     assert!(lock(&project).contains("acme:acme/minilm@1.0.0"));
 }
 

@@ -5,7 +5,8 @@ use super::fixture::{elsewhere, lock, locks, ok, paths, placed, project, registr
 #[test]
 fn an_exact_and_a_newest_version_live_side_by_side() {
     let registry = registry();
-    let rest = "[models]\n\"acme/minilm\" = \"*\"\n\"minilm-old\" = { package = \"acme/minilm\", version = \"=1.0.0\" }\n";
+    let rest =
+        "[models]\n\"acme/minilm\" = \"*\"\n\"minilm-old\" = { package = \"acme/minilm\", version = \"=1.0.0\" }\n";
     let project = project(&registry, rest);
     ok(&project, &["sync"]);
     assert!(locks(&project, "acme/minilm@1.0.0") && locks(&project, "acme/minilm@2.0.0"));
