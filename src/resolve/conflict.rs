@@ -274,10 +274,9 @@ impl Failing {
     /// What looks as if it would do, and why it does not.
     fn excluded(&self) -> Vec<String> {
         let mut parts = Vec::new();
-        for (why, words) in [
-            (RuledOut::Yanked, "yanked"),
-            (RuledOut::PreRelease, "a pre-release that the requirement does not name"),
-        ] {
+        for (why, words) in
+            [(RuledOut::Yanked, "yanked"), (RuledOut::PreRelease, "a pre-release that the requirement does not name")]
+        {
             let ruled: Vec<Version> =
                 self.ruled_out.iter().filter(|(_, found)| *found == why).map(|(version, _)| version.clone()).collect();
             if !ruled.is_empty() {
