@@ -81,12 +81,13 @@ impl Diagnose for ProjectError {
                 Hint::Run("mpm init".to_owned()),
                 Hint::Note("`mpm add NAME --init` makes the project and adds to it in one go".to_owned()),
             ],
-            Self::Write { .. } => vec![Hint::Note("nothing was changed".to_owned())],
             Self::Exists { .. } => vec![
                 Hint::Note("nothing was changed; this folder is a project already".to_owned()),
                 Hint::Run("mpm add NAME".to_owned()),
             ],
-            Self::Read { .. } | Self::NotText { .. } => vec![Hint::Note("nothing was changed".to_owned())],
+            Self::Write { .. } | Self::Read { .. } | Self::NotText { .. } => {
+                vec![Hint::Note("nothing was changed".to_owned())]
+            }
         }
     }
 }

@@ -128,7 +128,7 @@ impl Judge<'_> {
         }
         self.check_expiry(state)?;
         if let IndexError::Behind { what, found, least, witness, .. } = &error {
-            let behind = Behind { what: *what, found: found.clone(), least: least.clone(), witness: *witness };
+            let behind = Behind { what, found: found.clone(), least: least.clone(), witness };
             // Set once: the head is read once.
             let _ = self.source.behind.set(behind);
             self.progress.warn("index-behind", format!("{error}; what this machine verified before is used"));
