@@ -92,7 +92,7 @@ fn from_environment(environment: &Environment) -> Result<Config, CliError> {
 /// How long to wait for what a server owes.
 fn patience(environment: &Environment) -> Patience {
     let usual = Patience::default();
-    Patience { lag: environment.test.lag.map_or(usual.lag, Duration::from_secs), ..usual }
+    Patience { lag: environment.test.lag.map_or(usual.lag, std::time::Duration::from_secs), ..usual }
 }
 
 #[cfg(not(feature = "faults"))]

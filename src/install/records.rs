@@ -9,7 +9,7 @@ use crate::install::error::InstallError;
 use crate::install::receipt::{PlacedFile, PlacedFiles, PlacedPackage, Receipt};
 use crate::install::wire::{self, Unreadable};
 use crate::model::{Pin, RelPath, Sha256, Sha256Hasher};
-use crate::sys;
+use crate::sys::{self, files};
 
 /// `.mpm/` of a project.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Records {
         std::fs::create_dir_all(&folder).map_err(disk("make", &folder))?;
         let fail = disk("write", &folder);
         let mut hasher = Sha256Hasher::new();
-        let mut out = io::BufWriter::new(tempfile::NamedTempFile::new_in(&folder).map_err(&fail)?);
+        let mut out = io::BufWriter::new(files::unfinished(&folder, 0o600).map_err(&fail)?);
         for file in files {
             let line = wire::render_file(file);
             hasher.update(&line);
@@ -163,7 +163,7 @@ impl Records {
     ) -> Result<(), InstallError> {
         let path = self.pending_path();
         let fail = disk("write", &path);
-        let mut out = io::BufWriter::new(tempfile::NamedTempFile::new_in(&self.folder).map_err(&fail)?);
+        let mut out = io::BufWriter::new(files::unfinished(&self.folder, 0o600).map_err(&fail)?);
         for (placed, pin) in entries {
             out.write_all(&wire::render_pending(placed, pin)).map_err(&fail)?;
         }

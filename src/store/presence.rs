@@ -62,6 +62,10 @@ impl Store {
         }
         for (name, _) in staged.iter().filter(|(name, _)| alone && is_scratch(name)) {
             let path = partial.join(name);
+            // The lease of a download may have been taken over meanwhile.
+            if is_lease(name) && !matches!(Lease::standing(&path), Ok(Some(Standing { life: Life::Dead, .. }))) {
+                continue;
+            }
             files::remove(&path).map_err(StoreError::at(&path))?;
         }
         Ok(())
@@ -110,7 +114,11 @@ impl Store {
 }
 
 fn is_scratch(name: &OsString) -> bool {
-    name.as_encoded_bytes().starts_with(b"scratch-") || Lease::is_passing(name)
+    name.as_encoded_bytes().starts_with(b"scratch-") || Lease::is_passing(name) || is_lease(name)
+}
+
+fn is_lease(name: &OsString) -> bool {
+    name.as_encoded_bytes().ends_with(b".lease")
 }
 
 fn is_hidden(name: &OsString) -> bool {

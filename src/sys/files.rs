@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
+use tempfile::NamedTempFile;
 
 use crate::sys::fault;
 
@@ -84,12 +85,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn replace(path: &Path, folder: &Path, bytes: &[u8], create: u32, mode: Option<u32>) -> io::Result<()> {
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".mpm-")
-        .suffix(".tmp")
-        .permissions(std::fs::Permissions::from_mode(create))
-        .tempfile_in(folder)
-        .map_err(|error| bare(&error))?;
+    let mut temporary = unfinished(folder, create)?;
     if let Some(mode) = mode {
         temporary.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
     }
@@ -98,6 +94,16 @@ fn replace(path: &Path, folder: &Path, bytes: &[u8], create: u32, mode: Option<u
     fault::point("atomic-rename")?;
     temporary.persist(path).map_err(|error| bare(&error.error))?;
     sync_dir(folder)
+}
+
+/// A file that is still written, in the folder where it will stand, with a name by which [`clear_unfinished`] knows it.
+///
+/// # Errors
+/// The folder can't be written.
+pub fn unfinished(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    let permissions = std::fs::Permissions::from_mode(mode);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".mpm-").suffix(".tmp").permissions(permissions).tempfile_in(folder).map_err(|error| bare(&error))
 }
 
 /// Removes what processes that were killed in the midst of an atomic write left in a folder. The caller holds the lease that
