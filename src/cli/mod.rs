@@ -41,7 +41,9 @@ pub fn main() -> ExitCode {
 /// since every write is made in place of nothing or by rename.
 #[expect(clippy::disallowed_methods, reason = "other threads may hold what unwinding would wait for")]
 fn bug(panic: &std::panic::PanicHookInfo<'_>) {
-    let text = format!("error[E0999]: a bug in mpm: {panic}\n\nhint: please report it with the command that led here\n");
+    let code = "E0999";
+    let text =
+        format!("error[{code}]: a bug in mpm: {panic}\n\nhint: please report it with the command that led here\n");
     let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
     std::process::exit(i32::from(Class::Internal.exit_code()));
 }

@@ -324,7 +324,7 @@ impl Diagnose for IndexError {
                  these digests. Nothing was changed",
             ),
             Self::Expired { .. } => note(
-                "the registry's owners have to publish a new one; what Model.lock pins still installs with `mpm sync`",
+                "the registry's owners have to publish a new one; what Model.lock pins still installs with `mpm sync`, unless [policy] require-fresh forbids it",
             ),
             Self::Pin { .. } | Self::NotListed { .. } => vec![
                 Hint::Note(

@@ -430,6 +430,19 @@ fn an_expired_checkpoint() {
 }
 
 #[test]
+fn an_expired_checkpoint_where_the_project_requires_a_fresh_one() {
+    let Some(site) = site() else { return };
+    let site = site.wants("[models]\n\"acme/tiny\" = \"1\"\n\n[policy]\nrequire-fresh = true");
+    site.works(&["sync"]);
+    site.works(&["sync", "--frozen"]);
+    let late = (BASE_TIME + 100 * DAY).to_string();
+    let site = Site { project: site.project.variable("MPM_TEST_NOW", late), ..site };
+    for arguments in [&["sync"][..], &["sync", "--frozen"], &["fetch"]] {
+        site.fails(arguments, 4, &["the checkpoint of registry acme expired 10 days ago"]);
+    }
+}
+
+#[test]
 fn a_pickle_and_the_lines_that_allow_it() {
     let Some(mut site) = site() else { return };
     site.registry.release("acme/old", "1.0.0").file("model.pkl", blob::pickle()).publish();
