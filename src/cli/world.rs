@@ -31,7 +31,6 @@ pub(super) fn services(
         tokens: config.tokens.clone(),
         netrc: config.netrc.clone(),
         patience: patience(environment),
-        ..HttpSettings::default()
     })?;
     let ask = Arc::new(Terminal::new(Arc::clone(bars)));
     let progress = Arc::clone(bars);

@@ -93,8 +93,8 @@ mod tests {
 
     use crate::sys::places::{EnvironmentValues, Folders, FoldersError};
 
-    fn check(values: EnvironmentValues, store: Result<&str, &str>, keys: &str) {
-        match (Folders::from_environment(&values), store) {
+    fn check(values: &EnvironmentValues, store: Result<&str, &str>, keys: &str) {
+        match (Folders::from_environment(values), store) {
             (Ok(found), Ok(expected)) => {
                 assert_eq!((found.store, found.keys), (PathBuf::from(expected), PathBuf::from(keys)));
             }
@@ -107,16 +107,16 @@ mod tests {
     fn folders_follow_xdg_and_relative_values_count_as_not_set() {
         let home = || Some("/home/a".into());
         let plain = EnvironmentValues { home: home(), ..EnvironmentValues::default() };
-        check(plain.clone(), Ok("/home/a/.local/share/mpm/store"), "/home/a/.config/mpm/keys");
+        check(&plain, Ok("/home/a/.local/share/mpm/store"), "/home/a/.config/mpm/keys");
         let data = EnvironmentValues { xdg_data_home: Some("/data".into()), ..plain.clone() };
-        check(data, Ok("/data/mpm/store"), "/home/a/.config/mpm/keys");
+        check(&data, Ok("/data/mpm/store"), "/home/a/.config/mpm/keys");
         let relative = EnvironmentValues { xdg_data_home: Some("data".into()), ..plain.clone() };
-        check(relative, Ok("/home/a/.local/share/mpm/store"), "/home/a/.config/mpm/keys");
+        check(&relative, Ok("/home/a/.local/share/mpm/store"), "/home/a/.config/mpm/keys");
         let store = EnvironmentValues { store: Some("/s".into()), xdg_config_home: Some("/c".into()), ..plain.clone() };
-        check(store, Ok("/s"), "/c/mpm/keys");
+        check(&store, Ok("/s"), "/c/mpm/keys");
         let bad = EnvironmentValues { store: Some("s".into()), ..plain };
-        check(bad, Err("MPM_STORE must be an absolute path"), "");
-        check(EnvironmentValues::default(), Err("XDG_DATA_HOME"), "");
+        check(&bad, Err("MPM_STORE must be an absolute path"), "");
+        check(&EnvironmentValues::default(), Err("XDG_DATA_HOME"), "");
         assert!(matches!(Folders::from_environment(&EnvironmentValues::default()), Err(FoldersError::NoHome { .. })));
     }
 }

@@ -50,10 +50,7 @@ fn kill_after(project: &Project, delay: Duration) -> Option<Ran> {
     assert_eq!(clock.recv_timeout(delay), Err(RecvTimeoutError::Timeout));
     let _ = child.kill();
     let status = child.wait().expect("ended");
-    match status.code() {
-        None => None,
-        Some(code) => Some(Ran { code, stdout: String::new(), stderr: String::new() }),
-    }
+    status.code().map(|code| Ran { code, stdout: String::new(), stderr: String::new() })
 }
 
 /// What stands in the project is what should stand there at the end, or not there yet.
