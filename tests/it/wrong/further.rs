@@ -362,7 +362,7 @@ fn other_mistakes_have_their_codes() {
     std::fs::remove_dir(site.project.folder().join("Model.toml")).unwrap();
     site.project.write("Model.toml", good);
     let project = site.project.variable("MPM_JOBS", "none");
-    fails(&project, &["sync"], 2, &["E0995", "MPM_JOBS", "a number from 1 to 64", "none"]);
+    fails(&project, &["sync"], 2, &["E0995", "MPM_JOBS", "a number from 1 to 256", "none"]);
     let project = project.variable("MPM_JOBS", "2").variable("HOME", "here");
     fails(&project, &["sync"], 1, &["E0992", "set HOME"]);
     let project = project.variable("HOME", site.registry.folder()).variable("MPM_CONFIG", "/proc/self/mem");
