@@ -1,16 +1,18 @@
 //! `mpm verify`: every placed file and every blob is what it was.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::LinkMode;
-use crate::install::{Altered, Scrutiny, Site};
+use crate::install::{Altered, PlacedFiles, Receipt, Scrutiny, Site};
+use crate::model::RelPath;
 use crate::ops::pipeline::{self, Reach, Wish};
 use crate::ops::project::Project;
 use crate::ops::{Accepted, LockRule, PipelineError, Services, sync};
 use crate::select::Choice;
-use crate::store::{BadBlob, Store};
+use crate::store::{BadBlob, Hashed, Store};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +63,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     let project = if request.store_only { None } else { Some(Project::open(&request.start)?) };
     let (mut outcome, mut choice) = (Outcome::default(), Choice::default());
     (outcome.blobs, outcome.blob_bytes) = store.size()?;
-    outcome.bad_blobs = store.verify(&services.cancel, &*services.progress)?;
+    let mut hashed = Hashed::new();
     if let Some(project) = &project {
         let site = Site { project: &project.folder, store: &store, link: LinkMode::Auto };
         if let Some(receipt) = site.receipt()? {
@@ -69,8 +71,10 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
             outcome.files = receipt.packages.iter().map(|package| package.count).sum();
             outcome.bytes = receipt.packages.iter().map(|package| package.size).sum();
             outcome.altered = site.altered(&receipt, Scrutiny::Hash, &services.cancel, &*services.progress)?;
+            hashed = good_files(&project.folder, &receipt, &outcome.altered);
         }
     }
+    outcome.bad_blobs = store.verify_but(&hashed, &services.cancel, &*services.progress)?;
     if services.cancel.is_cancelled() {
         return Err(PipelineError::Cancelled);
     }
@@ -84,6 +88,24 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         outcome.repaired = true;
     }
     Ok(outcome)
+}
+
+/// Files that were just found to be what they were placed as. Those of packages whose table lies apart are hashed again as
+/// blobs: they are small and many.
+fn good_files(project: &Path, receipt: &Receipt, altered: &[Altered]) -> Hashed {
+    let bad: BTreeSet<&RelPath> = altered.iter().map(|file| &file.path).collect();
+    let mut good = Hashed::new();
+    for package in &receipt.packages {
+        let PlacedFiles::Inline(files) = &package.files else { continue };
+        for file in files {
+            let Ok(path) = package.folder.join(&file.path) else { continue };
+            let found = path.under(project).symlink_metadata();
+            if let Some(found) = found.ok().filter(|found| found.is_file() && !bad.contains(&path)) {
+                good.insert((found.dev(), found.ino()), file.pin.sha256);
+            }
+        }
+    }
+    good
 }
 
 /// Brings what is missing again and replaces what was changed, within what was chosen when it was placed.

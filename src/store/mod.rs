@@ -23,6 +23,8 @@ use std::sync::{Arc, Mutex};
 use crate::model::{Pin, Sha256};
 use crate::sys::Lease;
 
+pub use survey::Hashed;
+
 pub use collect::Collected;
 pub use error::StoreError;
 

@@ -1,5 +1,6 @@
 //! Going through all blobs: counting, hashing.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,6 +16,9 @@ use crate::sys::{Cancel, files, hash};
 const PORTION: usize = 16_384;
 /// The task of a survey.
 const TASK: Task = Task(1 << 62);
+
+/// Files that were hashed already: device and inode, and the digest that they have.
+pub type Hashed = BTreeMap<(u64, u64), Sha256>;
 
 /// A blob that was come by.
 pub(super) struct Found {
@@ -44,14 +48,33 @@ impl Store {
     /// # Errors
     /// The store can't be read, or the user wished to stop.
     pub fn verify(&self, cancel: &Cancel, progress: &dyn Progress) -> Result<Vec<BadBlob>, StoreError> {
+        self.verify_but(&Hashed::new(), cancel, progress)
+    }
+
+    /// The same, but for blobs whose file was hashed a moment ago under another name: a hard link in a project.
+    ///
+    /// # Errors
+    /// As for [`Store::verify`].
+    pub fn verify_but(
+        &self,
+        hashed: &Hashed,
+        cancel: &Cancel,
+        progress: &dyn Progress,
+    ) -> Result<Vec<BadBlob>, StoreError> {
         let (_, bytes) = self.size()?;
         progress.on(&Event::Started { task: TASK, doing: Doing::Hash, what: "store", bytes: Some(bytes) });
-        let result = self.verify_all(bytes, cancel, progress);
+        let result = self.verify_all(bytes, hashed, cancel, progress);
         progress.on(&Event::Finished { task: TASK, ok: result.as_ref().is_ok_and(Vec::is_empty) });
         result
     }
 
-    fn verify_all(&self, bytes: u64, cancel: &Cancel, progress: &dyn Progress) -> Result<Vec<BadBlob>, StoreError> {
+    fn verify_all(
+        &self,
+        bytes: u64,
+        hashed: &Hashed,
+        cancel: &Cancel,
+        progress: &dyn Progress,
+    ) -> Result<Vec<BadBlob>, StoreError> {
         let left = AtomicU64::new(bytes);
         let advanced = |_: usize, piece: u64| {
             // The store may grow meanwhile; what was promised is not exceeded.
@@ -82,7 +105,11 @@ impl Store {
             Ok(())
         };
         for shard in self.shard_names()? {
-            portion.extend(self.blobs_of(&shard)?.into_iter().map(|found| (found.digest, found.path)));
+            // The same inode holds the same bytes: what they are is known.
+            let known = |found: &Found| hashed.get(&(found.file.dev(), found.file.ino())) == Some(&found.digest);
+            let (done, open): (Vec<_>, Vec<_>) = self.blobs_of(&shard)?.into_iter().partition(known);
+            advanced(0, done.iter().map(|found| found.file.size()).sum());
+            portion.extend(open.into_iter().map(|found| (found.digest, found.path)));
             if portion.len() >= PORTION {
                 hash_portion(&mut portion, &mut bad)?;
             }

@@ -9,6 +9,7 @@ use modelpm::model::Pin;
 use modelpm::statement::Statement;
 
 use crate::support::peers;
+use crate::support::registry::git;
 
 /// The README's tour, in order, as its reader types it; each command succeeds and says this.
 const TOUR: &[(&str, &str)] = &[
@@ -312,4 +313,47 @@ fn the_example_lock_is_of_the_demo_registry() {
     words.extend(direct);
     machine.mpm(&words);
     assert_eq!(std::fs::read_to_string(machine.work().join("Model.lock")).unwrap(), text);
+}
+
+#[test]
+fn the_demo_registry_gives_the_same_lock_from_four_kinds_of_index() {
+    let published = tempfile::tempdir().unwrap();
+    let registry = published.path().join("registry");
+    for (path, bytes) in content(&repository().join("registry-index")) {
+        if !path.starts_with("make") {
+            let to = registry.join(path);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::write(to, bytes).unwrap();
+        }
+    }
+    let server = peers::nginx(&registry, None);
+    let mut addresses = vec!["builtin".to_owned(), registry.to_string_lossy().into_owned()];
+    addresses.extend(server.as_ref().map(|server| format!("sparse+{}/", server.url)));
+    if peers::peer("git").is_some() {
+        let work = published.path().join("work");
+        let copied = Command::new("cp").arg("-r").arg(&registry).arg(&work).status().unwrap();
+        assert!(copied.success());
+        git(&work, &["init", "--quiet"]);
+        git(&work, &["add", "."]);
+        git(&work, &["commit", "--quiet", "-m", "the demo registry"]);
+        addresses.push(format!("git+file://{}", work.display()));
+    }
+    let root = modelpm::index::builtin_root();
+    let mut first: Option<(String, BTreeMap<PathBuf, Vec<u8>>)> = None;
+    for address in addresses {
+        let machine = Machine::new();
+        let manifest = format!(
+            "[registries.mpm-demo]\nindex = \"{address}\"\nroot = \"sha256:{root}\"\nnamespaces = [\"demo\"]\n\n\
+             [models]\n\"demo/digits-mlp\" = {{ version = \"1\", variant = \"int8\" }}\n\"demo/digits-lora\" = \"1\"\n\n\
+             [datasets]\n\"demo/digits\" = \"1\"\n"
+        );
+        std::fs::write(machine.work().join("Model.toml"), manifest).unwrap();
+        machine.mpm(&["sync"]);
+        let lock = std::fs::read_to_string(machine.work().join("Model.lock")).unwrap();
+        let placed = content(&machine.work().join("models"));
+        match &first {
+            None => first = Some((lock, placed)),
+            Some(first) => assert!(*first == (lock, placed), "{address} gives another lock or other bytes"),
+        }
+    }
 }

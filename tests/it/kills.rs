@@ -12,7 +12,12 @@ use crate::support::server::Server;
 use crate::support::{blob, peers};
 
 const REST: &str = "[models]\n\"acme/big\" = \"1\"\n\n[datasets]\n\"acme/small\" = \"1\"\n";
-const KILLS: u64 = 25;
+
+/// Kills of each round; `tests/run --full` has eight times as many.
+fn kills() -> usize {
+    if crate::scale::full() { 200 } else { 25 }
+}
+
 /// What was about to be placed has a name that nobody would use, and goes with the next run.
 const STAGED: &str = "/.mpm-staged-";
 
@@ -98,7 +103,7 @@ fn killed_again_and_again(registry: &TestRegistry, index: &str, seed: u64) {
     ok(&clean, &["sync"]);
     let long = u64::try_from(begin.elapsed().as_micros()).expect("soon");
     let whole = placed(&clean);
-    let mut random = blob::random(seed, 8 * usize::try_from(KILLS).expect("few"));
+    let mut random = blob::random(seed, 8 * kills());
     let (mut killed, mut most) = (0, 0);
     let mut project = machine(registry, index);
     while random.len() >= 8 {

@@ -30,6 +30,7 @@ mod kills;
 mod policy;
 mod project;
 mod resolve;
+mod scale;
 mod store;
 mod trust;
 mod wrong;
