@@ -87,6 +87,12 @@ pub struct Config {
     pub trusted: BTreeMap<Sha256, String>,
     /// `[mirrors]`: by registry root, bases that are tried before the registry's own.
     pub mirrors: BTreeMap<Sha256, Vec<String>>,
+    /// `unsigned = "deny"`: sources, where nobody signs, are refused whatever a project says.
+    pub deny_unsigned: bool,
+    /// `hub.endpoint`: where the Hugging Face hub is, or what stands in for it.
+    pub hub_endpoint: Option<String>,
+    /// `hub.mirrors`: bases of blobs that are tried before the hub.
+    pub hub_mirrors: Vec<String>,
 }
 
 /// Why a configuration file is refused.
@@ -132,7 +138,7 @@ impl Diagnose for ConfigError {
 
 impl Config {
     /// Lays `over` on top: scalars of `over` win, lists join with those of `over` first. But where this says
-    /// `registries = "listed"`, `over` can neither take that back nor list more roots.
+    /// `registries = "listed"`, `over` can neither take that back nor list more roots; nor take back `unsigned = "deny"`.
     #[must_use]
     pub fn under(self, over: Self) -> Self {
         let closed = self.registry_rule == Some(RegistryRule::Listed);
@@ -157,6 +163,9 @@ impl Config {
             registry_rule,
             trusted,
             mirrors,
+            deny_unsigned: self.deny_unsigned || over.deny_unsigned,
+            hub_endpoint: over.hub_endpoint.or(self.hub_endpoint),
+            hub_mirrors: over.hub_mirrors.into_iter().chain(self.hub_mirrors).collect(),
         }
     }
 }

@@ -30,6 +30,10 @@ enum Rule {
     Host,
     #[error("a token is printable ASCII without spaces, at most 16 KiB")]
     Token,
+    #[error("write \"allow\" or \"deny\"")]
+    Unsigned,
+    #[error("an endpoint is an https or http address without a query")]
+    Endpoint,
     #[error("a mirror is an https or http address, or an absolute folder")]
     Mirror,
 }
@@ -44,6 +48,17 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
     let mut config = Config::default();
     if let Some(value) = top.take("registries") {
         config.registry_rule = Some(value.parse(registry_rule)?);
+    }
+    if let Some(value) = top.take("unsigned") {
+        config.deny_unsigned = value.parse(unsigned)?;
+    }
+    if let Some(value) = top.take("hub") {
+        let mut table = value.table()?;
+        config.hub_endpoint = table.take("endpoint").map(|value| value.parse(endpoint)).transpose()?;
+        if let Some(mirrors) = table.take("mirrors") {
+            config.hub_mirrors = mirrors.parse_list(mirror)?;
+        }
+        table.finish(&["endpoint", "mirrors"])?;
     }
     if let Some(value) = top.take("store") {
         let mut table = value.table()?;
@@ -73,7 +88,7 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
     if let Some(value) = top.take("mirrors") {
         config.mirrors = mirrors(value.table()?)?;
     }
-    top.finish(&["registries", "store", "install", "network", "tokens", "trusted", "mirrors"])?;
+    top.finish(&["registries", "unsigned", "store", "install", "network", "tokens", "trusted", "mirrors", "hub"])?;
     Ok(config)
 }
 
@@ -109,6 +124,24 @@ fn registry_rule(text: &str) -> Result<RegistryRule, Rule> {
         "listed" => Ok(RegistryRule::Listed),
         _ => Err(Rule::Registries),
     }
+}
+
+/// Whether what nobody signed is refused.
+fn unsigned(text: &str) -> Result<bool, Rule> {
+    match text {
+        "allow" => Ok(false),
+        "deny" => Ok(true),
+        _ => Err(Rule::Unsigned),
+    }
+}
+
+/// Where the hub is. Public, because the environment can say it too.
+fn endpoint(text: &str) -> Result<String, Rule> {
+    let url = SafeUrl::parse(text).map_err(|_| Rule::Endpoint)?;
+    let good = matches!(url.inner().scheme(), "https" | "http")
+        && url.inner().query().is_none()
+        && url.inner().fragment().is_none();
+    if good { Ok(text.to_owned()) } else { Err(Rule::Endpoint) }
 }
 
 fn link(text: &str) -> Result<LinkMode, Rule> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::lock::{Lock, LockedUnsafe, SourceId, Target};
-use crate::manifest::{Dependency, DependencySource, Manifest};
+use crate::manifest::{Dependency, DependencySource, Manifest, UnsafeSubject};
 use crate::model::{
     DependencyKey, GroupName, PackageId, PackageKind, PackageName, PackageRef, RegistryId, Requirement, Sha256,
 };
@@ -123,8 +123,8 @@ pub enum Stale {
     },
     /// An override of the format gate that differs.
     Unsafe {
-        /// The release.
-        package: PackageId,
+        /// The release or source.
+        package: Target,
         /// What Model.toml says.
         expected: Option<LockedUnsafe>,
         /// What the lock says.
@@ -185,6 +185,8 @@ fn dependency_reasons(manifest: &Manifest, lock: &Lock, dependency: &Dependency,
     match (&dependency.source, target) {
         (DependencySource::Path(path), Target::Source(id)) if SourceId::path(path) == *id => {}
         (DependencySource::Path(path), _) => reasons.push(differs(SourceId::path(path).to_string())),
+        (DependencySource::Hub(hub), Target::Source(id)) if id.hub() == Some(hub) => {}
+        (DependencySource::Hub(hub), _) => reasons.push(differs(hub.to_string())),
         (DependencySource::Registry { package, requirement, registry, unique }, target) => {
             let Ok(registry) = manifest.registry_for(package, registry.as_ref()) else {
                 reasons.push(Stale::NoRegistry { key, name: package.clone(), line });
@@ -275,31 +277,42 @@ fn unreached(lock: &Lock, reasons: &mut Vec<Stale>) {
     reasons.extend(lock.sources.keys().filter(|id| !sources.contains(id)).map(|id| entry(id.to_string())));
 }
 
-/// What the manifest's overrides come to for the releases of a lock: what the lock must record.
-pub fn expected_overrides(manifest: &Manifest, lock: &Lock) -> BTreeMap<PackageId, LockedUnsafe> {
-    let mut expected = BTreeMap::new();
-    for id in lock.packages.keys() {
-        let wanted = (id.package.name.clone(), id.version.clone());
-        if let Some(allowance) = manifest.policy.unsafe_releases.get(&wanted) {
-            let formats = allowance.formats.iter().cloned().collect();
-            expected.insert(id.clone(), LockedUnsafe { formats, reason: allowance.reason.clone() });
+/// What the manifest's overrides come to for the releases and commits of a lock: what the lock must record.
+pub fn expected_overrides(manifest: &Manifest, lock: &Lock) -> BTreeMap<Target, LockedUnsafe> {
+    let releases = lock.packages.keys().map(|id| Target::Release(id.clone()));
+    let targets = releases.chain(lock.sources.keys().map(|id| Target::Source(id.clone())));
+    let expected = targets.filter_map(|target| {
+        let allowance = manifest.policy.unsafe_releases.get(&unsafe_subject(lock, &target)?)?;
+        let formats = allowance.formats.iter().cloned().collect();
+        Some((target, LockedUnsafe { formats, reason: allowance.reason.clone() }))
+    });
+    expected.collect()
+}
+
+/// What an entry of `[policy.unsafe]` must be about to be about this entry of a lock; none: no override can be.
+pub fn unsafe_subject(lock: &Lock, target: &Target) -> Option<UnsafeSubject> {
+    match target {
+        Target::Release(id) => Some(UnsafeSubject::Release(id.package.name.clone(), id.version.clone())),
+        Target::Source(id) => {
+            let (hub, commit) = (id.hub()?, lock.sources.get(id)?.commit()?);
+            Some(UnsafeSubject::Hub { kind: hub.kind, repository: hub.repository.clone(), commit })
         }
     }
-    expected
 }
 
 fn overrides(manifest: &Manifest, lock: &Lock, reasons: &mut Vec<Stale>) {
     let expected = expected_overrides(manifest, lock);
-    let ids: BTreeSet<&PackageId> = expected.keys().chain(lock.unsafe_releases.keys()).collect();
-    for id in ids {
-        let (wanted, found) = (expected.get(id), lock.unsafe_releases.get(id));
+    let targets: BTreeSet<&Target> = expected.keys().chain(lock.unsafe_releases.keys()).collect();
+    for target in targets {
+        let (wanted, found) = (expected.get(target), lock.unsafe_releases.get(target));
         if wanted != found {
-            let declared = (id.package.name.clone(), id.version.clone());
+            let declared = unsafe_subject(lock, target);
+            let allowance = declared.and_then(|subject| manifest.policy.unsafe_releases.get(&subject));
             reasons.push(Stale::Unsafe {
-                package: id.clone(),
+                package: target.clone(),
                 expected: wanted.cloned(),
                 found: found.cloned(),
-                line: manifest.policy.unsafe_releases.get(&declared).map(|allowance| allowance.line),
+                line: allowance.map(|allowance| allowance.line),
             });
         }
     }

@@ -96,7 +96,7 @@ pub(super) enum Rule {
     #[error("the first version is 1")]
     Version,
     /// Not a source's id.
-    #[error("{found:?} is no source id: write \"path:FOLDER\"")]
+    #[error("{found:?} is no source id: it is path:FOLDER or hf:ID@REVISION")]
     SourceId { found: String },
     /// Not two numbers.
     #[error("a checkpoint is two numbers: [epoch, number]")]
@@ -104,8 +104,14 @@ pub(super) enum Rule {
     /// Not a digest of a file table.
     #[error("the revision of a folder is \"sha256:\" and the digest of its file table")]
     Revision,
+    /// Not a commit.
+    #[error("the revision of a repository of the hub is a commit of 40 lowercase hex digits")]
+    Commit,
+    /// A model's id for a dataset, or the reverse.
+    #[error("the id of a dataset of the hub begins with hf:datasets/, and that of a model does not")]
+    HubKind,
     /// Both forms of a file table, or none.
-    #[error("a source has either files or table and table-size")]
+    #[error("a source has either files or table and table-size; a repository of the hub has table beside files")]
     Files,
     /// More files inline than the format allows.
     #[error("a source has at most 200 files in the lock itself, found {found}")]

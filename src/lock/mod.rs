@@ -16,10 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::lock::error::Rule;
 use crate::model::{
-    DependencyKey, Fingerprint, Floor, GroupName, PackageId, PackageKind, Pin, RegistryId, RelPath, Sha256,
+    DependencyKey, Fingerprint, Floor, GroupName, HubCommit, HubId, PackageId, PackageKind, Pin, RegistryId, RelPath,
+    Sha256,
 };
 
-pub use check::{Stale, check, expected_overrides};
+pub use check::{Stale, check, expected_overrides, unsafe_subject};
 pub use error::LockError;
 
 /// Version of the format that this tool writes.
@@ -41,7 +42,7 @@ pub struct Lock {
     /// Sources by id.
     pub sources: BTreeMap<SourceId, LockedSource>,
     /// Overrides of the format gate, with their reasons.
-    pub unsafe_releases: BTreeMap<PackageId, LockedUnsafe>,
+    pub unsafe_releases: BTreeMap<Target, LockedUnsafe>,
 }
 
 /// What a key of Model.toml leads to.
@@ -77,16 +78,20 @@ pub struct LockedPackage {
     pub dependencies: BTreeSet<PackageId>,
 }
 
-/// The id of a source, such as `path:../model`. Kept as it is written.
+/// The id of a source: what Model.toml asks for, such as `path:../model` or `hf:Qwen/Qwen3-0.6B@main`. Kept as it is
+/// written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SourceId(String);
+pub struct SourceId {
+    text: String,
+    hub: Option<HubId>,
+}
 
 /// A source in the lock: nobody signs there, so the lock holds its file table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockedSource {
     /// Model or dataset.
     pub kind: PackageKind,
-    /// The full revision: for `path`, `sha256:` of the file table.
+    /// The full revision: for `path`, `sha256:` of the file table; for `hf`, the commit.
     pub revision: String,
     /// Bytes of all files together.
     pub size: u64,
@@ -136,34 +141,62 @@ pub enum Found {
 impl SourceId {
     /// The id of a folder; `path` as written in Model.toml.
     pub fn path(path: &str) -> Self {
-        Self(format!("path:{path}"))
+        Self { text: format!("path:{path}"), hub: None }
+    }
+
+    /// The id of a repository of the hub at a revision.
+    pub fn of_hub(id: HubId) -> Self {
+        Self { text: id.to_string(), hub: Some(id) }
+    }
+
+    /// Whether a text is meant to be a source's id and not a release's.
+    fn is_meant(text: &str) -> bool {
+        text.starts_with("path:") || HubId::is_meant(text)
     }
 
     /// Parses an id as the lock writes it.
     ///
     /// # Errors
-    /// No `path:`, nothing behind it, or control characters.
+    /// Neither `path:` with something behind it nor `hf:` in its full form; or control characters.
     fn parse(text: &str) -> Result<Self, Rule> {
+        let refused = || Rule::SourceId { found: text.chars().take(100).collect() };
+        if HubId::is_meant(text) {
+            let id = HubId::parse(text).map_err(|_| refused())?;
+            // One id has one spelling.
+            return if id.to_string() == text { Ok(Self::of_hub(id)) } else { Err(refused()) };
+        }
         let good = text.strip_prefix("path:").is_some_and(|path| !path.is_empty())
             && text.len() <= MAX_SOURCE_ID
             && !text.chars().any(char::is_control);
-        if good { Ok(Self(text.to_owned())) } else { Err(Rule::SourceId { found: text.chars().take(100).collect() }) }
+        if good { Ok(Self { text: text.to_owned(), hub: None }) } else { Err(refused()) }
     }
 
     /// The folder of a `path` source.
     pub fn folder(&self) -> Option<&str> {
-        self.0.strip_prefix("path:")
+        self.text.strip_prefix("path:")
+    }
+
+    /// What an `hf` source asks of the hub.
+    pub fn hub(&self) -> Option<&HubId> {
+        self.hub.as_ref()
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+}
+
+impl LockedSource {
+    /// The commit of an `hf` source.
+    pub fn commit(&self) -> Option<HubCommit> {
+        HubCommit::parse(&self.revision).ok()
     }
 }
 
 impl std::fmt::Display for SourceId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

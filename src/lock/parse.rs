@@ -9,7 +9,7 @@ use crate::lock::{
 };
 use crate::model::tables::{Source, Table, Value};
 use crate::model::{
-    CheckpointNumber, DependencyKey, Fingerprint, Floor, GroupName, PackageId, PackageName, PackageRef, Pin,
+    CheckpointNumber, DependencyKey, Fingerprint, Floor, GroupName, HubCommit, PackageId, PackageName, PackageRef, Pin,
     RegistryId, RelPath, Sha256, Version,
 };
 
@@ -110,18 +110,22 @@ fn direct(entry: Value<'_>, lock: &mut Lock) -> Result<(), LockError> {
     let mut table = entry.table()?;
     let key = table.require("key")?.parse(DependencyKey::parse)?;
     let group = table.take("group").map(|value| value.parse(GroupName::parse)).transpose()?;
-    let resolved = table.require("resolved")?;
-    let target = if resolved.string()?.starts_with("path:") {
-        Target::Source(resolved.parse(SourceId::parse)?)
-    } else {
-        Target::Release(resolved.parse(PackageId::parse)?)
-    };
+    let target = target(&table.require("resolved")?)?;
     table.finish(&["key", "group", "resolved"])?;
     let what = format!("[[direct]] {key}");
     match lock.direct.insert((key, group), target) {
         None => Ok(()),
         Some(_) => Err(LockError::Twice { spot, what }),
     }
+}
+
+/// A release's id or a source's.
+fn target(value: &Value<'_>) -> Result<Target, LockError> {
+    Ok(if SourceId::is_meant(value.string()?) {
+        Target::Source(value.parse(SourceId::parse)?)
+    } else {
+        Target::Release(value.parse(PackageId::parse)?)
+    })
 }
 
 fn package(entry: Value<'_>, lock: &mut Lock) -> Result<(), LockError> {
@@ -177,22 +181,33 @@ fn locked_source(entry: Value<'_>, lock: &mut Lock, reading: Reading) -> Result<
     let id = table.require("id")?.parse(SourceId::parse)?;
     let kind = table.require("kind")?.parse(str::parse)?;
     let revision = table.require("revision")?;
-    let digest = revision
-        .parse(|text| text.strip_prefix("sha256:").and_then(|hex| Sha256::parse(hex).ok()).ok_or(Rule::Revision))?;
+    let text = revision.string()?.to_owned();
     let size = table.require("size")?.number()?;
-    let files = match (table.take("files"), table.take("table"), table.take("table-size")) {
-        (Some(files), None, None) => SourceFiles::Inline(inline_files(files)?),
-        (None, Some(sha256), Some(size)) => {
-            SourceFiles::Table(Pin { sha256: sha256.parse(Sha256::parse)?, size: size.number()? })
-        }
+    let sha256 = table.take("table").map(|sha256| sha256.parse(Sha256::parse)).transpose()?;
+    let files = match (table.take("files"), sha256, table.take("table-size")) {
+        (Some(files), _, None) => SourceFiles::Inline(inline_files(files)?),
+        (None, Some(sha256), Some(size)) => SourceFiles::Table(Pin { sha256, size: size.number()? }),
         _ => return Err(whole.refused(Rule::Files).into()),
     };
+    // Of a folder the revision is the file table's digest; of a commit the digest stands beside it.
+    let digest = match (id.hub(), sha256, &files) {
+        (None, Some(_), SourceFiles::Inline(_)) | (Some(_), None, _) => return Err(whole.refused(Rule::Files).into()),
+        (None, ..) => revision
+            .parse(|text| text.strip_prefix("sha256:").and_then(|hex| Sha256::parse(hex).ok()).ok_or(Rule::Revision))?,
+        (Some(_), Some(sha256), _) => {
+            revision.parse(|text| HubCommit::parse(text).map_err(|_| Rule::Commit))?;
+            sha256
+        }
+    };
+    if id.hub().is_some_and(|hub| hub.kind != kind) {
+        return Err(whole.refused(Rule::HubKind).into());
+    }
     table.finish(&["id", "kind", "revision", "size", "files", "table", "table-size"])?;
-    let source = LockedSource { kind, revision: revision.string()?.to_owned(), size, files };
+    let source = LockedSource { kind, revision: text, size, files };
     let agrees = agrees(&id, &source, digest);
     match (agrees, reading) {
         (Err(error), Reading::Whole) => return Err(error),
-        // A merge can mix the files of both sides; the folder is hashed again anyway.
+        // A merge can mix the files of both sides; the folder is hashed again anyway, and the hub asked again.
         (Err(_), Reading::Side) => return Ok(()),
         (Ok(()), _) => {}
     }
@@ -221,19 +236,17 @@ fn inline_files(value: Value<'_>) -> Result<Vec<SourceFile>, LockError> {
     Ok(files)
 }
 
-/// Whether a source's revision and size are those of its file table.
-fn agrees(id: &SourceId, source: &LockedSource, revision: Sha256) -> Result<(), LockError> {
+/// Whether a source's digest and size are those of its file table.
+fn agrees(id: &SourceId, source: &LockedSource, digest: Sha256) -> Result<(), LockError> {
     let disagrees = |expected: String, found: String| LockError::Table { of: id.to_string(), expected, found };
     match &source.files {
-        SourceFiles::Table(pin) if pin.sha256 != revision => {
-            Err(disagrees(source.revision.clone(), pin.sha256.prefixed()))
-        }
+        SourceFiles::Table(pin) if pin.sha256 != digest => Err(disagrees(digest.prefixed(), pin.sha256.prefixed())),
         SourceFiles::Table(_) => Ok(()),
         SourceFiles::Inline(files) => {
             let sum = check_files(id.as_str(), files)?;
             let found = Sha256::of(&LockedSource::table_bytes(files));
-            if found != revision {
-                return Err(disagrees(source.revision.clone(), found.prefixed()));
+            if found != digest {
+                return Err(disagrees(digest.prefixed(), found.prefixed()));
             }
             if sum != source.size {
                 return Err(disagrees(format!("{} bytes", source.size), format!("{sum} bytes")));
@@ -246,7 +259,7 @@ fn agrees(id: &SourceId, source: &LockedSource, revision: Sha256) -> Result<(), 
 fn unsafe_release(entry: Value<'_>, lock: &mut Lock) -> Result<(), LockError> {
     let spot = entry.spot();
     let mut table = entry.table()?;
-    let id = table.require("package")?.parse(PackageId::parse)?;
+    let id = target(&table.require("package")?)?;
     let formats = table.require("formats")?;
     let empty = formats.refused(Rule::Empty);
     let formats: std::collections::BTreeSet<String> = formats.parse_list(text)?.into_iter().collect();

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::lock::{Lock, LockedPackage, LockedRegistry, LockedSource, LockedUnsafe, SourceFiles, Target, VERSION};
-use crate::model::{Fingerprint, PackageId, RegistryId};
+use crate::lock::{
+    Lock, LockedPackage, LockedRegistry, LockedSource, LockedUnsafe, SourceFiles, SourceId, Target, VERSION,
+};
+use crate::model::{Fingerprint, PackageId, RegistryId, Sha256};
 
 const HEADER: &str =
     "# Written by mpm. Commit this file; change Model.toml and run `mpm lock` instead of editing it.\n";
@@ -27,10 +29,13 @@ pub(super) fn render(lock: &Lock) -> String {
         render_package(&mut text, id, package);
     }
     for (id, source) in &lock.sources {
-        render_source(&mut text, id.as_str(), source);
+        render_source(&mut text, id, source);
     }
-    let mut allowed: Vec<(&PackageId, &LockedUnsafe)> = lock.unsafe_releases.iter().collect();
-    allowed.sort_by_key(|(id, _)| id.sort_key());
+    let mut allowed: Vec<(&Target, &LockedUnsafe)> = lock.unsafe_releases.iter().collect();
+    allowed.sort_by_key(|(target, _)| match target {
+        Target::Release(id) => (Some(id.sort_key()), None),
+        Target::Source(id) => (None, Some(id)),
+    });
     for (id, allowance) in allowed {
         text.push_str("\n[[unsafe]]\n");
         fact(&mut text, "package", &id.to_string());
@@ -69,9 +74,9 @@ fn render_package(text: &mut String, id: &PackageId, package: &LockedPackage) {
     }
 }
 
-fn render_source(text: &mut String, id: &str, source: &LockedSource) {
+fn render_source(text: &mut String, id: &SourceId, source: &LockedSource) {
     text.push_str("\n[[source]]\n");
-    fact(text, "id", id);
+    fact(text, "id", id.as_str());
     fact(text, "kind", source.kind.as_str());
     fact(text, "revision", &source.revision);
     number(text, "size", source.size);
@@ -81,6 +86,9 @@ fn render_source(text: &mut String, id: &str, source: &LockedSource) {
             number(text, "table-size", pin.size);
         }
         SourceFiles::Inline(files) => {
+            if id.hub().is_some() {
+                fact(text, "table", &Sha256::of(&LockedSource::table_bytes(files)).prefixed());
+            }
             text.push_str("files = [\n");
             for file in files {
                 let (path, pin) = (quoted(file.path.as_str()), file.pin);

@@ -83,7 +83,7 @@ impl ParseKey for str {
 fn a_lock_is_read_as_it_was_written() {
     let mut lock = sample();
     let allowance = LockedUnsafe { formats: BTreeSet::from(["pickle".to_owned()]), reason: "o\"ld\\".to_owned() };
-    lock.unsafe_releases.insert(id("acme:acme/base@1.0.0"), allowance);
+    lock.unsafe_releases.insert(Target::Release(id("acme:acme/base@1.0.0")), allowance);
     let text = lock.render();
     assert_eq!(Lock::parse(&text).unwrap(), Found::Whole(lock));
     assert_eq!(Lock::parse(&text.replace('\n', "\r\n")).unwrap(), Lock::parse(&text).unwrap());
@@ -317,7 +317,8 @@ fn any_lock() -> impl Strategy<Value = Lock> {
                 lock.direct.insert((key.parse_key(), group), target);
             }
             let allowed = LockedUnsafe { formats: keys.into_iter().collect(), reason };
-            lock.unsafe_releases = lock.packages.keys().take(1).map(|id| (id.clone(), allowed.clone())).collect();
+            lock.unsafe_releases =
+                lock.packages.keys().take(1).map(|id| (Target::Release(id.clone()), allowed.clone())).collect();
             lock
         },
     )

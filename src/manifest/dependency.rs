@@ -7,12 +7,17 @@ use crate::manifest::parse::{finish, misplaced, not_built, place, variants};
 use crate::manifest::registry::folder;
 use crate::manifest::{Dependency, DependencySource};
 use crate::model::tables::{Spot, Table, Value};
-use crate::model::{DependencyKey, Glob, GroupName, PackageKind, PackageName, RegistryId, Requirement};
+use crate::model::{
+    DependencyKey, Glob, GroupName, HubId, HubRepository, HubRevision, PackageKind, PackageName, RegistryId,
+    Requirement,
+};
 
 /// Most dependencies.
 const MAX_DEPENDENCIES: usize = 10_000;
-const KEYS: &[&str] =
-    &["version", "variant", "variants", "include", "exclude", "registry", "package", "to", "path", "unique"];
+const KEYS: &[&str] = &[
+    "version", "variant", "variants", "include", "exclude", "registry", "package", "to", "path", "hf", "revision",
+    "unique",
+];
 
 pub(super) fn dependencies(top: &mut Table<'_>) -> Result<Vec<Dependency>, ManifestError> {
     let mut found = Found::default();
@@ -112,10 +117,14 @@ fn dependency(
     let whole = value.clone();
     let mut table = value.table().map_err(|_| whole.wrong("a version requirement or a table"))?;
     misplaced(&table)?;
-    not_built(&table, &["hf", "oci", "revision", "editable"])?;
-    dependency.source = match table.take("path") {
-        Some(path) => path_source(&path, &table)?,
-        None => registry_source(key, &whole, &mut table)?,
+    not_built(&table, &["oci", "editable"])?;
+    dependency.source = match (table.take("path"), table.take("hf")) {
+        (Some(path), None) => path_source(&path, &table)?,
+        (None, Some(hub)) => hub_source(&hub, kind, &mut table)?,
+        (Some(_), Some(hub)) => {
+            return Err(ManifestError::Conflict { spot: hub.key_spot(), key: "hf".to_owned(), beside: "path" });
+        }
+        (None, None) => registry_source(key, &whole, &mut table)?,
     };
     if let (Some(value), true) = (table.get("variant"), table.has("variants")) {
         let spot = value.key_spot();
@@ -139,14 +148,26 @@ fn dependency(
 }
 
 fn path_source(path: &Value<'_>, table: &Table<'_>) -> Result<DependencySource, ManifestError> {
-    for key in ["version", "registry", "package", "unique", "variant", "variants"] {
-        if let Some(value) = table.get(key) {
-            return Err(ManifestError::Conflict { spot: value.key_spot(), key: key.to_owned(), beside: "path" });
-        }
-    }
+    alone(table, "path", &["version", "registry", "package", "unique", "variant", "variants", "revision"])?;
     let text = path.string()?;
     folder(text).map_err(|rule| path.refused(rule))?;
     Ok(DependencySource::Path(text.to_owned()))
+}
+
+fn hub_source(hub: &Value<'_>, kind: PackageKind, table: &mut Table<'_>) -> Result<DependencySource, ManifestError> {
+    alone(table, "hf", &["version", "registry", "package", "unique", "variant", "variants"])?;
+    let repository = hub.parse(HubRepository::parse)?;
+    let revision = table.take("revision").map(|value| value.parse(HubRevision::parse)).transpose()?;
+    let revision = revision.unwrap_or_else(HubRevision::main);
+    Ok(DependencySource::Hub(HubId { kind, repository, revision }))
+}
+
+/// Refuses keys that mean nothing for a source of this kind.
+fn alone(table: &Table<'_>, beside: &'static str, others: &[&str]) -> Result<(), ManifestError> {
+    match others.iter().find_map(|key| table.get(key).map(|value| (key, value))) {
+        None => Ok(()),
+        Some((key, value)) => Err(ManifestError::Conflict { spot: value.key_spot(), key: (*key).to_owned(), beside }),
+    }
 }
 
 fn registry_source(key: &str, whole: &Value<'_>, table: &mut Table<'_>) -> Result<DependencySource, ManifestError> {

@@ -126,8 +126,13 @@ pub(super) enum Rule {
     #[error("the text is empty, longer than 1000 characters or holds control characters")]
     Text,
     /// An unsafe release of another shape.
-    #[error("{found:?} is no release: write \"namespace/name@version\"")]
+    #[error(
+        "{found:?} is no release: write \"namespace/name@version\", or \"hf:ID@COMMIT\" for a repository of the hub"
+    )]
     Release { found: String },
+    /// Neither allowed nor denied.
+    #[error("{found:?} is neither \"allow\" nor \"deny\"")]
+    Unsigned { found: String },
     /// A list that must hold something.
     #[error("the list is empty")]
     Empty,

@@ -13,10 +13,11 @@ mod registry;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::model::{
-    DependencyKey, Glob, GroupName, Namespace, PackageKind, PackageName, RegistryId, RelPath, Requirement, SafeUrl,
-    Sha256, VariantName, Version,
+    DependencyKey, Glob, GroupName, HubCommit, HubId, HubRepository, Namespace, PackageKind, PackageName, RegistryId,
+    RelPath, Requirement, SafeUrl, Sha256, VariantName, Version,
 };
 
 pub use edit::{NewDependency, NewRegistry, add_dependency, add_registry, new_manifest, remove_dependency};
@@ -87,6 +88,8 @@ pub enum DependencySource {
     },
     /// A folder, relative to the project (may begin with `../`).
     Path(String),
+    /// A repository of the Hugging Face hub.
+    Hub(HubId),
 }
 
 /// One dependency.
@@ -126,8 +129,36 @@ pub struct InstallFolders {
 pub struct PolicyDeclaration {
     /// Expired checkpoints stop `sync` too.
     pub require_fresh: bool,
-    /// `[policy.unsafe]` by `namespace/name@version`.
-    pub unsafe_releases: BTreeMap<(PackageName, Version), UnsafeAllowance>,
+    /// Whether what nobody signed may be installed.
+    pub unsigned: Unsigned,
+    /// `[policy.unsafe]`, by what each entry is about.
+    pub unsafe_releases: BTreeMap<UnsafeSubject, UnsafeAllowance>,
+}
+
+/// Whether sources, where nobody signs, may be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unsigned {
+    /// They may.
+    #[default]
+    Allow,
+    /// They may not.
+    Deny,
+}
+
+/// What an entry of `[policy.unsafe]` is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UnsafeSubject {
+    /// One release: `namespace/name@version`.
+    Release(PackageName, Version),
+    /// One commit of a repository of the hub: `hf:ID@COMMIT`.
+    Hub {
+        /// Model or dataset.
+        kind: PackageKind,
+        /// The repository.
+        repository: HubRepository,
+        /// The commit.
+        commit: HubCommit,
+    },
 }
 
 /// What one release may carry although it can run code.
@@ -185,6 +216,18 @@ pub struct VariantDeclaration {
     pub precision: Option<String>,
     /// Quantisation.
     pub quantization: Option<String>,
+}
+
+impl fmt::Display for UnsafeSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Release(name, version) => write!(f, "{name}@{version}"),
+            Self::Hub { kind, repository, commit } => {
+                let folder = if *kind == PackageKind::Dataset { "datasets/" } else { "" };
+                write!(f, "hf:{folder}{repository}@{commit}")
+            }
+        }
+    }
 }
 
 impl Default for InstallFolders {

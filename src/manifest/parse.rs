@@ -6,9 +6,9 @@ use crate::manifest::dependency::dependencies;
 use crate::manifest::error::{ManifestError, Rule};
 use crate::manifest::publisher::publisher;
 use crate::manifest::registry::registries;
-use crate::manifest::{InstallFolders, Manifest, PolicyDeclaration, UnsafeAllowance};
+use crate::manifest::{InstallFolders, Manifest, PolicyDeclaration, UnsafeAllowance, UnsafeSubject, Unsigned};
 use crate::model::tables::{Source, Table, TomlError, Value};
-use crate::model::{DependencyKey, PackageName, RelPath, Sha256, VariantName, Version, nearest};
+use crate::model::{DependencyKey, HubId, PackageName, RelPath, Sha256, VariantName, Version, nearest};
 
 /// Largest Model.toml, in bytes.
 const MAX_FILE: usize = 4 << 20;
@@ -197,24 +197,37 @@ fn policy(value: Option<Value<'_>>) -> Result<PolicyDeclaration, ManifestError> 
     let mut policy = PolicyDeclaration::default();
     let Some(value) = value else { return Ok(policy) };
     let mut table = value.table()?;
-    not_built(
-        &table,
-        &["licenses", "bans", "sources", "advisories", "formats", "unsigned", "minimum-age", "openness"],
-    )?;
+    not_built(&table, &["licenses", "bans", "sources", "advisories", "formats", "minimum-age", "openness"])?;
     if let Some(value) = table.take("require-fresh") {
         policy.require_fresh = value.boolean()?;
     }
+    if let Some(value) = table.take("unsigned") {
+        policy.unsigned = value.parse(|text| match text {
+            "allow" => Ok(Unsigned::Allow),
+            "deny" => Ok(Unsigned::Deny),
+            _ => Err(Rule::Unsigned { found: text.chars().take(40).collect() }),
+        })?;
+    }
     if let Some(value) = table.take("unsafe") {
         for (release, value) in value.table()?.into_entries() {
-            let parsed = release
-                .split_once('@')
-                .and_then(|(name, version)| Some((PackageName::parse(name).ok()?, Version::parse(version).ok()?)))
-                .ok_or_else(|| value.refused(Rule::Release { found: release.clone() }))?;
-            policy.unsafe_releases.insert(parsed, allowance(value)?);
+            let subject = unsafe_subject(&release);
+            let subject = subject.ok_or_else(|| value.refused(Rule::Release { found: release.clone() }))?;
+            policy.unsafe_releases.insert(subject, allowance(value)?);
         }
     }
-    finish(table, &["require-fresh", "unsafe"])?;
+    finish(table, &["require-fresh", "unsigned", "unsafe"])?;
     Ok(policy)
+}
+
+/// `namespace/name@version` or `hf:[datasets/]ID@COMMIT`.
+fn unsafe_subject(text: &str) -> Option<UnsafeSubject> {
+    if HubId::is_meant(text) {
+        let hub = HubId::parse(text).ok()?;
+        let commit = hub.revision.commit()?;
+        return Some(UnsafeSubject::Hub { kind: hub.kind, repository: hub.repository, commit });
+    }
+    let (name, version) = text.split_once('@')?;
+    Some(UnsafeSubject::Release(PackageName::parse(name).ok()?, Version::parse(version).ok()?))
 }
 
 fn allowance(value: Value<'_>) -> Result<UnsafeAllowance, ManifestError> {

@@ -40,7 +40,16 @@ fn broken_manifests_are_refused_with_their_place() {
     check("[models]\n\"a/b\" = { version = \"1\", to = \".git/hooks\" }\n", "E0304", 2, 31);
     check("[models]\n\"a/b\" = { version = \"1\", to = \"../x\" }\n", "E0304", 2, 31);
     check("[models]\n\"a/b\" = { version = \"1\", variants = [] }\n", "E0304", 2, 37);
-    check("[models]\nqwen = { hf = \"Qwen/Qwen3\", revision = \"main\" }\n", "E0305", 2, 10);
+    check("[models]\nqwen = { oci = \"r.example/q\" }\n", "E0305", 2, 10);
+    check("[models]\nqwen = { hf = \"Qwen/Qwen3/x\" }\n", "E0304", 2, 15);
+    check("[models]\nqwen = { hf = \"datasets/q\" }\n", "E0304", 2, 15);
+    check("[models]\nqwen = { hf = \"a/b\", revision = \"../x\" }\n", "E0304", 2, 33);
+    check("[models]\nqwen = { hf = \"a/b\", version = \"1\" }\n", "E0310", 2, 22);
+    check("[models]\nqwen = { path = \"x\", revision = \"main\" }\n", "E0310", 2, 22);
+    check("[models]\nqwen = { path = \"x\", hf = \"a/b\" }\n", "E0310", 2, 22);
+    check("[models]\n\"a/b\" = { version = \"1\", revision = \"main\" }\n", "E0302", 2, 26);
+    check("[policy]\nunsigned = \"maybe\"\n", "E0304", 2, 12);
+    check("[policy.unsafe]\n\"hf:a/b@main\" = { formats = [\"pickle\"], reason = \"x\" }\n", "E0304", 2, 17);
     check("[workspace]\n", "E0305", 1, 2);
     check("[install]\nlayouts = [\"huggingface\"]\n", "E0305", 2, 1);
     check("[policy]\nbans = []\n", "E0305", 2, 1);

@@ -7,6 +7,7 @@ pub mod canonical;
 mod digest;
 mod floor;
 mod glob;
+mod hub;
 mod key;
 mod kind;
 mod name;
@@ -21,6 +22,7 @@ mod url;
 pub use digest::{DigestError, Pin, Sha256, Sha256Hasher};
 pub use floor::{CheckpointNumber, Floor};
 pub use glob::{Glob, GlobError};
+pub use hub::{HubCommit, HubId, HubIdError, HubRepository, HubRevision};
 pub use key::{Fingerprint, KeyError, PublicKey};
 pub use kind::{FileClass, KindError, PackageKind};
 pub use name::{

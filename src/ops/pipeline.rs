@@ -8,6 +8,7 @@ use crate::index::{Gate, VerifiedStatement};
 use crate::inspect::inspect;
 use crate::install::{OnChanged, Plan, Site};
 use crate::lock::{Found, Lock};
+use crate::manifest::{Manifest, Unsigned};
 use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, RegistryId, Sha256};
 use crate::ops::bringing::{self, Wanted, bring};
 use crate::ops::contents::{Gathered, Gathering};
@@ -186,15 +187,7 @@ impl Carrying<'_, '_> {
             return Ok(outcome);
         }
         let selected = select(&self.project.manifest, &settled.lock, &gathered.contents, &request.choice)?;
-        let policy = Policy {
-            declared: self.project.manifest.policy.clone(),
-            statements: settled
-                .lock
-                .packages
-                .iter()
-                .map(|(id, locked)| (id.clone(), locked.statement.sha256))
-                .collect(),
-        };
+        let policy = policy_of(services, &self.project.manifest, &settled.lock);
         let approved = policy.judge(&selected)?;
         outcome.packages = report::lines(&settled.lock, &selected);
         let wanted = wanted(&selected);
@@ -350,6 +343,19 @@ impl Carrying<'_, '_> {
         project::write(&folder.join("Model.lock"), text.as_bytes())?;
         project::forget_tables(folder, &settled.lock);
         Ok(true)
+    }
+}
+
+/// The project's policy with what the lock says of its subjects; what the machine forbids the project can't allow.
+pub(super) fn policy_of(services: &Services, manifest: &Manifest, lock: &Lock) -> Policy {
+    let mut declared = manifest.policy.clone();
+    if services.config.deny_unsigned {
+        declared.unsigned = Unsigned::Deny;
+    }
+    Policy {
+        declared,
+        statements: lock.packages.iter().map(|(id, locked)| (id.clone(), locked.statement.sha256)).collect(),
+        commits: lock.sources.iter().filter_map(|(id, locked)| Some((id.clone(), locked.commit()?))).collect(),
     }
 }
 

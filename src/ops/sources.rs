@@ -26,7 +26,7 @@ pub(super) struct Hashed {
 pub(super) fn of(manifest: &Manifest, project: &Path) -> Vec<(SourceId, PathBuf, PackageKind)> {
     let folder = |dependency: &Dependency| match &dependency.source {
         DependencySource::Path(path) => Some((SourceId::path(path), project.join(path), dependency.kind)),
-        DependencySource::Registry { .. } => None,
+        DependencySource::Registry { .. } | DependencySource::Hub(_) => None,
     };
     manifest.dependencies.iter().filter_map(folder).collect()
 }

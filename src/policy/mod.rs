@@ -6,9 +6,9 @@ mod refused;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lock::LockedUnsafe;
-use crate::manifest::{PolicyDeclaration, UnsafeAllowance};
-use crate::model::{FileClass, PackageId, RelPath, Sha256};
+use crate::lock::SourceId;
+use crate::manifest::{PolicyDeclaration, UnsafeAllowance, UnsafeSubject, Unsigned};
+use crate::model::{FileClass, HubCommit, PackageId, RelPath, Sha256};
 use crate::scan::{Fact, Hit, name_rules};
 use crate::select::{Origin, Selected, SelectedFile, SelectedPackage};
 
@@ -21,6 +21,8 @@ pub struct Policy {
     pub declared: PolicyDeclaration,
     /// Digest of each locked release's statement, for overrides that pin one.
     pub statements: BTreeMap<PackageId, Sha256>,
+    /// Commit of each locked source of the hub, which its overrides are about.
+    pub commits: BTreeMap<SourceId, HubCommit>,
 }
 
 /// A selection that nothing known before fetching speaks against. Borrowed, so that it can't be carried elsewhere.
@@ -34,7 +36,7 @@ pub struct Approved<'s> {
 pub struct Cleared<'s> {
     selected: &'s Selected,
     code: Vec<(Origin, RelPath)>,
-    overridden: BTreeMap<PackageId, BTreeSet<String>>,
+    overridden: BTreeMap<Origin, BTreeSet<String>>,
 }
 
 /// Facts by blob digest and path below the package's folder: the same bytes may stand under several names.
@@ -58,8 +60,8 @@ impl<'s> Cleared<'s> {
         &self.code
     }
 
-    /// Releases that were cleared only because `[policy.unsafe]` allows them, with the rules that it took.
-    pub fn overridden(&self) -> &BTreeMap<PackageId, BTreeSet<String>> {
+    /// Releases and sources that were cleared only because `[policy.unsafe]` allows them, with the rules that it took.
+    pub fn overridden(&self) -> &BTreeMap<Origin, BTreeSet<String>> {
         &self.overridden
     }
 }
@@ -73,11 +75,27 @@ enum Allowance<'p> {
 }
 
 impl Policy {
-    /// Judges what can be known before a byte travels: names that give code away.
+    /// Judges sources by what Model.toml says, before anybody is asked for them.
     ///
     /// # Errors
-    /// `E0601`: all reasons, not the first.
+    /// `E0602`: nobody signs there, and that is not enough here.
+    pub fn judge_sources(&self, sources: impl IntoIterator<Item = SourceId>) -> Result<(), Refused> {
+        let unsigned: BTreeSet<SourceId> = match self.declared.unsigned {
+            Unsigned::Allow => BTreeSet::new(),
+            Unsigned::Deny => sources.into_iter().collect(),
+        };
+        if unsigned.is_empty() { Ok(()) } else { Err(Refused::unsigned(unsigned.into_iter().collect())) }
+    }
+
+    /// Judges what can be known before a byte travels: sources that nobody signs, and names that give code away.
+    ///
+    /// # Errors
+    /// `E0601`, `E0602`: all reasons, not the first.
     pub fn judge<'s>(&self, selected: &'s Selected) -> Result<Approved<'s>, Refused> {
+        self.judge_sources(selected.packages().iter().filter_map(|package| match &package.origin {
+            Origin::Source(id) => Some(id.clone()),
+            Origin::Release(_) => None,
+        }))?;
         let mut objections = Vec::new();
         for package in selected.packages() {
             let allowance = self.allowance(&package.origin);
@@ -113,9 +131,7 @@ impl Policy {
                 }
                 for hit in hits(package, file, facts, &external) {
                     if covers(&allowance, &hit.rule) {
-                        if let Origin::Release(id) = &package.origin {
-                            cleared.overridden.entry(id.clone()).or_default().insert(hit.rule);
-                        }
+                        cleared.overridden.entry(package.origin.clone()).or_default().insert(hit.rule);
                     } else {
                         objections.push(objection(package, file, hit, &allowance));
                     }
@@ -125,26 +141,25 @@ impl Policy {
         if objections.is_empty() { Ok(cleared) } else { Err(self.refuse(objections)) }
     }
 
-    /// What the lock records: the overrides of `[policy.unsafe]` that are about locked releases, with their reasons.
-    pub fn recorded(&self) -> BTreeMap<PackageId, LockedUnsafe> {
-        let covered = self.statements.keys().filter_map(|id| match self.allowance(&Origin::Release(id.clone())) {
-            Allowance::Covers(allowance) => Some((id.clone(), allowance)),
-            Allowance::None | Allowance::OtherStatement(..) => None,
-        });
-        covered
-            .map(|(id, allowance)| {
-                let formats = allowance.formats.iter().cloned().collect();
-                (id, LockedUnsafe { formats, reason: allowance.reason.clone() })
-            })
-            .collect()
+    /// What an entry of `[policy.unsafe]` must be about to cover this; none: no override can.
+    fn subject(&self, origin: &Origin) -> Option<UnsafeSubject> {
+        match origin {
+            Origin::Release(id) => Some(UnsafeSubject::Release(id.package.name.clone(), id.version.clone())),
+            // A folder has nothing fixed that an override could be bound to; a commit never moves.
+            Origin::Source(id) => {
+                let (hub, commit) = (id.hub()?, self.commits.get(id)?.clone());
+                Some(UnsafeSubject::Hub { kind: hub.kind, repository: hub.repository.clone(), commit })
+            }
+        }
     }
 
     fn allowance(&self, origin: &Origin) -> Allowance<'_> {
-        // Sources have no statement that an override could be bound to: they can't be overridden.
-        let Origin::Release(id) = origin else { return Allowance::None };
-        let key = (id.package.name.clone(), id.version.clone());
-        let Some(allowance) = self.declared.unsafe_releases.get(&key) else { return Allowance::None };
-        let locked = self.statements.get(id);
+        let declared = self.subject(origin).and_then(|subject| self.declared.unsafe_releases.get(&subject));
+        let Some(allowance) = declared else { return Allowance::None };
+        let locked = match origin {
+            Origin::Release(id) => self.statements.get(id),
+            Origin::Source(_) => None,
+        };
         match allowance.sha256 {
             Some(pinned) if locked != Some(&pinned) => Allowance::OtherStatement(pinned, locked.copied()),
             _ => Allowance::Covers(allowance),
@@ -152,13 +167,13 @@ impl Policy {
     }
 
     fn refuse(&self, objections: Vec<Objection>) -> Refused {
-        let mut lines = BTreeMap::new();
+        let mut lines: BTreeMap<Origin, (UnsafeSubject, BTreeSet<String>)> = BTreeMap::new();
         for objection in &objections {
-            let Origin::Release(id) = &objection.origin else { continue };
-            let before = self.declared.unsafe_releases.get(&(id.package.name.clone(), id.version.clone()));
-            let rules = lines.entry(id.clone()).or_insert_with(|| {
+            let Some(subject) = self.subject(&objection.origin) else { continue };
+            let before = self.declared.unsafe_releases.get(&subject);
+            let (_, rules) = lines.entry(objection.origin.clone()).or_insert_with(|| {
                 let formats = before.into_iter().flat_map(|allowance| allowance.formats.iter().cloned());
-                formats.collect::<BTreeSet<String>>()
+                (subject, formats.collect::<BTreeSet<String>>())
             });
             rules.insert(objection.rule.clone());
         }

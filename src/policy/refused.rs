@@ -4,11 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
+use crate::lock::SourceId;
+use crate::manifest::UnsafeSubject;
 use crate::model::{PackageId, RelPath, Sha256};
 use crate::select::Origin;
 
 /// Most objections that are told one by one.
 const MOST: usize = 20;
+/// Most files that are named one by one where they are to be left out; beyond that, endings.
+const MOST_PATHS: usize = 8;
 
 /// One rule that speaks against one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,28 +33,31 @@ pub struct Objection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     objections: Vec<Objection>,
-    allow: Vec<(PackageId, String)>,
+    allow: Vec<(Origin, String)>,
+    unsigned: Vec<SourceId>,
 }
 
 impl Refused {
     pub(super) fn new(
         objections: Vec<Objection>,
-        rules: &BTreeMap<PackageId, BTreeSet<String>>,
+        rules: &BTreeMap<Origin, (UnsafeSubject, BTreeSet<String>)>,
         statements: &BTreeMap<PackageId, Sha256>,
     ) -> Self {
-        let allow = rules.iter().map(|(id, rules)| {
+        let allow = rules.iter().map(|(origin, (subject, rules))| {
             let words: Vec<String> = rules.iter().map(|rule| format!("\"{rule}\"")).collect();
-            let pin = statements.get(id).map_or_else(String::new, |pin| format!(" sha256 = \"{}\",", pin.prefixed()));
-            let line = format!(
-                "\"{}@{}\" = {{ formats = [{}],{pin} reason = \"…\" }}",
-                id.package.name,
-                id.version,
-                words.join(", ")
-            );
-            (id.clone(), line)
+            let pin = match origin {
+                Origin::Release(id) => statements.get(id),
+                Origin::Source(_) => None,
+            };
+            let pin = pin.map_or_else(String::new, |pin| format!(" sha256 = \"{}\",", pin.prefixed()));
+            let line = format!("\"{subject}\" = {{ formats = [{}],{pin} reason = \"…\" }}", words.join(", "));
+            (origin.clone(), line)
         });
-        let allow = allow.collect();
-        Self { objections, allow }
+        Self { allow: allow.collect(), objections, unsigned: Vec::new() }
+    }
+
+    pub(super) fn unsigned(sources: Vec<SourceId>) -> Self {
+        Self { objections: Vec::new(), allow: Vec::new(), unsigned: sources }
     }
 
     /// Every reason, in the order of folders and paths.
@@ -58,9 +65,24 @@ impl Refused {
         &self.objections
     }
 
-    /// For each release, the line below `[policy.unsafe]` that would allow it.
-    pub fn allowing_lines(&self) -> &[(PackageId, String)] {
+    /// For each release or commit, the line below `[policy.unsafe]` that would allow it.
+    pub fn allowing_lines(&self) -> &[(Origin, String)] {
         &self.allow
+    }
+
+    /// Patterns that would leave out what is objected to: the files themselves, or their endings where there are many.
+    fn excluding(&self) -> Vec<String> {
+        let paths: BTreeSet<&RelPath> = self.objections.iter().map(|objection| &objection.path).collect();
+        let ending = |path: &&RelPath| match path.file_name().rsplit_once('.') {
+            Some((stem, ending)) if !stem.is_empty() => format!("**/*.{ending}"),
+            _ => path.as_str().to_owned(),
+        };
+        let patterns: BTreeSet<String> = if paths.len() <= MOST_PATHS {
+            paths.iter().map(|path| path.as_str().to_owned()).collect()
+        } else {
+            paths.iter().map(ending).collect()
+        };
+        patterns.into_iter().collect()
     }
 }
 
@@ -82,7 +104,15 @@ impl fmt::Display for Refused {
         match self.objections.as_slice() {
             [one] => write!(f, "refused by policy: {one}"),
             [first, rest @ ..] => write!(f, "refused by policy: {first}, and {} more", rest.len()),
-            [] => f.write_str("refused by policy"),
+            [] => match self.unsigned.as_slice() {
+                [] => f.write_str("refused by policy"),
+                [one] => write!(f, "refused by policy: nobody signs {one}, and unsigned = \"deny\" is in force"),
+                [first, rest @ ..] => write!(
+                    f,
+                    "refused by policy: nobody signs {first} and {} more, and unsigned = \"deny\" is in force",
+                    rest.len()
+                ),
+            },
         }
     }
 }
@@ -91,7 +121,7 @@ impl std::error::Error for Refused {}
 
 impl Diagnose for Refused {
     fn code(&self) -> Code {
-        Code("E0601")
+        Code(if self.unsigned.is_empty() { "E0601" } else { "E0602" })
     }
 
     fn class(&self) -> Class {
@@ -99,6 +129,15 @@ impl Diagnose for Refused {
     }
 
     fn hints(&self) -> Vec<Hint> {
+        if !self.unsigned.is_empty() {
+            let mut hints: Vec<Hint> =
+                self.unsigned.iter().skip(1).take(MOST).map(|id| Hint::Note(format!("nobody signs {id}"))).collect();
+            hints.push(Hint::Note("nothing was placed in the project".to_owned()));
+            hints.push(Hint::Note(
+                "look for the same model in a registry, or publish it in one of your own: mpm publish".to_owned(),
+            ));
+            return hints;
+        }
         let mut hints: Vec<Hint> =
             self.objections.iter().skip(1).take(MOST).map(|objection| Hint::Note(objection.to_string())).collect();
         let more = self.objections.len().saturating_sub(MOST + 1);
@@ -121,10 +160,22 @@ impl Diagnose for Refused {
         other.dedup();
         hints.extend(other.into_iter().map(Hint::Note));
         hints.push(Hint::Note("nothing was placed in the project".to_owned()));
+        let patterns = self.excluding();
+        if patterns.len() <= MOST {
+            let quoted: Vec<String> = patterns.iter().map(|pattern| format!("\"{pattern}\"")).collect();
+            hints.push(Hint::Note(format!(
+                "if the rest will do, leave these out: exclude = [{}] at the dependency, or --exclude for each with `mpm add`",
+                quoted.join(", ")
+            )));
+        }
         hints.push(Hint::Note(
-            "look for a release in a data format (safetensors, gguf), or ask its publisher for one".to_owned(),
+            "else look for a release in a data format (safetensors, gguf), or ask its publisher for one".to_owned(),
         ));
-        if self.objections.iter().any(|objection| matches!(objection.origin, Origin::Source(_))) {
+        let folder = |objection: &Objection| match &objection.origin {
+            Origin::Source(id) => id.hub().is_none(),
+            Origin::Release(_) => false,
+        };
+        if self.objections.iter().any(folder) {
             hints.push(Hint::Note("a folder has no signed statement that an exception could be bound to".to_owned()));
         }
         if !self.allow.is_empty() {

@@ -46,6 +46,8 @@ const PROMISES: &[Promise] = &[
         ],
         TEXT,
     ),
+    // Flax and Rust weights: what is in them nobody here can look at.
+    Promise { extensions: &["msgpack", "ot"], formats: &["unknown"], rules: &["unknown-binary"] },
     data(&["bin"], &["pickle", "torch-zip", "torchscript", "unknown"]),
     Promise {
         extensions: &["pkl", "pickle", "dill", "p", "pk"],

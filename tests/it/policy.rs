@@ -91,7 +91,12 @@ fn world(files: &[(&str, &[u8], FileClass)], policy: &str) -> World {
     let manifest = manifest("\"acme/old\" = \"1\"", policy);
     let selected = select(&manifest, &lock, &contents, &Choice::default()).unwrap();
     let statements = BTreeMap::from([(id(), statement_digest())]);
-    World { _folder: folder, store, selected, policy: Policy { declared: manifest.policy, statements } }
+    World {
+        _folder: folder,
+        store,
+        selected,
+        policy: Policy { declared: manifest.policy, statements, ..Policy::default() },
+    }
 }
 
 fn data(path: &'static str, bytes: &'static [u8]) -> Vec<(&'static str, &'static [u8], FileClass)> {
@@ -223,7 +228,7 @@ fn a_folder_passes_the_same_gate_and_can_not_be_overridden() {
     let contents = Contents { releases: BTreeMap::new(), sources: BTreeMap::from([(source, files)]) };
     let manifest = manifest("m = { path = \"../m\" }", "");
     let selected = select(&manifest, &lock, &contents, &Choice::default()).unwrap();
-    let policy = Policy { declared: manifest.policy, statements: BTreeMap::new() };
+    let policy = Policy { declared: manifest.policy, statements: BTreeMap::new(), commits: BTreeMap::new() };
     let refused = policy.judge(&selected).unwrap_err();
     assert!(refused.allowing_lines().is_empty());
     assert!(!refused.hints().iter().any(|hint| matches!(hint, Hint::Add { .. })));
