@@ -40,6 +40,7 @@ pub mod sys;
 pub mod catalog;
 pub mod config;
 pub mod formats;
+pub mod hub;
 pub mod lock;
 pub mod manifest;
 pub mod policy;

@@ -7,6 +7,7 @@ mod authoring;
 mod bringing;
 mod contents;
 mod error;
+mod hubs;
 mod locking;
 mod pipeline;
 mod project;
@@ -37,8 +38,8 @@ pub mod verify;
 
 pub use authoring::{AuthoringError, Protection};
 pub use error::{PipelineError, ProjectError};
-pub use report::{Change, PackageLine, Travel};
-pub use services::{Ask, Nobody, Question, Services};
+pub use report::{Change, FilesChange, PackageLine, Travel};
+pub use services::{Ask, HubSettings, Nobody, Question, Services};
 
 /// Whether a command may change Model.lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

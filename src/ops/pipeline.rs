@@ -7,10 +7,10 @@ use crate::diagnose::{Class, Diagnose as _};
 use crate::index::{Gate, VerifiedStatement};
 use crate::inspect::inspect;
 use crate::install::{OnChanged, Plan, Site};
-use crate::lock::{Found, Lock};
+use crate::lock::{Found, Lock, SourceId};
 use crate::manifest::{Manifest, Unsigned};
-use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, RegistryId, Sha256};
-use crate::ops::bringing::{self, Wanted, bring};
+use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, RegistryId, RelPath, Sha256};
+use crate::ops::bringing::{self, Supplier, Wanted, bring};
 use crate::ops::contents::{Gathered, Gathering};
 use crate::ops::locking::{self, Made, Making};
 use crate::ops::project::{self, Project};
@@ -39,12 +39,27 @@ pub(super) enum Reach {
 pub(super) struct Wish<'a> {
     /// Choice, rules, waiting.
     pub(super) request: &'a Request,
-    /// Packages whose locked versions are not preferred.
-    pub(super) released: BTreeSet<PackageRef>,
+    /// What of the lock is not preferred.
+    pub(super) released: Released,
     /// How far to go.
     pub(super) reach: Reach,
     /// Whether `project.manifest_text` differs from the file and must be written.
     pub(super) manifest_changed: bool,
+}
+
+/// What of the lock a run does not prefer: it may take what is newer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Released {
+    /// Packages.
+    pub(super) packages: BTreeSet<PackageRef>,
+    /// Sources of the hub.
+    pub(super) sources: BTreeSet<SourceId>,
+}
+
+impl Released {
+    fn is_empty(&self) -> bool {
+        self.packages.is_empty() && self.sources.is_empty()
+    }
 }
 
 /// The lock that a run goes on with.
@@ -64,6 +79,11 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
     let reasons = stale(services, project, found.as_ref())?;
     if request.lock_rule == LockRule::Locked && !reasons.is_empty() {
         return Err(PipelineError::Stale { reasons });
+    }
+    if !reasons.is_empty() {
+        // Nobody is asked for what would be refused.
+        let asked = sources::ids(&project.manifest);
+        policy_of(services, &project.manifest, &Lock::default()).judge_sources(asked)?;
     }
     let fresh = !reasons.is_empty() || !wish.released.is_empty();
     let old = found.map(|found| match found {
@@ -190,7 +210,7 @@ impl Carrying<'_, '_> {
         let policy = policy_of(services, &self.project.manifest, &settled.lock);
         let approved = policy.judge(&selected)?;
         outcome.packages = report::lines(&settled.lock, &selected);
-        let wanted = wanted(&selected);
+        let wanted = wanted(&settled.lock, &selected);
         let (_, mut travel) = bringing::missing(&store, &wanted)?;
         add(&mut travel, &gathered.travel);
         outcome.travel = travel;
@@ -359,16 +379,20 @@ pub(super) fn policy_of(services: &Services, manifest: &Manifest, lock: &Lock) -
     }
 }
 
-fn wanted(selected: &Selected) -> Vec<Wanted> {
+fn wanted(lock: &Lock, selected: &Selected) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for package in selected.packages() {
-        if let Origin::Release(id) = &package.origin {
-            wanted.extend(package.files.iter().map(|file| Wanted {
-                pin: file.pin,
-                what: format!("{} {}", id.package.name, file.release_path),
-                registry: id.package.registry.clone(),
-            }));
-        }
+        let supplier = |path: &RelPath| match &package.origin {
+            Origin::Release(id) => Some((id.package.name.to_string(), Supplier::Registry(id.package.registry.clone()))),
+            Origin::Source(source) => {
+                let (id, commit) = (source.hub()?.clone(), lock.sources.get(source)?.commit()?);
+                Some((id.name(), Supplier::Hub { id, commit, path: path.clone() }))
+            }
+        };
+        wanted.extend(package.files.iter().filter_map(|file| {
+            let (name, supplier) = supplier(&file.release_path)?;
+            Some(Wanted { pin: file.pin, what: format!("{name} {}", file.release_path), supplier })
+        }));
     }
     wanted
 }
@@ -381,8 +405,7 @@ fn add(travel: &mut Travel, more: &Travel) {
 }
 
 /// Folders of packages that a plan touches.
-fn changed(plan: &Plan, selected: &Selected) -> Vec<crate::model::RelPath> {
-    let touched =
-        |folder: &crate::model::RelPath| plan.place.iter().any(|(path, _)| path.strip_prefix(folder).is_some());
+fn changed(plan: &Plan, selected: &Selected) -> Vec<RelPath> {
+    let touched = |folder: &RelPath| plan.place.iter().any(|(path, _)| path.strip_prefix(folder).is_some());
     selected.packages().iter().map(|package| package.folder.clone()).filter(touched).collect()
 }

@@ -25,9 +25,10 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("formats", &[WORDS]),
     ("scan", &[WORDS, &["formats"]]),
     ("policy", &[WORDS, &["manifest", "statement", "catalog", "config", "lock", "select", "formats", "scan"]]),
+    ("hub", &[WORDS, &["statement"]]),
     // Stages.
     ("index", &[WORDS, EFFECTS, &["catalog", "trust", "statement", "manifest"]]),
-    ("fetch", &[WORDS, EFFECTS, &["select"]]),
+    ("fetch", &[WORDS, EFFECTS, &["select", "hub"]]),
     ("verify", &[WORDS, EFFECTS]),
     ("store", &[WORDS, EFFECTS, &["verify"]]),
     ("inspect", &[WORDS, EFFECTS, &["store", "formats", "scan", "select", "policy"]]),
@@ -43,8 +44,20 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
 
 const WORDS: &[&str] = &["model", "diagnose", "progress"];
 const EFFECTS: &[&str] = &["sys", "config"];
-const PURE: &[&str] =
-    &["manifest", "statement", "catalog", "config", "trust", "resolve", "lock", "select", "formats", "scan", "policy"];
+const PURE: &[&str] = &[
+    "manifest",
+    "statement",
+    "catalog",
+    "config",
+    "trust",
+    "resolve",
+    "lock",
+    "select",
+    "formats",
+    "scan",
+    "policy",
+    "hub",
+];
 const STAGES: &[&str] = &["index", "fetch", "verify", "store", "inspect", "install", "keys", "registry", "publish"];
 
 /// Rooms whose public functions may be async: the server, and sys for the two private users of async.
