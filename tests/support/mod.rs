@@ -1,6 +1,7 @@
 //! What tests share: builders of registries and projects, servers that lie, clocks, keys.
 
 pub mod blob;
+pub mod http;
 pub mod keys;
 pub mod peers;
 pub mod project;
