@@ -24,6 +24,7 @@ mod demo;
 mod fetch;
 mod flows;
 mod formats;
+mod hub_standin;
 mod index;
 mod install;
 mod kills;

@@ -2,6 +2,7 @@
 
 pub mod blob;
 pub mod http;
+pub mod hub;
 pub mod keys;
 pub mod peers;
 pub mod project;
