@@ -84,11 +84,9 @@ fn ids_are_kept_and_revisions_of_every_kind_are_found() {
     let request = hub.model("gpt2").file("config.json", "{\"n\": 3}\n").commit("refs/pr/1");
     hub.dataset("Org/Rows_1").file("rows.csv", "a,b\n1,2\n").commit("main");
     let project = machine(&hub);
-    for (id, key, commit) in [
-        ("hf:gpt2", "gpt2", &new),
-        ("hf:gpt2@v1.0", "tagged", &old),
-        ("hf:gpt2@refs/pr/1", "request", &request),
-    ] {
+    for (id, key, commit) in
+        [("hf:gpt2", "gpt2", &new), ("hf:gpt2@v1.0", "tagged", &old), ("hf:gpt2@refs/pr/1", "request", &request)]
+    {
         project.mpm(&["add", id, "--as", key]).expect(0);
         assert!(project.text("Model.lock").unwrap().contains(&format!("revision = \"{commit}\"")), "{id}");
     }
@@ -97,7 +95,10 @@ fn ids_are_kept_and_revisions_of_every_kind_are_found() {
     project.mpm(&["add", "hf:datasets/Org/Rows_1"]).expect(0);
     assert_eq!(project.text("datasets/org/rows_1/rows.csv").unwrap(), "a,b\n1,2\n");
     let manifest = project.text("Model.toml").unwrap();
-    assert!(manifest.contains("[datasets]\n\"org/rows_1\" = { hf = \"Org/Rows_1\", revision = \"main\" }"), "{manifest}");
+    assert!(
+        manifest.contains("[datasets]\n\"org/rows_1\" = { hf = \"Org/Rows_1\", revision = \"main\" }"),
+        "{manifest}"
+    );
     // The key alone is enough to take a dependency out again.
     project.mpm(&["remove", "tagged"]).expect(0);
     assert!(!project.folder().join("models/tagged").exists());
@@ -193,7 +194,11 @@ fn globs_choose_what_travels() {
 fn a_token_goes_to_the_endpoint_alone() {
     let hub = Hub::start();
     hub.token("hf_secret", Access::All);
-    hub.model("org/private").file("config.json", "{}\n").lfs("w.safetensors", weights(100_000, 1)).private().commit("main");
+    hub.model("org/private")
+        .file("config.json", "{}\n")
+        .lfs("w.safetensors", weights(100_000, 1))
+        .private()
+        .commit("main");
     let project = machine(&hub).variable("HF_TOKEN", "hf_secret");
     let ran = project.mpm(&["add", "hf:org/private", "-v"]).expect(0);
     assert!(!ran.stderr.contains("hf_secret") && !project.text("Model.lock").unwrap().contains("hf_secret"));
@@ -293,7 +298,8 @@ fn code_among_the_files_is_refused_left_out_or_allowed_for_one_commit() {
     let mut ran = allowing.mpm(&["add", "hf:org/old"]);
     if ran.code == 5 {
         // The name says one thing, the content another: both rules must be listed.
-        let line = ran.stderr.lines().find(|line| line.contains("formats = [")).unwrap().trim().replace('…', "reviewed");
+        let line =
+            ran.stderr.lines().find(|line| line.contains("formats = [")).unwrap().trim().replace('…', "reviewed");
         allowing.write("Model.toml", format!("[policy.unsafe]\n{line}\n"));
         ran = allowing.mpm(&["add", "hf:org/old"]);
     }

@@ -25,6 +25,7 @@ mod fetch;
 mod flows;
 mod formats;
 mod hub;
+mod hub_standin;
 mod index;
 mod install;
 mod kills;

@@ -78,7 +78,8 @@ fn other_bytes_of_the_same_length_are_refused() {
     project.mpm(&["add", NAME]).expect(0);
 
     // With a lock, small files are pinned as well.
-    let second = machine(&hub).manifest(&project.text("Model.toml").unwrap()).lock(&project.text("Model.lock").unwrap());
+    let second =
+        machine(&hub).manifest(&project.text("Model.toml").unwrap()).lock(&project.text("Model.lock").unwrap());
     hub.fault("config.json", 9, Fault::Flip(3));
     second.mpm(&["sync", "--locked"]).expect(4);
     assert!(!second.folder().join("models").exists());
@@ -112,7 +113,9 @@ fn redirects_to_files_and_inner_addresses_are_not_followed() {
     let hub = Hub::start();
     qwen(&hub);
     let project = machine(&hub);
-    for target in ["file:///etc/passwd", "http://10.0.0.1/x", "http://169.254.169.254/latest/meta-data", "ftp://127.0.0.1/"] {
+    for target in
+        ["file:///etc/passwd", "http://10.0.0.1/x", "http://169.254.169.254/latest/meta-data", "ftp://127.0.0.1/"]
+    {
         for path in ["revision/main", "config.json", "model.safetensors"] {
             hub.fault(path, 20, Fault::Redirect(302, target.to_owned()));
             let ran = project.mpm(&["add", NAME]).expect(5);
@@ -163,9 +166,7 @@ fn nobody_is_asked_offline() {
     let project = machine(&hub);
     check(&project, &["add", NAME, "--offline"], 3, "E0151");
     assert_eq!(hub.requests().len(), 0);
-    let dead = Project::new()
-        .manifest("[project]\nname = \"p\"\n")
-        .variable("HF_ENDPOINT", "http://127.0.0.1:9");
+    let dead = Project::new().manifest("[project]\nname = \"p\"\n").variable("HF_ENDPOINT", "http://127.0.0.1:9");
     check(&dead, &["add", NAME], 3, "E0153");
     let odd = machine(&hub).variable("HF_ENDPOINT", "ftp://x");
     odd.mpm(&["add", NAME]).expect(2).says(&["HF_ENDPOINT"]);
