@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use modelpm::model::Sha256;
 use serde_json::json;
 
-use super::clients::{document, done};
+use super::clients::{document, done, files};
 use crate::support::blob;
+use crate::support::http::Port;
 use crate::support::hub::{Hub, blob_id};
 use crate::support::peers::{self, HubClient};
 
-/// Nothing listens at the port of `discard`, and offline nothing is asked.
-const NOWHERE: &str = "http://127.0.0.1:9";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 #[test]
@@ -48,6 +47,11 @@ fn what_hf_download_writes_is_references_snapshots_blobs_and_listings() {
     }
 }
 
+/// An endpoint where nothing listens any more.
+fn nowhere() -> String {
+    format!("http://{}", Port::pick().address())
+}
+
 /// A cache of the least that the three generations read: hard links, a reference, a listing.
 struct Cache {
     home: tempfile::TempDir,
@@ -81,7 +85,7 @@ impl Cache {
 
     /// What a script prints that may ask no one.
     fn offline(&self, client: HubClient, script: &str, arguments: &[&str]) -> Option<serde_json::Value> {
-        let mut command = client.script(script, self.home.path(), NOWHERE)?;
+        let mut command = client.script(script, self.home.path(), &nowhere())?;
         command.args(arguments).env("HF_HUB_OFFLINE", "1");
         Some(document(command))
     }
@@ -128,4 +132,37 @@ fn a_real_model_is_used_by_its_name_offline() {
     let alike: Vec<f64> =
         told["similarities"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
     assert!(alike[..2].iter().all(|near| *near > 0.6) && alike[2..].iter().all(|far| *far < 0.3), "{alike:?}");
+}
+
+#[test]
+fn a_real_model_comes_through_the_stand_in() {
+    let Some(model) = peers::minilm() else { return };
+    let hub = Hub::start();
+    let commit = hub.model("org/minilm").folder(&model).commit("main");
+    let home = tempfile::tempdir().unwrap();
+    let Some(mut command) = HubClient::New.command("hf", home.path(), &hub.url()) else { return };
+    command.args(["download", "org/minilm"]);
+    done(command);
+    let came = home.path().join("hub/models--org--minilm/snapshots").join(commit);
+    assert!(files(&came) == files(&model));
+    let mut embed = HubClient::New.script("hub_embed.py", home.path(), &nowhere()).unwrap();
+    embed.args(["org/minilm", "one", "one"]).env("HF_HUB_OFFLINE", "1");
+    assert_eq!(document(embed)["similarities"], json!([1.0]));
+}
+
+#[test]
+fn clients_believe_a_listing_in_the_cache_even_where_they_could_ask() {
+    let hub = Hub::start();
+    let commit = hub.model("org/m").file("one", "1").file("two", "2").commit("main");
+    for client in HubClient::ALL {
+        let home = tempfile::tempdir().unwrap();
+        let trees = home.path().join("hub/models--org--m/trees");
+        std::fs::create_dir_all(&trees).unwrap();
+        let listing = json!({ "format_version": 1, "files": { "one": { "size": 1, "blob_id": blob_id(b"1") } } });
+        std::fs::write(trees.join(format!("{commit}.json")), listing.to_string()).unwrap();
+        let Some(mut command) = client.script("hub_read.py", home.path(), &hub.url()) else { return };
+        command.args(["snapshot", "org/m"]);
+        let count = document(command)["files"].as_object().unwrap().len();
+        assert_eq!(count, if client == HubClient::Old { 2 } else { 1 }, "{client:?}");
+    }
 }
