@@ -68,7 +68,7 @@ pub(super) fn travel(travel: &Travel) -> Value {
     })
 }
 
-fn applied(applied: &Applied) -> Value {
+pub(super) fn applied(applied: &Applied) -> Value {
     json!({
         "placed": applied.placed,
         "bytes": applied.bytes,

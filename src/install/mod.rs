@@ -6,6 +6,7 @@ mod apply;
 mod check;
 mod disk;
 mod error;
+mod export;
 mod place;
 mod plan;
 mod receipt;

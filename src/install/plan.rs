@@ -54,7 +54,22 @@ pub(super) fn plan(
     for (path, pin) in &interrupted {
         claims.entry(path.clone()).or_default().push(Claim { pin: *pin, seen: None });
     }
-    let mut plan = Plan { interrupted, ..Plan::default() };
+    let plan = Plan { interrupted, ..Plan::default() };
+    compare((project, wanted), claims, plan, on_changed, cancel)
+}
+
+/// The same for a folder in which nothing is ours.
+pub(super) fn plan_without_records(project: &Path, wanted: &[Wanted], cancel: &Cancel) -> Result<Plan, InstallError> {
+    compare((project, wanted), Claims::new(), Plan::default(), OnChanged::Refuse, cancel)
+}
+
+fn compare(
+    (project, wanted): (&Path, &[Wanted]),
+    mut claims: Claims,
+    mut plan: Plan,
+    on_changed: OnChanged,
+    cancel: &Cancel,
+) -> Result<Plan, InstallError> {
     let mut planning = Planning {
         project,
         grounds: Grounds::new(project),

@@ -170,6 +170,34 @@ fn edit(
     });
     let mut registries = Registries::new(services, &project.folder, &manifest, old_lock.as_ref(), Gate::NewTrust);
     let registry = registries.open(&id)?;
+    let LookedUp { kind, requirement, variants } = looked_up(services, registry, item, &request.variants)?;
+    let key = request.key.clone().map_or_else(|| key_of(&item.name), Ok)?;
+    let source = NewSource::Registry {
+        package: (key.as_str() != item.name.as_str()).then(|| item.name.clone()),
+        requirement: requirement.clone(),
+        registry: (!claimed).then(|| id.clone()),
+        variants,
+    };
+    write_down(request, project, &text, (&key, kind, source))?;
+    Ok(Added { key, requirement: requirement.to_string(), registry: Some(id), registry_written: written })
+}
+
+/// What a registry says about a package that is wanted.
+pub(super) struct LookedUp {
+    pub(super) kind: PackageKind,
+    /// The requirement that was named, or this version and compatible ones.
+    pub(super) requirement: Requirement,
+    /// The variants that were named or chosen; none: the default.
+    pub(super) variants: Vec<VariantName>,
+}
+
+/// Looks a package up: whether a release satisfies, of what kind it is, and which variant is wanted.
+pub(super) fn looked_up(
+    services: &Services,
+    registry: &Registry,
+    item: &PackageItem,
+    variants: &[VariantName],
+) -> Result<LookedUp, PipelineError> {
     let listing = info::listing(registry, &item.name)?;
     let newest = pick(&listing, item.requirement.as_ref());
     let (kind, requirement) = match (&item.requirement, newest) {
@@ -179,21 +207,15 @@ fn edit(
         (None, Some((version, kind))) => (kind, compatible(&version)?),
         (None, None) => return Err(no_release(&listing, "*")),
     };
-    let variants = if request.variants.is_empty() {
-        ask_variant(services, registry, &listing, item)?
-    } else {
-        request.variants.clone()
-    };
-    let key = request.key.clone().map_or_else(|| DependencyKey::parse(item.name.as_str()), Ok);
-    let key = key.map_err(|_| PipelineError::UnknownKey { key: item.name.to_string(), near: Vec::new() })?;
-    let source = NewSource::Registry {
-        package: (key.as_str() != item.name.as_str()).then(|| item.name.clone()),
-        requirement: requirement.clone(),
-        registry: (!claimed).then(|| id.clone()),
-        variants,
-    };
-    write_down(request, project, &text, (&key, kind, source))?;
-    Ok(Added { key, requirement: requirement.to_string(), registry: Some(id), registry_written: written })
+    let variants =
+        if variants.is_empty() { ask_variant(services, registry, &listing, item)? } else { variants.to_vec() };
+    Ok(LookedUp { kind, requirement, variants })
+}
+
+/// The key that a package gets where nobody names one: its name.
+pub(super) fn key_of(name: &PackageName) -> Result<DependencyKey, PipelineError> {
+    let unknown = |_| PipelineError::UnknownKey { key: name.to_string(), near: Vec::new() };
+    DependencyKey::parse(name.as_str()).map_err(unknown)
 }
 
 /// Writes a repository of the hub into the manifest's text; whether it is there, the lock will show.
@@ -212,7 +234,7 @@ fn edit_hub(request: &Request, id: &HubId, project: &mut Project) -> Result<Adde
 }
 
 /// The key that a repository gets where nobody names one: its id in lower case.
-fn hub_key(id: &HubId) -> Option<DependencyKey> {
+pub(super) fn hub_key(id: &HubId) -> Option<DependencyKey> {
     let parts = id.repository.as_str().split('/').map(|part| part.trim_matches('_').to_ascii_lowercase());
     DependencyKey::parse(&parts.collect::<Vec<_>>().join("/")).ok()
 }

@@ -19,6 +19,7 @@ mod sources;
 pub mod add;
 pub mod diff;
 pub mod fetch;
+pub mod get;
 pub mod index_checkpoint;
 pub mod index_init;
 pub mod info;

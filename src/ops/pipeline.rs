@@ -217,7 +217,7 @@ impl Carrying<'_, '_> {
         if request.dry_run {
             return Ok(outcome);
         }
-        self.ask_about(&travel)?;
+        ask_about(services, request.accepted.yes, &travel)?;
         let mut digests: BTreeSet<Sha256> = gathered.describing;
         digests.extend(selected.pins().iter().map(|pin| pin.sha256));
         store.keep(&self.project.folder, &digests, services.now)?;
@@ -229,7 +229,7 @@ impl Carrying<'_, '_> {
         }
         let facts = inspect(&store, &selected, &services.cancel)?;
         let cleared = policy.clear(approved, &facts)?;
-        self.tell(&cleared);
+        tell(services, &cleared);
         self.place(&store, &settled, &cleared, outcome)
     }
 
@@ -290,30 +290,6 @@ impl Carrying<'_, '_> {
         Ok(outcome)
     }
 
-    /// What a person should know of content that is allowed all the same.
-    fn tell(&self, cleared: &Cleared<'_>) {
-        let progress = &*self.services.progress;
-        let mut code: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (origin, path) in cleared.code() {
-            code.entry(origin.to_string()).or_default().push(path.to_string());
-        }
-        for (origin, paths) in code {
-            let shown = paths.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-            let more = if paths.len() > 5 { format!(" and {} more", paths.len() - 5) } else { String::new() };
-            progress.note(
-                "code",
-                format!("{origin} holds code that its publisher declares: {shown}{more}; nothing runs it"),
-            );
-        }
-        for (id, rules) in cleared.overridden() {
-            let rules = rules.iter().cloned().collect::<Vec<_>>().join(", ");
-            progress.warn(
-                "unsafe",
-                format!("{id} is placed because [policy.unsafe] allows {rules}: loading it can run code"),
-            );
-        }
-    }
-
     /// Memory is written once everything that it says was verified.
     fn learn(&self, settled: &Settled) -> Result<(), PipelineError> {
         if self.wish.request.dry_run {
@@ -324,18 +300,6 @@ impl Carrying<'_, '_> {
             registry.remember(settled.learnt.get(id).unwrap_or(&nothing))?;
         }
         Ok(())
-    }
-
-    fn ask_about(&self, travel: &Travel) -> Result<(), PipelineError> {
-        if travel.bytes <= ASK_ABOVE || self.wish.request.accepted.yes {
-            return Ok(());
-        }
-        let text = format!("{} will travel; {} are free. Go on?", HumanSize(travel.bytes), HumanSize(travel.free));
-        match self.services.ask.ask(&Question::Confirm { text: text.clone() }) {
-            Some(0) => Ok(()),
-            Some(_) => Err(PipelineError::Cancelled),
-            None => Err(PipelineError::Unanswered { question: text, flag: "--yes" }),
-        }
     }
 
     /// Writes Model.toml, tables and Model.lock where they differ. The manifest goes first: a lock that is behind it is
@@ -366,6 +330,39 @@ impl Carrying<'_, '_> {
     }
 }
 
+/// Large transfers are a question.
+pub(super) fn ask_about(services: &Services, yes: bool, travel: &Travel) -> Result<(), PipelineError> {
+    if travel.bytes <= ASK_ABOVE || yes {
+        return Ok(());
+    }
+    let text = format!("{} will travel; {} are free. Go on?", HumanSize(travel.bytes), HumanSize(travel.free));
+    match services.ask.ask(&Question::Confirm { text: text.clone() }) {
+        Some(0) => Ok(()),
+        Some(_) => Err(PipelineError::Cancelled),
+        None => Err(PipelineError::Unanswered { question: text, flag: "--yes" }),
+    }
+}
+
+/// What a person should know of content that is allowed all the same.
+pub(super) fn tell(services: &Services, cleared: &Cleared<'_>) {
+    let progress = &*services.progress;
+    let mut code: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (origin, path) in cleared.code() {
+        code.entry(origin.to_string()).or_default().push(path.to_string());
+    }
+    for (origin, paths) in code {
+        let shown = paths.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        let more = if paths.len() > 5 { format!(" and {} more", paths.len() - 5) } else { String::new() };
+        progress
+            .note("code", format!("{origin} holds code that its publisher declares: {shown}{more}; nothing runs it"));
+    }
+    for (id, rules) in cleared.overridden() {
+        let rules = rules.iter().cloned().collect::<Vec<_>>().join(", ");
+        progress
+            .warn("unsafe", format!("{id} is placed because [policy.unsafe] allows {rules}: loading it can run code"));
+    }
+}
+
 /// The project's policy with what the lock says of its subjects; what the machine forbids the project can't allow.
 pub(super) fn policy_of(services: &Services, manifest: &Manifest, lock: &Lock) -> Policy {
     let mut declared = manifest.policy.clone();
@@ -379,7 +376,7 @@ pub(super) fn policy_of(services: &Services, manifest: &Manifest, lock: &Lock) -
     }
 }
 
-fn wanted(lock: &Lock, selected: &Selected) -> Vec<Wanted> {
+pub(super) fn wanted(lock: &Lock, selected: &Selected) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for package in selected.packages() {
         let supplier = |path: &RelPath| match &package.origin {

@@ -1,0 +1,53 @@
+//! Files into a folder that is no project: the same plan and the same placing, no records.
+
+use std::path::Path;
+
+use crate::install::apply::{place_without_records, summary_of};
+use crate::install::error::InstallError;
+use crate::install::plan::plan_without_records;
+use crate::install::{Applied, Plan, Site, Wanted};
+use crate::policy::Cleared;
+use crate::progress::Progress;
+use crate::sys::Cancel;
+
+impl Site<'_> {
+    /// What must be done so that this folder holds the files of everything cleared, directly below it.
+    ///
+    /// # Errors
+    /// `E0754` files in the way, `E0756` a symlink where a folder must be, `E0751` the folder can't be read.
+    pub fn plan_export(&self, cleared: &Cleared<'_>, cancel: &Cancel) -> Result<Plan, InstallError> {
+        plan_without_records(self.project, &wanted(cleared), cancel)
+    }
+
+    /// Does it. Nothing is remembered: what stands there is its owner's.
+    ///
+    /// # Errors
+    /// `E0751` the folder can't be written, `E0757` a blob is missing, `E0758` the asked way of linking is impossible, `E0759`
+    /// stopped.
+    pub fn export(&self, plan: &Plan, cancel: &Cancel, progress: &dyn Progress) -> Result<Applied, InstallError> {
+        make(self.project)?;
+        let placed = place_without_records(self, plan, cancel, progress)?;
+        Ok(summary_of(&placed, plan))
+    }
+}
+
+fn make(folder: &Path) -> Result<(), InstallError> {
+    std::fs::create_dir_all(folder).map_err(|source| InstallError::Disk {
+        doing: "make",
+        path: folder.to_owned(),
+        source,
+    })
+}
+
+/// The files by their own paths: whichever folder they would have in a project does not count here.
+fn wanted(cleared: &Cleared<'_>) -> Vec<Wanted> {
+    let packages = cleared.selected().packages().iter().map(|package| Wanted {
+        key: None,
+        id: package.origin.to_string(),
+        release: None,
+        folder: package.folder.clone(),
+        variants: Vec::new(),
+        files: package.files.iter().map(|file| (file.path.clone(), file.pin)).collect(),
+    });
+    packages.collect()
+}
