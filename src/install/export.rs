@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::install::apply::{place_without_records, summary_of};
 use crate::install::error::InstallError;
-use crate::install::plan::plan_without_records;
-use crate::install::{Applied, Plan, Site, Wanted};
+use crate::install::plan::{plan, plan_without_records};
+use crate::install::{Applied, OnChanged, Plan, Receipt, Site, Wanted};
 use crate::policy::Cleared;
 use crate::progress::Progress;
+use crate::select::Selected;
 use crate::sys::Cancel;
 
 impl Site<'_> {
@@ -16,7 +17,29 @@ impl Site<'_> {
     /// # Errors
     /// `E0754` files in the way, `E0756` a symlink where a folder must be, `E0751` the folder can't be read.
     pub fn plan_export(&self, cleared: &Cleared<'_>, cancel: &Cancel) -> Result<Plan, InstallError> {
-        plan_without_records(self.project, &wanted(cleared), cancel)
+        plan_without_records(self.project, &wanted(cleared.selected()), cancel)
+    }
+
+    /// Whether something stands in the way of a selection, before its bytes travel.
+    ///
+    /// # Errors
+    /// As for [`Site::plan_export`].
+    pub fn foresee_export(&self, selected: &Selected, cancel: &Cancel) -> Result<(), InstallError> {
+        plan_without_records(self.project, &wanted(selected), cancel).map(drop)
+    }
+
+    /// The same for a project.
+    ///
+    /// # Errors
+    /// As for [`Site::plan`].
+    pub fn foresee(
+        &self,
+        selected: &Selected,
+        receipt: Option<&Receipt>,
+        on_changed: OnChanged,
+        cancel: &Cancel,
+    ) -> Result<(), InstallError> {
+        plan(self.project, &super::wanted(selected)?, receipt, on_changed, cancel).map(drop)
     }
 
     /// Does it. Nothing is remembered: what stands there is its owner's.
@@ -40,8 +63,8 @@ fn make(folder: &Path) -> Result<(), InstallError> {
 }
 
 /// The files by their own paths: whichever folder they would have in a project does not count here.
-fn wanted(cleared: &Cleared<'_>) -> Vec<Wanted> {
-    let packages = cleared.selected().packages().iter().map(|package| Wanted {
+fn wanted(selected: &Selected) -> Vec<Wanted> {
+    let packages = selected.packages().iter().map(|package| Wanted {
         key: None,
         id: package.origin.to_string(),
         release: None,

@@ -259,13 +259,14 @@ impl Placing<'_, '_> {
         if request.dry_run {
             return Ok(outcome);
         }
+        let link = request.link.or(services.config.link).unwrap_or(LinkMode::Auto);
+        let site = Site { project: &request.to, store: self.store, link };
+        site.foresee_export(selected, &services.cancel)?;
         pipeline::ask_about(services, request.accepted.yes, &travel)?;
         bring(services, self.store, &mut self.registries, &wanted)?;
         let facts = inspect(self.store, selected, &services.cancel)?;
         let cleared = policy.clear(approved, &facts)?;
         pipeline::tell(services, &cleared);
-        let link = request.link.or(services.config.link).unwrap_or(LinkMode::Auto);
-        let site = Site { project: &request.to, store: self.store, link };
         let plan = site.plan_export(&cleared, &services.cancel)?;
         let applied = site.export(&plan, &services.cancel, &*services.progress)?;
         Ok(Outcome { applied, ..outcome })

@@ -217,6 +217,10 @@ impl Carrying<'_, '_> {
         if request.dry_run {
             return Ok(outcome);
         }
+        if self.wish.reach == Reach::Place && travel.blobs > 0 {
+            let site = Site { project: &self.project.folder, store: &store, link: LinkMode::Auto };
+            site.foresee(&selected, site.receipt()?.as_ref(), on_changed(request), &services.cancel)?;
+        }
         ask_about(services, request.accepted.yes, &travel)?;
         let mut digests: BTreeSet<Sha256> = gathered.describing;
         digests.extend(selected.pins().iter().map(|pin| pin.sha256));
@@ -275,8 +279,7 @@ impl Carrying<'_, '_> {
         let link = request.link.or(services.config.link).unwrap_or(LinkMode::Auto);
         let site = Site { project: &self.project.folder, store, link };
         let receipt = site.receipt()?;
-        let on_changed = if request.force { OnChanged::Replace } else { OnChanged::Refuse };
-        let mut plan = site.plan_with(cleared, receipt.as_ref(), on_changed)?;
+        let mut plan = site.plan_with(cleared, receipt.as_ref(), on_changed(request))?;
         plan.statements =
             settled.lock.packages.iter().map(|(id, locked)| (id.clone(), locked.statement.sha256)).collect();
         plan.choice = request.choice.clone();
@@ -328,6 +331,10 @@ impl Carrying<'_, '_> {
         project::forget_tables(folder, &settled.lock);
         Ok(true)
     }
+}
+
+fn on_changed(request: &Request) -> OnChanged {
+    if request.force { OnChanged::Replace } else { OnChanged::Refuse }
 }
 
 /// Large transfers are a question.

@@ -312,3 +312,59 @@ fn code_among_the_files_is_refused_left_out_or_allowed_for_one_commit() {
     assert!(!allowing.text("Model.lock").unwrap().contains("[[unsafe]]"));
     allowing.mpm(&["sync"]).expect(5);
 }
+
+#[test]
+fn get_brings_what_is_asked_for_and_says_how_to_pin_it() {
+    let hub = Hub::start();
+    let mut draft = hub.model("org/quants").file("README.md", "# twenty\n").file("config.json", "{}\n");
+    for number in 0..20 {
+        draft = draft.lfs(&format!("q{number}.safetensors"), weights(50_000 + number, number as u8));
+    }
+    let commit = draft.commit("main");
+    let nowhere = Project::new().variable("HF_ENDPOINT", hub.url());
+    let ran = nowhere.mpm(&["get", "hf:org/quants", "--include", "q7.*", "--to", "here"]).expect(0);
+    let pin = format!("mpm add hf:org/quants@{commit} --include 'q7.*'");
+    let ran = ran.says(&[&pin, "signed by nobody"]);
+    assert_eq!(nowhere.read("here/q7.safetensors").unwrap(), weights(50_007, 7));
+    let left: Vec<_> = std::fs::read_dir(nowhere.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["here"], "no project, no records: {}", ran.stderr);
+    assert_eq!(std::fs::read_dir(nowhere.folder().join("here")).unwrap().count(), 1);
+    // Bytes fetched are the bytes needed.
+    let (requests, downloads) = (hub.requests(), hub.downloads());
+    assert_eq!((count(&requests, "/resolve/"), downloads.len()), (1, 1), "{requests:#?}");
+    assert_eq!(downloads[0].sent, weights(50_007, 7).len() as u64);
+
+    // Again: it is there. Something else in its place is not touched.
+    let again = nowhere.mpm(&["get", "hf:org/quants", "--include", "q7.*", "--to", "here", "--json"]).expect(0).json();
+    assert_eq!((&again["applied"]["placed"], &again["travel"]["blobs"]), (&0.into(), &0.into()));
+    nowhere.write("here/config.json", "mine");
+    nowhere.mpm(&["get", "hf:org/quants", "--to", "here"]).expect(1).says(&["[E0754]", "config.json"]);
+    assert_eq!(nowhere.text("here/config.json").unwrap(), "mine");
+    assert!(!nowhere.folder().join("here/README.md").exists());
+    assert_eq!(hub.downloads().len(), 0, "what would not be placed does not travel");
+    nowhere.mpm(&["get", "hf:org/quants", "--include", "Q7.*", "--to", "x"]).expect(1).says(&["[E0556]"]);
+    nowhere.mpm(&["get", "hf:org/nothing", "--to", "x"]).expect(1).says(&["[E0671]"]);
+    assert!(!nowhere.folder().join("x").exists());
+    let told = nowhere.mpm(&["get", "hf:org/quants", "--to", "x", "--dry-run"]).expect(0);
+    told.says(&["Would fetch 19 blobs"]);
+    assert!(!nowhere.folder().join("x").exists());
+}
+
+#[test]
+fn get_takes_releases_of_registries_too() {
+    let nowhere = Project::new();
+    let ran = nowhere.mpm(&["get", "demo/digits-mlp@^1.0", "--variant", "int8", "--to", "mlp"]).expect(0);
+    let ran = ran.says(&["mpm add demo/digits-mlp@=1.1.0 --variant int8", "signed by"]);
+    assert!(!ran.stderr.contains("nobody"), "{}", ran.stderr);
+    assert!(nowhere.folder().join("mlp/model.safetensors").exists());
+    assert!(!nowhere.folder().join("Model.toml").exists() && !nowhere.folder().join(".mpm").exists());
+    nowhere.mpm(&["get", "demo/digits-mlp@^9", "--to", "x"]).expect(1).says(&["[E0924]"]);
+    nowhere.mpm(&["get", "demo/digits-mpl", "--to", "x"]).expect(1).says(&["did you mean"]);
+    nowhere.mpm(&["get", "demo/digits-mlp", "--variant", "f8", "--to", "x"]).expect(1).says(&["[E0554]"]);
+    nowhere.mpm(&["get", "acme/x", "--to", "x"]).expect(1).says(&["no registry answers acme/x"]);
+    nowhere.mpm(&["get", "demo/digits-mlp"]).expect(2);
+    // The same files as in a project.
+    let project = Project::new().manifest("");
+    project.mpm(&["add", "demo/digits-mlp@=1.1.0", "--variant", "int8"]).expect(0);
+    assert_eq!(project.read("models/demo/digits-mlp/model.safetensors"), nowhere.read("mlp/model.safetensors"));
+}
