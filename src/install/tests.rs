@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use crate::config::LinkMode;
-use crate::diagnose::Diagnose as _;
+use crate::diagnose::{Class, Diagnose as _};
 use crate::install::disk::Standing;
 use crate::install::records::Records;
 use crate::install::{
@@ -130,6 +130,22 @@ fn each_way_of_linking_places_the_same_bytes() {
         let gone = bench.sync(&[]).expect("removes");
         assert_eq!(gone.removed, 1, "{word}");
     }
+}
+
+#[test]
+fn a_way_of_linking_that_is_impossible_is_told_and_none_is_taken_in_its_place() {
+    let mut bench = Bench::new();
+    bench.link = LinkMode::Hard;
+    let wanted = [bench.package("a", &[("w.bin", "weights")])];
+    // A blob that somebody may write to is never linked: a write to the project's file would change the store.
+    let entry = bench.store.find(&Pin::of(b"weights")).expect("finds").expect("is there");
+    fs::set_permissions(&entry.path, fs::Permissions::from_mode(0o644)).expect("changed");
+    let error = bench.sync(&wanted).expect_err("not by hard link");
+    assert_eq!((error.code().0, error.class()), ("E0758", Class::Yours), "{error}");
+    assert!(error.to_string().contains("models/a/w.bin by hard link"), "{error}");
+    assert_eq!(bench.text("models/a/w.bin"), None);
+    bench.link = LinkMode::Auto;
+    bench.sync(&wanted).expect("another way is found where one may be chosen");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::diagnose::{Class, Diagnose as _};
 use crate::model::{Pin, Sha256, Timestamp};
 use crate::progress::Silent;
-use crate::store::{DryRun, Store, StoreError, seal};
+use crate::store::{DryRun, Store, seal};
 use crate::sys::{Cancel, Staging, files};
 use crate::verify::{Verified, verify};
 
@@ -61,7 +61,8 @@ fn a_blob_is_stored_once_read_only_and_found_by_every_process() {
     let other = scene.open();
     assert_eq!(other.find(&entry.pin).expect("looked"), Some(entry.clone()));
     assert_eq!(other.read(&entry.pin, 5).expect("read").as_deref(), Some(&b"hello"[..]));
-    assert!(matches!(other.read(&entry.pin, 4), Err(StoreError::TooLarge { .. })));
+    let error = other.read(&entry.pin, 4).expect_err("larger than the reader allows");
+    assert_eq!((error.code().0, error.class()), ("E0705", Class::Trust));
     assert_eq!(other.size().expect("counted"), (1, 5));
     assert!(files::list(&store.staging()).expect("listed").is_empty(), "nothing staged is left");
     assert!(scene.folder.path().join("store/CACHEDIR.TAG").exists());
@@ -246,7 +247,8 @@ fn verifying_names_every_bad_blob() {
     assert!(store.find(&pins[3]).expect("looked").is_none());
     let cancel = Cancel::new();
     cancel.cancel();
-    assert!(matches!(store.verify(&cancel, &Silent), Err(StoreError::Stopped)));
+    let error = store.verify(&cancel, &Silent).expect_err("stopped");
+    assert_eq!((error.code().0, error.class()), ("E0707", Class::Interrupted));
 }
 
 #[test]

@@ -49,6 +49,22 @@ fn a_lease_is_one_holders_at_a_time_and_is_given_up_when_dropped() {
 }
 
 #[test]
+fn a_lease_whose_folder_can_not_be_is_told_from_one_that_is_held() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    files::write_atomic(&file, b"no folder").expect("written");
+    for error in [
+        Lease::take(&file.join("lease"), LONG, &|_| ()).expect_err("no folder"),
+        Lease::mark(&file).expect_err("no folder"),
+        // A pipe or a folder in its place is nobody's lease, and is neither read nor removed.
+        Lease::take(folder.path(), LONG, &|_| ()).expect_err("a folder"),
+    ] {
+        assert_eq!((error.code().0, error.class()), ("E0172", Class::Yours), "{error}");
+    }
+    assert!(folder.path().is_dir());
+}
+
+#[test]
 fn the_lease_of_a_dead_process_is_taken_over_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("lease");
