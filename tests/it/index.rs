@@ -4,6 +4,7 @@
 mod attacks;
 mod fixture;
 mod freshness;
+mod kept;
 mod network;
 mod repository;
 mod signers;
