@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::struct_field_names, reason = "tests write plain files, and keys by role")]
 
 mod attacks;
+mod endless;
 mod fixture;
 mod freshness;
 mod kept;
