@@ -1,10 +1,12 @@
 //! Programs that we did not write: found where they are installed, else the test says what it skips. Under `tests/run`
 //! (`MPM_PEERS=required`) a peer that is missing is a failure.
 
-use std::io::{BufRead as _, BufReader};
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The program's path, or `None` with a line that says so.
@@ -21,7 +23,16 @@ pub fn peer(name: &str) -> Option<PathBuf> {
 /// Says that something is missing, or fails where it must be there.
 pub fn missing(what: &str) {
     assert!(std::env::var_os("MPM_PEERS").is_none_or(|value| value != "required"), "this test needs {what}");
-    eprintln!("skipped, needs {what}");
+    skip(what);
+}
+
+/// Says once what is left out for want of something that nobody is asked to have. Written past the print macros: what those
+/// print, the harness shows only of tests that fail.
+pub fn skip(what: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned()) {
+        let _ = std::io::stderr().write_all(format!("skipped, needs {what}\n").as_bytes());
+    }
 }
 
 /// The Python of the peers' virtual environment, with numpy and safetensors.
