@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::certificates::Identity;
+
 /// The program's path, or `None` with a line that says so.
 pub fn peer(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -48,7 +50,7 @@ pub fn python() -> Option<PathBuf> {
 pub struct Server {
     child: Child,
     helper: Option<Child>,
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or `https`.
     pub url: String,
     /// Where it logs requests.
     pub log: PathBuf,
@@ -74,6 +76,15 @@ impl Server {
 
 /// nginx over a folder of static files; with `git` also `git http-backend` under `/git/`.
 pub fn nginx(root: &Path, git: Option<&Path>) -> Option<Server> {
+    start_nginx(root, git, None)
+}
+
+/// The same over TLS.
+pub fn nginx_tls(root: &Path, git: Option<&Path>, identity: &Identity) -> Option<Server> {
+    start_nginx(root, git, Some(identity))
+}
+
+fn start_nginx(root: &Path, git: Option<&Path>, identity: Option<&Identity>) -> Option<Server> {
     let program = peer("nginx")?;
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
@@ -106,6 +117,14 @@ pub fn nginx(root: &Path, git: Option<&Path>) -> Option<Server> {
             root = project_root.display(),
         );
     }
+    let (scheme, tls) = match identity {
+        None => ("http", String::new()),
+        Some(Identity { certificate, key }) => {
+            let (certificate, key) = (certificate.display(), key.display());
+            ("https", format!("ssl_certificate {certificate}; ssl_certificate_key {key};"))
+        }
+    };
+    let listen = if identity.is_some() { " ssl" } else { "" };
     for _ in 0..5 {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let user = if is_root() { "user root;" } else { "" };
@@ -114,7 +133,7 @@ pub fn nginx(root: &Path, git: Option<&Path>) -> Option<Server> {
              events {{ worker_connections 256; }}
              http {{ access_log {at}/access.log; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;
              fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
-             server {{ listen 127.0.0.1:{port}; root {root}; sendfile on; {location} }} }}",
+             server {{ listen 127.0.0.1:{port}{listen}; {tls} root {root}; sendfile on; {location} }} }}",
             at = at.display(),
             root = root.display(),
         );
@@ -131,7 +150,7 @@ pub fn nginx(root: &Path, git: Option<&Path>) -> Option<Server> {
             .unwrap();
         if answers(port, &mut child) {
             let log = at.join("access.log");
-            return Some(Server { child, helper, url: format!("http://127.0.0.1:{port}"), log, _folder: folder });
+            return Some(Server { child, helper, url: format!("{scheme}://127.0.0.1:{port}"), log, _folder: folder });
         }
         let _ = child.kill();
         let _ = child.wait();
@@ -139,7 +158,8 @@ pub fn nginx(root: &Path, git: Option<&Path>) -> Option<Server> {
     panic!("nginx did not start: {}", std::fs::read_to_string(at.join("error.log")).unwrap_or_default());
 }
 
-fn answers(port: u16, child: &mut Child) -> bool {
+/// Whether a server that was started answers before it ends.
+pub fn answers(port: u16, child: &mut Child) -> bool {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(10) {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
