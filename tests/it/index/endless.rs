@@ -5,10 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use modelpm::diagnose::{Class, Diagnose as _};
 use modelpm::model::SafeUrl;
 use modelpm::sys::git::fetch;
+use modelpm::sys::{HttpClient, HttpSettings, Patience};
 
 use super::fixture::Machine;
 
@@ -26,6 +28,7 @@ enum Endless {
     Acknowledgments,
     Progress,
     Pack,
+    Silence,
 }
 
 struct Server {
@@ -107,6 +110,10 @@ fn answer(mut stream: &TcpStream, endless: Endless, sent: &AtomicU64) -> std::io
         if endless == Endless::Progress {
             return for_ever(stream, &line(b"\x02counting objects\n"), sent);
         }
+        if endless == Endless::Silence {
+            // Until the client has enough of it.
+            return stream.read(&mut [0]).map(drop);
+        }
         stream.write_all(&line(b"\x01PACK\0\0\0\x02\0\x01\x86\xa0"))?;
         // A blob of one byte, as often as the header promises: 100,000 times, more than may come.
         let blob = b"\x31\x78\x01\x01\x01\x00\xfe\xffx\x00\x79\x00\x79";
@@ -137,4 +144,17 @@ fn a_git_remote_without_end_is_left() {
         assert!(sent < MOST + SLACK, "{endless:?}: {sent} bytes were sent");
         assert!(bytes_below(&copy) < MOST / 2, "{endless:?}: what came was kept");
     }
+}
+
+#[test]
+fn a_git_remote_that_falls_silent_is_left() {
+    let (machine, server) = (Machine::new(), Server::start(Endless::Silence));
+    let (connect, stall) = (Duration::from_millis(300), Duration::from_millis(300));
+    let patience = Patience { connect, stall, ..Patience::default() };
+    let http = HttpClient::new(HttpSettings { patience, ..HttpSettings::default() }).unwrap();
+    let scope = http.scope_of(&server.url).unwrap();
+    let begun = Instant::now();
+    let error = fetch(&server.url, &machine.folder.path().join("copy"), &http, scope, MOST).err().expect("silence");
+    assert_eq!((error.code().0, error.class()), ("E0162", Class::Network), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
