@@ -217,7 +217,7 @@ impl Site<'_> {
         receipt: Option<&Receipt>,
         on_changed: OnChanged,
     ) -> Result<Plan, InstallError> {
-        plan::plan(self.project, &wanted(cleared.selected())?, receipt, on_changed, &Cancel::new())
+        plan::plan(self.project, &wanted(cleared.selected()), receipt, on_changed, &Cancel::new())
     }
 
     /// Does it, and writes the receipt last.
@@ -233,31 +233,35 @@ impl Site<'_> {
         cancel: &Cancel,
         progress: &dyn Progress,
     ) -> Result<Applied, InstallError> {
-        apply::apply(self, plan, &wanted(cleared.selected())?, inputs, cancel, progress)
+        apply::apply(self, plan, &wanted(cleared.selected()), inputs, cancel, progress)
     }
 }
 
-fn wanted(selected: &Selected) -> Result<Vec<Wanted>, InstallError> {
+#[expect(
+    clippy::expect_used,
+    reason = "only `select` makes it, and refuses a folder and a path that do not fit together"
+)]
+fn wanted(selected: &Selected) -> Vec<Wanted> {
     selected
         .packages()
         .iter()
         .map(|package| {
             let files = package.files.iter().map(|file| {
-                let path = package.folder.join(&file.path).map_err(InstallError::Path)?;
-                Ok((path, file.pin))
+                let path = package.folder.join(&file.path).expect("`select` joined them before");
+                (path, file.pin)
             });
             let (id, release) = match &package.origin {
                 Origin::Release(id) => (id.to_string(), Some(id.clone())),
                 Origin::Source(id) => (id.to_string(), None),
             };
-            Ok(Wanted {
+            Wanted {
                 key: package.key.as_ref().map(ToString::to_string),
                 id,
                 release,
                 folder: package.folder.clone(),
                 variants: package.variants.iter().map(ToString::to_string).collect(),
-                files: files.collect::<Result<_, InstallError>>()?,
-            })
+                files: files.collect(),
+            }
         })
         .collect()
 }

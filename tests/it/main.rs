@@ -29,6 +29,7 @@ mod hub_standin;
 mod index;
 mod install;
 mod kills;
+mod network;
 mod policy;
 mod project;
 mod resolve;
