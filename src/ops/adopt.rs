@@ -161,7 +161,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, AdoptError
         DryRun::No => take(services, request, &found)?,
     };
     let mut outcome = Outcome {
-        folder: found.folder,
+        folder: found.named,
         is_cache: found.is_cache,
         dry_run: request.dry_run,
         adopted: BTreeMap::new(),
@@ -171,7 +171,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, AdoptError
         leading_out: found.leading_out,
     };
     for (path, error) in found.unreadable {
-        outcome.left.push(Left { path: outcome.folder.join(path), reason: error.to_string() });
+        outcome.left.push(Left { path: found.folder.join(path), reason: error.to_string() });
     }
     for fate in fates {
         match fate {
@@ -211,7 +211,7 @@ fn take(services: &Services, request: &Request, found: &Found) -> Result<Vec<Fat
     }
     let kept: BTreeSet<Sha256> = fates.iter().filter_map(Fate::pin).map(|pin| pin.sha256).collect();
     if !kept.is_empty() {
-        store.keep_adopted(&found.folder, &kept, services.now)?;
+        store.keep_adopted(&found.named, &kept, services.now)?;
     }
     Ok(fates)
 }
@@ -252,7 +252,7 @@ fn may_copy(
     let question = format!(
         "{} in {} can't be linked into the store and would be copied, {} of {} free: copy them?",
         if copies.files == 1 { "1 file".to_owned() } else { format!("{} files", copies.files) },
-        found.folder.display(),
+        found.named.display(),
         HumanSize(copies.bytes),
         HumanSize(free)
     );
@@ -334,7 +334,7 @@ type Work<'w> = dyn Fn(&Candidate, &dyn Fn(u64)) -> Result<Fate, StoreError> + S
 fn each(services: &Services, found: &Found, work: &Work<'_>) -> Result<Vec<Fate>, StoreError> {
     let progress: &dyn Progress = &*services.progress;
     let total: u64 = found.candidates.iter().map(|candidate| candidate.metadata.len()).sum();
-    let what = found.folder.display().to_string();
+    let what = found.named.display().to_string();
     progress.on(&Event::Started { task: TASK, doing: Doing::Hash, what: &what, bytes: Some(total) });
     let fates = hash::on_all_cores(&found.candidates, &|_, candidate: &Candidate| {
         // A file may have grown; what was promised is not exceeded, and what needs no reading is done at once.

@@ -43,6 +43,8 @@ pub(super) struct Candidate {
 pub(super) struct Found {
     /// The folder that all candidates lie below, without symlinks.
     pub(super) folder: PathBuf,
+    /// What was looked into: the same, or one repository in it.
+    pub(super) named: PathBuf,
     /// Whether it is a Hugging Face cache, or a repository of one.
     pub(super) is_cache: bool,
     /// One for each inode.
@@ -150,7 +152,8 @@ pub(super) fn look(folder: &Path, store: &Path) -> io::Result<Found> {
         looking.everything();
     }
     let Looking { folder, candidates, leading_out, unreadable, .. } = looking;
-    Ok(Found { folder, is_cache, candidates: candidates.into_values().collect(), leading_out, unreadable })
+    let named = if named.starts_with(&folder) { named } else { folder.clone() };
+    Ok(Found { folder, named, is_cache, candidates: candidates.into_values().collect(), leading_out, unreadable })
 }
 
 fn is_repository(folder: &Path) -> bool {

@@ -84,7 +84,7 @@ fn gc(context: &mut Context<'_>, dry_run: DryRun) -> Result<(), Failed> {
         text::count(collected.leftovers, "leftover")
     ));
     context.printer.say(&format!(
-        "Kept {} ({}) that projects need",
+        "Kept {} ({}) that projects need, or that were adopted in the last 30 days",
         text::count(collected.kept_blobs, "blob"),
         text::bytes(collected.kept_bytes)
     ));
