@@ -128,7 +128,8 @@ fn tell(outcome: &adopt::Outcome, printer: &mut Printer) {
     }
     if outcome.already.files > 0 {
         let files = text::count(outcome.already.files, "file");
-        printer.say(&format!("{files} ({}) are in the store already", text::bytes(outcome.already.bytes)));
+        let verb = if outcome.already.files == 1 { "is" } else { "are" };
+        printer.say(&format!("{files} ({}) {verb} in the store already", text::bytes(outcome.already.bytes)));
     }
     if outcome.adopted.is_empty() && outcome.already.files == 0 {
         printer.say(&format!("Nothing was adopted from {}", outcome.folder.display()));
