@@ -62,6 +62,8 @@ pub(super) fn travel(travel: &Travel) -> Value {
     json!({
         "blobs": travel.blobs,
         "bytes": travel.bytes,
+        "adopted-blobs": travel.adopted_blobs,
+        "adopted-bytes": travel.adopted_bytes,
         "reused-blobs": travel.reused_blobs,
         "reused-bytes": travel.reused_bytes,
         "free": travel.free,

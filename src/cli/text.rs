@@ -106,6 +106,13 @@ pub(super) fn travel(travel: &Travel, dry_run: bool, verbose: bool, printer: &mu
     } else if travel.blobs > 0 {
         printer.say(&format!("Fetched {} ({})", count(travel.blobs, "blob"), bytes(travel.bytes)));
     }
+    if travel.adopted_blobs > 0 {
+        printer.say(&format!(
+            "Took {} ({}) from the Hugging Face cache: not downloaded",
+            count(travel.adopted_blobs, "blob"),
+            bytes(travel.adopted_bytes)
+        ));
+    }
     if verbose && travel.reused_blobs > 0 {
         printer.say(&format!(
             "Reused {} of the store ({})",

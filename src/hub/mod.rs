@@ -12,7 +12,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use crate::model::{GitBlob, HubCommit, Pin, RelPath};
+use crate::model::{GitBlobId, HubCommit, Pin, RelPath};
 
 pub use address::{Endpoint, EndpointError};
 pub use error::{HubError, refusal_hints};
@@ -47,7 +47,7 @@ pub enum HubIdentity {
         /// Bytes.
         size: u64,
         /// The id of the blob.
-        git: GitBlob,
+        git: GitBlobId,
     },
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::hub::{HubError, HubFile, HubIdentity};
-use crate::model::{GitBlob, HubCommit, HubId, Pin, RelPath, Sha256};
+use crate::model::{GitBlobId, HubCommit, HubId, Pin, RelPath, Sha256};
 
 #[derive(Deserialize)]
 struct Info {
@@ -54,7 +54,7 @@ pub fn parse_tree(id: &HubId, body: &[u8]) -> Result<Vec<HubFile>, HubError> {
                 HubIdentity::Large(Pin { sha256, size: large.size })
             }
             (None, Some(oid)) => {
-                let git = GitBlob::parse(&oid).map_err(|_| wrong("has no git id"))?;
+                let git = GitBlobId::parse(&oid).map_err(|_| wrong("has no git id"))?;
                 HubIdentity::Small { size: entry.size, git }
             }
             (None, None) => return Err(wrong("has neither a sha256 nor a git id")),

@@ -24,7 +24,7 @@ mod url;
 
 pub use digest::{DigestError, Pin, Sha256, Sha256Hasher};
 pub use floor::{CheckpointNumber, Floor};
-pub use git::{GitBlob, GitBlobError};
+pub use git::{GitBlobId, GitBlobIdError};
 pub use glob::{Glob, GlobError};
 pub use hub::{HubCommit, HubId, HubIdError, HubRepository, HubRevision};
 pub use key::{Fingerprint, KeyError, PublicKey};

@@ -9,6 +9,7 @@ use crate::fetch::{FetchOutcome, Fetcher, Job, Landed, Place};
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
 use crate::ops::registries::{self, Registries};
+use crate::ops::seeding::{HubWanted, seed_from_cache};
 use crate::ops::{PipelineError, Services, Travel};
 use crate::select::{Origin, Selected};
 use crate::store::{Store, StoreError};
@@ -97,6 +98,23 @@ pub(super) fn missing<'w>(
         }
     }
     Ok((needed, travel))
+}
+
+/// Takes what the store lacks and the user's Hugging Face cache has, if it is for a repository of the hub.
+pub(super) fn seed(services: &Services, store: &Store, wanted: &[Wanted]) -> Result<Travel, PipelineError> {
+    let (needed, _) = missing(store, wanted)?;
+    let sought: Vec<HubWanted> = needed
+        .into_iter()
+        .filter_map(|(pin, wanted)| match &wanted.supplier {
+            Supplier::Hub { id, path, .. } => Some(HubWanted { hub: id.clone(), path: path.clone(), pin }),
+            Supplier::Registry(_) => None,
+        })
+        .collect();
+    if sought.is_empty() {
+        return Ok(Travel::default());
+    }
+    let seeded = seed_from_cache(services, store, &sought)?;
+    Ok(Travel { adopted_blobs: seeded.blobs, adopted_bytes: seeded.bytes, ..Travel::default() })
 }
 
 /// Brings what the store lacks.

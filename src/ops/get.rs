@@ -13,6 +13,7 @@ use crate::model::{DependencyKey, Glob, HubId, PackageId, PackageKind, RegistryI
 use crate::ops::add::{self, Item, PackageItem};
 use crate::ops::bringing::{self, bring};
 use crate::ops::contents::Gathering;
+use crate::ops::hubs::{Lender, Reading};
 use crate::ops::locking::{self, Making};
 use crate::ops::pipeline::{self, Released};
 use crate::ops::project::{self, Project};
@@ -142,6 +143,7 @@ fn release(
         released: Released::default(),
         accepted: &request.accepted,
         registries: &mut registries,
+        lender: Lender::Nothing,
     };
     let made = making.make()?;
     let store = Store::open(&services.folders.store)?;
@@ -170,7 +172,7 @@ fn release(
     let selected = select(&project.manifest, &lock, &gathered.contents, &Choice::default())?;
     let variants: Vec<_> = selected.packages().iter().flat_map(|package| package.variants.clone()).collect();
     let mut placing = Placing { services, request, store: &store, registries, project: &project, lock: &lock };
-    placing.finish(&selected, pin_arguments(request, id, &variants))
+    placing.finish(&selected, Travel::default(), pin_arguments(request, id, &variants))
 }
 
 /// The lock with these releases alone, and without their edges.
@@ -206,7 +208,8 @@ fn repository(
     if !listing.files.iter().any(|file| wanted(&file.path)) {
         return Err(SelectError::Nothing { key, line: 0 }.into());
     }
-    let files = hubs::pins(services, id, &listing, &wanted)?;
+    let lender = if request.dry_run { Lender::Nothing } else { Lender::Cache };
+    let (files, read) = hubs::pins(services, id, &listing, Reading { wanted: &wanted, lender, known: &[] })?;
     let mut lock = Lock::default();
     let hashed = sources::locked(id.kind, Some(listing.commit.to_string()), files.clone());
     lock.sources.insert(source.clone(), hashed.locked);
@@ -223,7 +226,7 @@ fn repository(
     let registries = Registries::new(services, &project.folder, &project.manifest, None, Gate::Locked);
     let mut placing = Placing { services, request, store: &store, registries, project: &project, lock: &lock };
     let pinned = format!("{}@{}", id.name(), listing.commit);
-    placing.finish(&selected, pin_arguments(request, pinned, &[]))
+    placing.finish(&selected, read, pin_arguments(request, pinned, &[]))
 }
 
 fn pin_arguments(request: &Request, id: String, variants: &[VariantName]) -> Vec<String> {
@@ -251,7 +254,7 @@ struct Placing<'a, 'r> {
 }
 
 impl Placing<'_, '_> {
-    fn finish(&mut self, selected: &Selected, pin: Vec<String>) -> Result<Outcome, PipelineError> {
+    fn finish(&mut self, selected: &Selected, read: Travel, pin: Vec<String>) -> Result<Outcome, PipelineError> {
         let (services, request) = (self.services, self.request);
         let policy = pipeline::policy_of(services, &self.project.manifest, self.lock);
         let approved = policy.judge(selected)?;
@@ -260,7 +263,13 @@ impl Placing<'_, '_> {
             line.folder = None;
         }
         let wanted = pipeline::wanted(self.lock, selected);
-        let (_, travel) = bringing::missing(self.store, &wanted)?;
+        let mut travel = read;
+        if !request.dry_run {
+            travel.add(&bringing::seed(services, self.store, &wanted)?);
+        }
+        let (_, missing) = bringing::missing(self.store, &wanted)?;
+        travel.add(&missing);
+        travel.free = missing.free;
         let to = request.to.clone();
         let outcome = Outcome { to, packages, travel, applied: Applied::default(), dry_run: request.dry_run, pin };
         if request.dry_run {
@@ -269,7 +278,7 @@ impl Placing<'_, '_> {
         let link = request.link.or(services.config.link).unwrap_or(LinkMode::Auto);
         let site = Site { project: &request.to, store: self.store, link };
         site.foresee_export(selected, &services.cancel)?;
-        pipeline::ask_about(services, request.accepted.yes, &travel)?;
+        pipeline::ask_about(services, request.accepted.yes, &missing)?;
         bring(services, self.store, &mut self.registries, &wanted)?;
         let facts = inspect(self.store, selected, &services.cancel)?;
         let cleared = policy.clear(approved, &facts)?;

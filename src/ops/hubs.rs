@@ -1,21 +1,39 @@
 //! Locking repositories of the hub: a revision becomes a commit, and every file of the commit a pin.
 
+use std::collections::BTreeMap;
+
 use crate::fetch::hub::{SmallFile, SmallOutcome};
 use crate::hub::{HubIdentity, Listing};
 use crate::lock::{SourceFile, SourceId};
 use crate::model::{HubId, Pin, RelPath};
 use crate::ops::bringing::JOBS;
+use crate::ops::seeding::{HubUnpinned, pin_from_cache};
 use crate::ops::sources::{self, Hashed};
-use crate::ops::{PipelineError, Services};
+use crate::ops::{PipelineError, Services, Travel};
 use crate::store::{Store, StoreError};
+use crate::sys::hash;
 use crate::verify::{GitMismatch, verify_git};
 
-/// Asks the hub what a source is now.
-pub(super) fn lock(services: &Services, id: &SourceId) -> Result<Hashed, PipelineError> {
+/// What may lend files while locking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lender {
+    /// The user's Hugging Face cache; what it lends becomes the store's too.
+    Cache,
+    /// Nothing: a run that only tells leaves the cache as it is.
+    Nothing,
+}
+
+/// Asks the hub what a source is now. `known` is what an older lock says of it: a small file that did not change is not read
+/// again.
+pub(super) fn lock(
+    services: &Services,
+    id: &SourceId,
+    (lender, known): (Lender, &[SourceFile]),
+) -> Result<(Hashed, Travel), PipelineError> {
     let hub = id.hub().ok_or_else(|| PipelineError::UnknownKey { key: id.to_string(), near: Vec::new() })?;
     let listing = listing(services, hub)?;
-    let files = pins(services, hub, &listing, &|_| true)?;
-    Ok(sources::locked(hub.kind, Some(listing.commit.to_string()), files))
+    let (files, travel) = pins(services, hub, &listing, Reading { wanted: &|_| true, lender, known })?;
+    Ok((sources::locked(hub.kind, Some(listing.commit.to_string()), files), travel))
 }
 
 /// The commit that a revision names now, with its files.
@@ -25,25 +43,95 @@ pub(super) fn listing(services: &Services, id: &HubId) -> Result<Listing, Pipeli
     Ok(hub.listing(id, commit)?)
 }
 
-/// The pins of the wanted files. The hub tells the sha256 of large files; small ones are read, compared with git's id, and
-/// are in the store from then on.
+/// Which files are wanted, and what spares asking for them.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    /// Whether a path is wanted.
+    pub(super) wanted: &'a dyn Fn(&RelPath) -> bool,
+    /// What may lend files.
+    pub(super) lender: Lender,
+    /// What is known of another commit.
+    pub(super) known: &'a [SourceFile],
+}
+
+/// The pins of the wanted files. The hub tells the sha256 of large files; small ones are read, from the user's cache where it
+/// has them, compared with git's id, and are in the store from then on.
 pub(super) fn pins(
     services: &Services,
     id: &HubId,
     listing: &Listing,
-    wanted: &dyn Fn(&RelPath) -> bool,
-) -> Result<Vec<SourceFile>, PipelineError> {
+    reading: Reading<'_>,
+) -> Result<(Vec<SourceFile>, Travel), PipelineError> {
     let (mut files, mut small) = (Vec::new(), Vec::new());
-    for file in listing.files.iter().filter(|file| wanted(&file.path)) {
+    for file in listing.files.iter().filter(|file| (reading.wanted)(&file.path)) {
         match file.identity {
             HubIdentity::Large(pin) => files.push(SourceFile { path: file.path.clone(), pin }),
             HubIdentity::Small { size, git } => small.push(SmallFile { path: file.path.clone(), size, git }),
         }
     }
     let store = Store::open(&services.folders.store)?;
+    unchanged(services, &store, reading.known, &mut small, &mut files)?;
+    let mut travel = match reading.lender {
+        Lender::Cache => from_cache(services, &store, id, &mut small, &mut files)?,
+        Lender::Nothing => Travel::default(),
+    };
     read_small(services, &store, (id, listing), &small, &mut files)?;
+    travel.blobs = small.len() as u64;
+    travel.bytes = small.iter().map(|file| file.size).fold(0, u64::saturating_add);
     files.sort();
-    Ok(files)
+    Ok((files, travel))
+}
+
+/// Takes those out of `small` that have the bytes which another commit had at the same path, as the store's blob shows.
+fn unchanged(
+    services: &Services,
+    store: &Store,
+    known: &[SourceFile],
+    small: &mut Vec<SmallFile>,
+    files: &mut Vec<SourceFile>,
+) -> Result<(), PipelineError> {
+    let known: BTreeMap<&RelPath, Pin> = known.iter().map(|file| (&file.path, file.pin)).collect();
+    let mut rest = Vec::new();
+    for file in std::mem::take(small) {
+        let pin = known.get(&file.path).filter(|pin| pin.size == file.size);
+        let same = match pin.map(|pin| store.find_open(pin)).transpose()?.flatten() {
+            Some((entry, blob)) => match hash::hash_open_with_git(&blob, &services.cancel, &|_| ()) {
+                Ok((found, Some(git))) if found == entry.pin && git == file.git => Some(entry.pin),
+                _ => None,
+            },
+            None => None,
+        };
+        match same {
+            Some(pin) => files.push(SourceFile { path: file.path, pin }),
+            None => rest.push(file),
+        }
+    }
+    *small = rest;
+    Ok(())
+}
+
+/// Takes what the user's cache has out of `small`.
+fn from_cache(
+    services: &Services,
+    store: &Store,
+    id: &HubId,
+    small: &mut Vec<SmallFile>,
+    files: &mut Vec<SourceFile>,
+) -> Result<Travel, PipelineError> {
+    let sought: Vec<HubUnpinned> = small
+        .iter()
+        .map(|file| HubUnpinned { hub: id.clone(), path: file.path.clone(), size: file.size, git: file.git })
+        .collect();
+    let (pins, seeded) = pin_from_cache(services, store, &sought)?;
+    let mut rest = Vec::new();
+    for (file, pin) in std::mem::take(small).into_iter().zip(pins) {
+        match pin {
+            Some(pin) => files.push(SourceFile { path: file.path, pin }),
+            None => rest.push(file),
+        }
+    }
+    *small = rest;
+    Ok(Travel { adopted_blobs: seeded.blobs, adopted_bytes: seeded.bytes, ..Travel::default() })
 }
 
 /// Why a small file was not taken.

@@ -7,11 +7,12 @@ use crate::index::{Familiarity, Memory, VerifiedStatement};
 use crate::lock::{Lock, LockedPackage, LockedRegistry, SourceId, Target, expected_overrides};
 use crate::manifest::{DependencySource, Manifest};
 use crate::model::{Fingerprint, Namespace, PackageId, PackageName, PackageRef, RegistryId};
-use crate::ops::hubs;
+use crate::ops::hubs::{self, Lender};
 use crate::ops::pipeline::Released;
+use crate::ops::project;
 use crate::ops::registries::Registries;
 use crate::ops::sources::{self, Hashed};
-use crate::ops::{Accepted, PipelineError, Question, Services};
+use crate::ops::{Accepted, PipelineError, Question, Services, Travel};
 use crate::resolve::{self, NoSolution, Preferences, Resolution, RootRequirement, Step};
 
 /// What a lock is made from.
@@ -30,6 +31,8 @@ pub(super) struct Making<'a, 'r> {
     pub(super) accepted: &'a Accepted,
     /// The registries of this run.
     pub(super) registries: &'a mut Registries<'r>,
+    /// What may lend files of the hub.
+    pub(super) lender: Lender,
 }
 
 /// A new lock and what was learnt on the way.
@@ -42,6 +45,8 @@ pub(super) struct Made {
     pub(super) tables: BTreeMap<crate::model::Sha256, Vec<u8>>,
     /// Keys that the user has now accepted, by registry and namespace.
     pub(super) learnt: BTreeMap<RegistryId, BTreeMap<Namespace, BTreeSet<Fingerprint>>>,
+    /// What was read of the hub's small files on the way.
+    pub(super) travel: Travel,
 }
 
 impl Making<'_, '_> {
@@ -54,6 +59,7 @@ impl Making<'_, '_> {
             statements: BTreeMap::new(),
             tables: BTreeMap::new(),
             learnt: BTreeMap::new(),
+            travel: Travel::default(),
         };
         for ((key, group), id) in &resolution.direct {
             made.lock.direct.insert((key.clone(), group.clone()), Target::Release(id.clone()));
@@ -249,11 +255,13 @@ impl Making<'_, '_> {
         }
         for id in sources::hub_ids(self.manifest) {
             // A commit never changes: what the lock has of it stays, and the hub is not asked.
-            let locked = self.old.and_then(|old| old.sources.get(&id)).filter(|_| !self.released.sources.contains(&id));
-            if let Some(locked) = locked {
+            let locked = self.old.and_then(|old| old.sources.get(&id));
+            if let Some(locked) = locked.filter(|_| !self.released.sources.contains(&id)) {
                 made.lock.sources.insert(id, locked.clone());
             } else {
-                let hashed = hubs::lock(self.services, &id)?;
+                let known = locked.map(|locked| project::locked_files(self.project, locked)).unwrap_or_default();
+                let (hashed, travel) = hubs::lock(self.services, &id, (self.lender, &known))?;
+                made.travel.add(&travel);
                 put_source(made, id, hashed);
             }
         }

@@ -1,22 +1,26 @@
 //! One file a verb: Request, Outcome, Error, `run()`. Puts stages in order; decides nothing that a stage could.
 //!
 //! `project` opens the files of a project, `locking` makes a lock, `contents` gathers what locked releases hold,
-//! `bringing` fetches, `pipeline` is the error that verbs share which do all of it.
+//! `bringing` fetches, `hub_cache` and `adopting` take what is on the machine already, `pipeline` is the error that verbs share which do all of it.
 
+mod adopting;
 mod authoring;
 mod bringing;
 mod contents;
 mod error;
+mod hub_cache;
 mod hubs;
 mod locking;
 mod pipeline;
 mod project;
 mod registries;
 mod report;
+mod seeding;
 pub mod services;
 mod sources;
 
 pub mod add;
+pub mod adopt;
 pub mod diff;
 pub mod fetch;
 pub mod get;
@@ -37,6 +41,7 @@ pub mod tree;
 pub mod update;
 pub mod verify;
 
+pub use adopting::{Left, Refused};
 pub use authoring::{AuthoringError, Protection};
 pub use error::{PipelineError, ProjectError};
 pub use report::{Change, FilesChange, PackageLine, Travel};

@@ -12,6 +12,7 @@ use crate::manifest::{Manifest, Unsigned};
 use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, RegistryId, RelPath, Sha256};
 use crate::ops::bringing::{self, Supplier, Wanted, bring};
 use crate::ops::contents::{Gathered, Gathering};
+use crate::ops::hubs::Lender;
 use crate::ops::locking::{self, Made, Making};
 use crate::ops::project::{self, Project};
 use crate::ops::registries::Registries;
@@ -70,6 +71,8 @@ struct Settled {
     statements: BTreeMap<PackageId, VerifiedStatement>,
     tables: BTreeMap<Sha256, Vec<u8>>,
     learnt: BTreeMap<RegistryId, BTreeMap<Namespace, BTreeSet<Fingerprint>>>,
+    /// What travelled while it was made.
+    travel: Travel,
 }
 
 /// Runs as far as wished.
@@ -107,6 +110,7 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
             statements: BTreeMap::new(),
             tables: BTreeMap::new(),
             learnt: BTreeMap::new(),
+            travel: Travel::default(),
         },
         old => {
             let making = Making {
@@ -117,11 +121,12 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
                 released: wish.released.clone(),
                 accepted: &request.accepted,
                 registries: &mut registries,
+                lender: if request.dry_run { Lender::Nothing } else { Lender::Cache },
             };
             let made = making.make();
             note_refusal(&made, &registries, request);
-            let Made { lock, statements, tables, learnt } = made?;
-            Settled { fresh, old, lock, statements, tables, learnt }
+            let Made { lock, statements, tables, learnt, travel } = made?;
+            Settled { fresh, old, lock, statements, tables, learnt, travel }
         }
     };
     Carrying { services, project, wish, registries }.carry(settled)
@@ -211,20 +216,28 @@ impl Carrying<'_, '_> {
         let approved = policy.judge(&selected)?;
         outcome.packages = report::lines(&settled.lock, &selected);
         let wanted = wanted(&settled.lock, &selected);
-        let (_, mut travel) = bringing::missing(&store, &wanted)?;
-        add(&mut travel, &gathered.travel);
-        outcome.travel = travel;
+        if !request.dry_run {
+            // What is named here, no collection removes from now on.
+            let mut digests: BTreeSet<Sha256> = gathered.describing;
+            digests.extend(selected.pins().iter().map(|pin| pin.sha256));
+            store.keep(&self.project.folder, &digests, services.now)?;
+            outcome.travel = bringing::seed(services, &store, &wanted)?;
+        }
+        let (_, missing) = bringing::missing(&store, &wanted)?;
+        let free = missing.free;
+        for part in [&missing, &gathered.travel, &settled.travel] {
+            outcome.travel.add(part);
+        }
+        outcome.travel.free = free;
         if request.dry_run {
             return Ok(outcome);
         }
+        let travel = missing;
         if self.wish.reach == Reach::Place && travel.blobs > 0 {
             let site = Site { project: &self.project.folder, store: &store, link: LinkMode::Auto };
             site.foresee(&selected, site.receipt()?.as_ref(), on_changed(request), &services.cancel)?;
         }
         ask_about(services, request.accepted.yes, &travel)?;
-        let mut digests: BTreeSet<Sha256> = gathered.describing;
-        digests.extend(selected.pins().iter().map(|pin| pin.sha256));
-        store.keep(&self.project.folder, &digests, services.now)?;
         bring(services, &store, &mut self.registries, &wanted)?;
         bringing::bring_sources(services, &store, &self.project.folder, &selected)?;
         if self.wish.reach == Reach::Fetch {
@@ -399,13 +412,6 @@ pub(super) fn wanted(lock: &Lock, selected: &Selected) -> Vec<Wanted> {
         }));
     }
     wanted
-}
-
-fn add(travel: &mut Travel, more: &Travel) {
-    travel.blobs += more.blobs;
-    travel.bytes += more.bytes;
-    travel.reused_blobs += more.reused_blobs;
-    travel.reused_bytes += more.reused_bytes;
 }
 
 /// Folders of packages that a plan touches.

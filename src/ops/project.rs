@@ -101,11 +101,23 @@ impl Project {
 
     /// The table of a source that lies in `Model.lock.d/`.
     pub(super) fn source_table(&self, pin: &Pin) -> Result<Vec<SourceFile>, PipelineError> {
-        let path = self.folder.join("Model.lock.d").join(format!("{}.json", pin.sha256));
-        let bytes = files::read_capped(&path, MAX_TABLE)
-            .and_then(|found| found.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
-            .map_err(|source| ProjectError::Read { path, source })?;
-        Ok(LockedSource::parse_table(&bytes, pin)?)
+        source_table(&self.folder, pin)
+    }
+}
+
+fn source_table(folder: &Path, pin: &Pin) -> Result<Vec<SourceFile>, PipelineError> {
+    let path = folder.join("Model.lock.d").join(format!("{}.json", pin.sha256));
+    let bytes = files::read_capped(&path, MAX_TABLE)
+        .and_then(|found| found.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
+        .map_err(|source| ProjectError::Read { path, source })?;
+    Ok(LockedSource::parse_table(&bytes, pin)?)
+}
+
+/// The files of a locked source, as far as they can be told: none where the table is lost.
+pub(super) fn locked_files(folder: &Path, locked: &LockedSource) -> Vec<SourceFile> {
+    match &locked.files {
+        SourceFiles::Inline(files) => files.clone(),
+        SourceFiles::Table(pin) => source_table(folder, pin).unwrap_or_default(),
     }
 }
 

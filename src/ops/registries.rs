@@ -172,6 +172,7 @@ mod tests {
             user_config: nowhere(),
             site_config: nowhere(),
             keys: nowhere(),
+            hub_cache: None,
         };
         let services = Services {
             now: Timestamp::from_seconds(1_800_000_000).expect("in range"),

@@ -71,12 +71,28 @@ pub struct Travel {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Blobs that the user's Hugging Face cache had: they did not travel.
+    pub adopted_blobs: u64,
+    /// Their bytes.
+    pub adopted_bytes: u64,
     /// Blobs that the store had.
     pub reused_blobs: u64,
     /// Their bytes.
     pub reused_bytes: u64,
     /// Bytes free where the store is.
     pub free: u64,
+}
+
+impl Travel {
+    /// Counts what another part of the run brought as well; free space stays.
+    pub(super) fn add(&mut self, more: &Self) {
+        self.blobs += more.blobs;
+        self.bytes += more.bytes;
+        self.adopted_blobs += more.adopted_blobs;
+        self.adopted_bytes += more.adopted_bytes;
+        self.reused_blobs += more.reused_blobs;
+        self.reused_bytes += more.reused_bytes;
+    }
 }
 
 /// What changed between two locks, by name. One version that gave way to one other is an update.

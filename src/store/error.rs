@@ -67,6 +67,12 @@ pub enum StoreError {
     /// Another process collects, for too long.
     #[error(transparent)]
     Busy(#[from] LeaseError),
+    /// A file with a name outside of the store was written to while it was taken in.
+    #[error("{what} changed while it was taken into the store")]
+    Changed {
+        /// The file.
+        what: String,
+    },
     /// The user wished to stop.
     #[error("stopped")]
     Stopped,
@@ -98,15 +104,18 @@ impl Diagnose for StoreError {
             Self::TooLarge { .. } => Code("E0705"),
             Self::DamagedRoot { .. } => Code("E0706"),
             Self::Stopped => Code("E0707"),
+            Self::Changed { .. } => Code("E0708"),
             Self::Busy(error) => error.code(),
         }
     }
 
     fn class(&self) -> Class {
         match self {
-            Self::Unusable { .. } | Self::OtherLayout { .. } | Self::Full { .. } | Self::DamagedRoot { .. } => {
-                Class::Yours
-            }
+            Self::Unusable { .. }
+            | Self::OtherLayout { .. }
+            | Self::Full { .. }
+            | Self::DamagedRoot { .. }
+            | Self::Changed { .. } => Class::Yours,
             Self::Planted { .. } | Self::TooLarge { .. } => Class::Trust,
             Self::Stopped => Class::Interrupted,
             Self::Busy(error) => error.class(),
@@ -132,6 +141,9 @@ impl Diagnose for StoreError {
                 ),
                 Hint::Run(format!("rm '{}'", path.display())),
             ],
+            Self::Changed { .. } => {
+                vec![Hint::Note("it was not taken; try again when nothing writes to it".to_owned()), unchanged()]
+            }
             Self::Busy(error) => error.hints(),
         }
     }

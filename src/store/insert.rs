@@ -13,8 +13,17 @@ use crate::verify::{Verified, verify};
 /// From so many blobs on, one barrier for the whole file system is cheaper than one for each.
 const SHARED_BARRIER: usize = 8;
 
-/// Read-only for everybody.
-const MODE: u32 = 0o444;
+/// What a mode keeps of the rights that it gives.
+const READ_ONLY: u32 = 0o555;
+
+/// What became of many blobs.
+#[derive(Debug)]
+pub struct Inserted {
+    /// Those that are in the store now.
+    pub entries: Vec<Entry>,
+    /// Those that were written to after they were hashed, and what they are; they were not taken.
+    pub changed: Vec<(Pin, String)>,
+}
 
 impl Store {
     /// Blobs that are best given to [`Store::insert_all`] at a time: each holds an open file.
@@ -35,16 +44,32 @@ impl Store {
     /// # Errors
     /// As for one.
     pub fn insert_all(&self, blobs: Vec<Verified>) -> Result<Vec<Entry>, StoreError> {
+        let Inserted { entries, changed } = self.insert_steady(blobs)?;
+        match changed.into_iter().next() {
+            Some((_, what)) => Err(StoreError::Changed { what }),
+            None => Ok(entries),
+        }
+    }
+
+    /// Takes those of many blobs whose files nobody wrote to since they were hashed. Only a file that has a name outside of the
+    /// store can be written to.
+    ///
+    /// # Errors
+    /// As for one.
+    pub fn insert_steady(&self, blobs: Vec<Verified>) -> Result<Inserted, StoreError> {
         self.enter()?;
         let partial = self.staging();
         let shared = blobs.len() >= SHARED_BARRIER;
         let mut staged = Vec::with_capacity(blobs.len());
+        let mut changed = Vec::new();
         for blob in blobs {
             let pin = *blob.pin();
             let blob = blob.into_staged();
-            let settled = settle(&blob, &pin.sha256);
-            settled.map_err(StoreError::at(&self.path_of(&pin.sha256)))?;
-            staged.push((pin, blob));
+            if settle(&blob, &pin.sha256).map_err(StoreError::at(&self.path_of(&pin.sha256)))? {
+                staged.push((pin, blob));
+            } else {
+                changed.push((pin, blob.what().to_owned()));
+            }
         }
         // Nothing gets its name before its bytes are on the disk.
         if shared {
@@ -66,7 +91,7 @@ impl Store {
                 files::sync_dir(&shard).map_err(StoreError::at(&shard))?;
             }
         }
-        Ok(entries)
+        Ok(Inserted { entries, changed })
     }
 
     /// Gives a staged blob its name, unless a good one has it already. Returns the folder.
@@ -113,6 +138,18 @@ impl Store {
         }
     }
 
+    /// Whether the blob is there and whole; if so, a collection that runs meanwhile leaves it alone.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn hold(&self, pin: &Pin) -> Result<bool, StoreError> {
+        let found = self.find_open(pin)?;
+        if let Some((_, file)) = &found {
+            freshen(file);
+        }
+        Ok(found.is_some())
+    }
+
     /// Removes a blob that failed, so that it is fetched again.
     ///
     /// # Errors
@@ -128,13 +165,18 @@ impl Store {
     }
 }
 
-fn settle(blob: &Staged, digest: &Sha256) -> std::io::Result<()> {
-    blob.file().set_permissions(Permissions::from_mode(MODE))?;
-    look::seal_file(digest, blob.file())
+/// Makes a file read-only and seals it; `false` if somebody wrote to it since it was hashed.
+fn settle(blob: &Staged, digest: &Sha256) -> std::io::Result<bool> {
+    if !blob.close_to_writers()? {
+        return Ok(false);
+    }
+    look::seal_file(digest, blob.file())?;
+    Ok(true)
 }
 
 /// Moves the file's change time, by which a collection tells what is in use from what is old.
 fn freshen(file: &File) {
-    // A blob of another user in a shared store can't be freshened; roots keep it.
-    let _ = file.set_permissions(Permissions::from_mode(MODE));
+    // A blob of another user in a shared store can't be freshened; roots keep it. One that was private stays so.
+    let Ok(metadata) = file.metadata() else { return };
+    let _ = file.set_permissions(Permissions::from_mode(metadata.permissions().mode() & READ_ONLY));
 }

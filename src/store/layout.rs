@@ -46,6 +46,18 @@ impl Store {
         Ok(Self { folder, shared: Arc::new(Shared::default()) })
     }
 
+    /// Opens the store in `folder` only if there is one: nothing is written.
+    ///
+    /// # Errors
+    /// It can't be read, or its layout is of another version.
+    pub fn open_existing(folder: &Path) -> Result<Option<Self>, StoreError> {
+        match folder.join("v1/format").symlink_metadata() {
+            Ok(_) => Self::open(folder).map(Some),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(StoreError::at(folder)(error)),
+        }
+    }
+
     /// The folder of blobs' folders.
     pub(super) fn shards(&self) -> PathBuf {
         self.folder.join("v1/blobs/sha256")

@@ -40,6 +40,11 @@ impl Store {
         Ok(self.look(pin)?.map(|(entry, _)| entry))
     }
 
+    /// Whether a file of this name and size is there, unread: for telling what would be done.
+    pub fn seems_to_have(&self, pin: &Pin) -> bool {
+        self.path_of(&pin.sha256).symlink_metadata().is_ok_and(|file| file.is_file() && file.len() == pin.size)
+    }
+
     /// The same with the open file that was checked, for whoever places it: its path may lead elsewhere later.
     ///
     /// # Errors

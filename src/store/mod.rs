@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex};
 use crate::model::{Pin, Sha256};
 use crate::sys::Lease;
 
+pub use insert::Inserted;
 pub use survey::Hashed;
 
 pub use collect::Collected;

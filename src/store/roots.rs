@@ -1,4 +1,5 @@
-//! Roots: which blobs the lock of a project keeps, and when the project was last seen.
+//! Roots: which blobs the lock of a project keeps, and when the project was last seen; and which blobs were adopted from a
+//! folder, and when.
 //!
 //! `v1/roots/<sha256 of the project's path>`: one line of JSON, then the sorted digests, a line of 65 bytes each, so that
 //! those with a given beginning are found without reading the rest.
@@ -26,6 +27,9 @@ const LINE: u64 = 65;
 const LOCK: &str = "Model.lock";
 /// How long a project that can't be reached keeps its blobs.
 const ABSENCE: u64 = 30 * 86_400;
+/// What stands before the path of a folder whose files were adopted. No project's path begins so: to a reader that does not
+/// know it, it is a project that can't be reached, which keeps its blobs as long.
+const ADOPTED: &str = "adopted:";
 /// A record younger than this that says the same is not written again.
 const FRESH: u64 = 86_400;
 
@@ -55,21 +59,37 @@ impl Store {
     /// # Errors
     /// The store can't be written.
     pub fn keep(&self, project: &Path, digests: &BTreeSet<Sha256>, now: Timestamp) -> Result<(), StoreError> {
-        let name = Sha256::of(project.as_os_str().as_encoded_bytes()).hex();
-        let path = self.roots_folder().join(name);
+        // A path that is no text can't be reached again by what is written here, and keeps its blobs for 30 days.
+        let text = project.to_string_lossy().into_owned();
+        self.record(project.as_os_str().as_encoded_bytes(), text, digests, now)
+    }
+
+    /// Records that these blobs were adopted from a folder at `now`: they are kept for 30 days, or longer if projects come
+    /// to need them. What an earlier run recorded for the folder is replaced.
+    ///
+    /// # Errors
+    /// The store can't be written.
+    pub fn keep_adopted(&self, folder: &Path, digests: &BTreeSet<Sha256>, now: Timestamp) -> Result<(), StoreError> {
+        let mut key = ADOPTED.as_bytes().to_vec();
+        key.extend_from_slice(folder.as_os_str().as_encoded_bytes());
+        self.record(&key, format!("{ADOPTED}{}", folder.to_string_lossy()), digests, now)
+    }
+
+    fn record(
+        &self,
+        key: &[u8],
+        project: String,
+        digests: &BTreeSet<Sha256>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let path = self.roots_folder().join(Sha256::of(key).hex());
         let mut lines = Vec::with_capacity(digests.len().saturating_mul(65));
         for digest in digests {
             lines.extend_from_slice(digest.hex().as_bytes());
             lines.push(b'\n');
         }
         if !says_already(&path, &lines, now) {
-            let header = Header {
-                kind: TYPE.to_owned(),
-                // A path that is no text can't be reached again by what is written here, and keeps its blobs for 30 days.
-                project: project.to_string_lossy().into_owned(),
-                seen: now.seconds(),
-                count: digests.len() as u64,
-            };
+            let header = Header { kind: TYPE.to_owned(), project, seen: now.seconds(), count: digests.len() as u64 };
             let mut bytes = canonical::render_line(&header);
             bytes.append(&mut lines);
             files::write_atomic(&path, &bytes).map_err(StoreError::at(&path))?;
@@ -138,6 +158,9 @@ impl Root {
 
     /// Whether the project is there with its lock, or was so not long ago.
     fn keeps(&self, header: &Header, now: Timestamp, sweep: bool) -> bool {
+        if header.project.starts_with(ADOPTED) {
+            return now.seconds().saturating_sub(header.seen) < ABSENCE;
+        }
         let project = Path::new(&header.project);
         match project.join(LOCK).symlink_metadata() {
             Ok(_) => {

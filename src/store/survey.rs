@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::Sha256;
+use crate::model::{Pin, Sha256};
 use crate::progress::{Doing, Event, Progress, Task};
 use crate::store::{BadBlob, Store, StoreError};
 use crate::sys::{Cancel, files, hash};
@@ -41,6 +41,20 @@ impl Store {
             }
         }
         Ok((blobs, bytes))
+    }
+
+    /// Which file is which blob: device and inode of each, with the pin that its name and size make.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn inodes(&self) -> Result<BTreeMap<(u64, u64), Pin>, StoreError> {
+        let mut inodes = BTreeMap::new();
+        for shard in self.shard_names()? {
+            for Found { digest, file, .. } in self.blobs_of(&shard)? {
+                inodes.insert((file.dev(), file.ino()), Pin { sha256: digest, size: file.len() });
+            }
+        }
+        Ok(inodes)
     }
 
     /// Hashes every blob on all cores; returns those that are not what their name says.

@@ -10,7 +10,7 @@ use crate::model::shaken::{put, shaken};
 use crate::model::{Pin, Sha256, Timestamp};
 use crate::progress::Silent;
 use crate::store::{DryRun, Store, seal};
-use crate::sys::{Cancel, Staging, files};
+use crate::sys::{Bringing, Cancel, Copying, Digests, Existing, Staging, files};
 use crate::verify::{Verified, verify};
 
 const DAY: u64 = 86_400;
@@ -290,4 +290,52 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_file_with_another_name_that_was_written_to_is_not_taken() {
+    let scene = Scene::new();
+    let store = scene.open();
+    let staging = store.begin().expect("begun");
+    let (one, two) = (scene.folder.path().join("one"), scene.folder.path().join("two"));
+    files::write_atomic(&one, b"one").expect("written");
+    files::write_atomic(&two, b"two").expect("written");
+    let link = |name: &str| {
+        let existing = Existing::open(scene.folder.path(), std::path::Path::new(name)).expect("opened").expect("there");
+        let known = existing.hash(Digests::Sha256, &Cancel::new(), &|_| ()).expect("hashed");
+        let pin = known.pin();
+        let bringing = Bringing::into(staging.clone());
+        let (staged, _) = bringing.bring(known, name, Copying::Allowed, &Cancel::new()).expect("brought");
+        verify(staged, &pin).expect("the same bytes")
+    };
+    let blobs = vec![link("one"), link("two")];
+    scribble(&two, b"TWO");
+    let inserted = store.insert_steady(blobs).expect("stored");
+    assert_eq!((inserted.entries.len(), inserted.changed.len()), (1, 1));
+    assert_eq!(inserted.changed[0], (Pin::of(b"two"), "two".to_owned()));
+    assert!(scene.open().find(&Pin::of(b"one")).expect("looked").is_some());
+    assert!(scene.open().find(&Pin::of(b"two")).expect("looked").is_none());
+    files::write_atomic(&two, b"2").expect("written");
+    let blob = link("two");
+    scribble(&two, b"3");
+    let error = store.insert(blob).expect_err("changed");
+    assert_eq!((error.code().0, error.class()), ("E0708", Class::Yours), "{error}");
+    assert_eq!(one.metadata().expect("there").permissions().mode() & 0o777, 0o444);
+}
+
+#[test]
+fn what_was_adopted_is_kept_for_thirty_days() {
+    let scene = Scene::new();
+    let store = scene.open();
+    let pin = store.put_bytes(b"adopted").expect("stored");
+    drop(store);
+    let folder = scene.folder.path().join("cache");
+    std::fs::create_dir(&folder).expect("made");
+    scene.open().keep_adopted(&folder, &[pin.sha256].into(), now()).expect("kept");
+    // The same folder may be a project too, and have a record of its own.
+    scene.open().keep(&folder, &BTreeSet::new(), now()).expect("kept");
+    let later = |days: u64| Timestamp::from_seconds(now().seconds() + days * DAY).expect("in range");
+    assert_eq!(scene.open().collect(later(29), DryRun::No).expect("collected").kept_blobs, 1);
+    assert_eq!(scene.open().collect(later(30), DryRun::No).expect("collected").blobs, 1);
+    assert!(files::list(&scene.open().roots_folder()).expect("listed").is_empty());
 }

@@ -9,6 +9,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+#[cfg(target_os = "linux")]
+use rustix::fs::{AtFlags, ResolveFlags};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
@@ -53,6 +55,67 @@ pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
         Err(error) => return Err(error.into()),
     };
     if file.metadata()?.is_file() { Ok(Some(file)) } else { Err(not_regular("not a regular file")) }
+}
+
+/// Opens a regular file below a folder for reading. Symlinks on the way are followed as long as they stay below it; `None`
+/// if nothing is there. Nothing but a regular file is opened for long, and a pipe does not block.
+///
+/// # Errors
+/// A link leads out of the folder, or what is there is no regular file or can't be opened.
+pub fn open_below(folder: &Path, below: &Path) -> io::Result<Option<File>> {
+    #[cfg(target_os = "linux")]
+    {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let rules = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(File::open(folder)?, below, flags, Mode::empty(), rules) {
+            Ok(handle) => {
+                let file = File::from(handle);
+                return if file.metadata()?.is_file() {
+                    Ok(Some(file))
+                } else {
+                    Err(not_regular("not a regular file"))
+                };
+            }
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(Errno::XDEV | Errno::LOOP) => return Err(not_regular("a symlink that leads out of the folder")),
+            // The kernel does not know the call, or a sandbox forbids it: resolved here, with less against a race.
+            Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let folder = folder.canonicalize()?;
+    let found = match folder.join(below).canonicalize() {
+        Ok(found) => found,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    if found.starts_with(&folder) {
+        open_regular(&found)
+    } else {
+        Err(not_regular("a symlink that leads out of the folder"))
+    }
+}
+
+/// Gives the inode of an open file a further name; nothing is replaced. `path` is where it was opened, for systems that can't
+/// link what is open: the caller compares inodes.
+///
+/// # Errors
+/// The file systems differ, or the system refuses.
+pub fn link_open(file: &File, path: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd as _;
+        let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+        match rustix::fs::linkat(CWD, &open, CWD, to, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) => return Ok(()),
+            // There is no /proc, or nothing has the file's name any more; the path will tell.
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    std::fs::hard_link(path.canonicalize()?, to)
 }
 
 fn not_regular(what: &str) -> io::Error {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::model::{GitBlob, Pin, Sha256Hasher};
+use crate::model::{GitBlobId, Pin, Sha256Hasher};
 use crate::sys::{Cancel, files};
 
 /// Bytes read at a time.
@@ -18,56 +18,57 @@ const PIECE: usize = 256 * 1024;
 /// # Errors
 /// It can't be read; `Interrupted` if `cancel` was set meanwhile.
 pub fn hash_open(file: &File, cancel: &Cancel, advanced: &dyn Fn(u64)) -> io::Result<Pin> {
+    let mut hasher = Sha256Hasher::new();
+    let size = read_through(file, cancel, &mut |piece| {
+        hasher.update(piece);
+        advanced(piece.len() as u64);
+    })?;
+    Ok(Pin { sha256: hasher.finish(), size })
+}
+
+/// The same, and the id that git gives such bytes: none where they were made to collide under SHA-1, or where the size
+/// changed meanwhile.
+///
+/// # Errors
+/// As for [`hash_open`].
+pub fn hash_open_with_git(
+    file: &File,
+    cancel: &Cancel,
+    advanced: &dyn Fn(u64),
+) -> io::Result<(Pin, Option<GitBlobId>)> {
+    let expected = file.metadata()?.len();
+    let (mut hasher, mut git) = (Sha256Hasher::new(), gix::hash::hasher(gix::hash::Kind::Sha1));
+    git.update(format!("blob {expected}\0").as_bytes());
+    let size = read_through(file, cancel, &mut |piece| {
+        hasher.update(piece);
+        git.update(piece);
+        advanced(piece.len() as u64);
+    })?;
+    let id = git.try_finalize().ok().and_then(|id| <[u8; 20]>::try_from(id.as_bytes()).ok());
+    let id = id.filter(|_| size == expected).map(GitBlobId::from_bytes);
+    Ok((Pin { sha256: hasher.finish(), size }, id))
+}
+
+/// Reads an open file from its start to its end, piece by piece; how many bytes it had.
+fn read_through(file: &File, cancel: &Cancel, take: &mut dyn FnMut(&[u8])) -> io::Result<u64> {
     let mut reader = file;
     reader.rewind()?;
     let size = usize::try_from(file.metadata()?.len()).unwrap_or(PIECE);
     let mut buffer = vec![0; size.clamp(1, PIECE)];
-    let (mut hasher, mut total) = (Sha256Hasher::new(), 0_u64);
+    let mut total = 0_u64;
     loop {
         if cancel.is_cancelled() {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
         }
         let count = match reader.read(&mut buffer) {
-            Ok(0) => return Ok(Pin { sha256: hasher.finish(), size: total }),
+            Ok(0) => return Ok(total),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        hasher.update(buffer.get(..count).unwrap_or_default());
+        take(buffer.get(..count).unwrap_or_default());
         total = total.saturating_add(count as u64);
-        advanced(count as u64);
     }
-}
-
-/// Git's id of an open file's bytes, read from its start: they must be `size` many, or there is no id.
-///
-/// # Errors
-/// It can't be read, or git's hash refuses it (a collision that somebody made on purpose).
-pub fn git_blob(file: &File, size: u64, cancel: &Cancel) -> io::Result<Option<GitBlob>> {
-    let mut reader = file;
-    reader.rewind()?;
-    let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
-    hasher.update(format!("blob {size}\0").as_bytes());
-    let (mut buffer, mut total) = (vec![0; PIECE], 0_u64);
-    loop {
-        if cancel.is_cancelled() {
-            return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
-        }
-        let count = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        total = total.saturating_add(count as u64);
-        if total > size {
-            return Ok(None);
-        }
-        hasher.update(buffer.get(..count).unwrap_or_default());
-    }
-    let id = hasher.try_finalize().map_err(|error| io::Error::other(error.to_string()))?;
-    let bytes: Option<[u8; 20]> = id.as_bytes().try_into().ok();
-    Ok(bytes.filter(|_| total == size).map(GitBlob::from_bytes))
 }
 
 /// Hashes the regular file at `path`, not following a symlink; `None` if it is not there.
@@ -122,6 +123,17 @@ pub fn on_all_cores<T: Sync, R: Send>(items: &[T], work: &(dyn Fn(usize, &T) -> 
 mod tests {
     use crate::model::Pin;
     use crate::sys::{Cancel, files, hash};
+
+    #[test]
+    fn git_names_bytes_as_git_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        files::write_atomic(&path, b"hello\n").expect("written");
+        let file = files::open_regular(&path).expect("opened").expect("there");
+        let (pin, id) = hash::hash_open_with_git(&file, &Cancel::new(), &|_| ()).expect("read");
+        assert_eq!(pin, Pin::of(b"hello\n"));
+        assert_eq!(id.expect("named").to_string(), "ce013625030ba8dba906f756967f9e9ca394464a");
+    }
 
     #[test]
     fn many_files_are_hashed_in_their_order() {

@@ -5,6 +5,7 @@
 mod blobs;
 mod cancel;
 mod clock;
+mod existing;
 pub mod fault;
 pub mod files;
 pub mod git;
@@ -20,6 +21,7 @@ mod staged;
 pub use blobs::{BlobReader, blob_path};
 pub use cancel::Cancel;
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use existing::{Bringing, Copying, Digests, Existing, Known, NotBrought, Way, may_link};
 pub use history::{HistoryError, file_at};
 pub use holder::Life;
 pub use http::{

@@ -20,6 +20,8 @@ pub struct Folders {
     pub site_config: PathBuf,
     /// Secret keys: `$XDG_CONFIG_HOME/mpm/keys`.
     pub keys: PathBuf,
+    /// The cache of the Hugging Face hub's clients, which may not be there; none: nobody can tell where it would be.
+    pub hub_cache: Option<PathBuf>,
 }
 
 /// What the environment says about folders, as it was read; nothing is checked yet.
@@ -37,6 +39,14 @@ pub struct EnvironmentValues {
     pub xdg_config_home: Option<OsString>,
     /// `MPM_STORE`: the store itself.
     pub store: Option<OsString>,
+    /// `HF_HUB_CACHE`: the hub's cache.
+    pub hf_hub_cache: Option<OsString>,
+    /// `HUGGINGFACE_HUB_CACHE`: the same, by its older name.
+    pub huggingface_hub_cache: Option<OsString>,
+    /// `HF_HOME`: the folder that holds it.
+    pub hf_home: Option<OsString>,
+    /// The working folder, from which the hub's clients count relative paths.
+    pub working_folder: Option<PathBuf>,
 }
 
 /// Why the folders of a run can't be told.
@@ -83,8 +93,31 @@ impl Folders {
             user_config: config.join("config.toml"),
             site_config: PathBuf::from("/etc/mpm/config.toml"),
             keys: config.join("keys"),
+            hub_cache: hub_cache(values),
         })
     }
+}
+
+/// Where the hub's own clients keep their cache: the first of these that is set. They take relative paths and `~`.
+fn hub_cache(values: &EnvironmentValues) -> Option<PathBuf> {
+    let set = |value: &Option<OsString>| value.clone().filter(|value| !value.is_empty());
+    let whole = |value: OsString| {
+        let path = PathBuf::from(value);
+        match path.strip_prefix("~") {
+            Ok(below) => set(&values.home).map(|home| PathBuf::from(home).join(below)),
+            Err(_) if path.is_absolute() => Some(path),
+            Err(_) => values.working_folder.as_ref().map(|here| here.join(path)),
+        }
+    };
+    if let Some(cache) = set(&values.hf_hub_cache).or_else(|| set(&values.huggingface_hub_cache)) {
+        return whole(cache);
+    }
+    if let Some(home) = set(&values.hf_home) {
+        return whole(home).map(|home| home.join("hub"));
+    }
+    let cache = set(&values.xdg_cache_home).and_then(whole);
+    let cache = cache.or_else(|| set(&values.home).map(|home| PathBuf::from(home).join(".cache")));
+    cache.map(|cache| cache.join("huggingface/hub")).filter(|cache| cache.is_absolute())
 }
 
 #[cfg(test)]
@@ -101,6 +134,26 @@ mod tests {
             (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),
             (found, expected) => panic!("{found:?} instead of {expected:?}"),
         }
+    }
+
+    #[test]
+    fn the_cache_of_the_hub_is_where_its_clients_have_it() {
+        let some = |text: &str| Some(text.into());
+        let plain = EnvironmentValues { home: some("/home/a"), ..EnvironmentValues::default() };
+        let check = |values: &EnvironmentValues, expected: Option<&str>| {
+            let folders = Folders::from_environment(values).expect("folders");
+            assert_eq!(folders.hub_cache, expected.map(PathBuf::from), "{values:?}");
+        };
+        check(&plain, Some("/home/a/.cache/huggingface/hub"));
+        let xdg = EnvironmentValues { xdg_cache_home: some("/c"), ..plain.clone() };
+        check(&xdg, Some("/c/huggingface/hub"));
+        let home = EnvironmentValues { hf_home: some("~/hf"), ..xdg };
+        check(&home, Some("/home/a/hf/hub"));
+        let old = EnvironmentValues { huggingface_hub_cache: some("/old"), ..home };
+        check(&old, Some("/old"));
+        let new = EnvironmentValues { hf_hub_cache: some("cache"), working_folder: Some("/here".into()), ..old };
+        check(&new, Some("/here/cache"));
+        check(&EnvironmentValues { working_folder: None, ..new }, None);
     }
 
     #[test]

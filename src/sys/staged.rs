@@ -4,19 +4,23 @@
 //! bytes were wanted; `verify` compares. A scratch file goes when it is dropped, a partial download stays for the next run.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::model::{Pin, Sha256Hasher};
+use crate::sys::existing::Stand;
 use crate::sys::{Cancel, Lease, fault, files};
 
 /// Bytes read at a time where a prefix is hashed again.
 const PIECE: usize = 256 * 1024;
+
+/// Read-only for everybody.
+const MODE: u32 = 0o444;
 
 /// A file being written in order; finished, it becomes [`Staged`].
 pub struct Staging {
@@ -35,15 +39,30 @@ pub struct Staged {
     what: String,
     place: Place,
     file: File,
+    /// The mode that it has in the store.
+    mode: u32,
+    /// How an inode stood that has names elsewhere: somebody may write to it.
+    shared: Option<Box<Stand>>,
     /// Given up after the file has its name or is gone.
     _lease: Option<Lease>,
 }
 
 /// A path that may have to go.
 #[derive(Debug)]
-struct Place {
+pub(super) struct Place {
     path: PathBuf,
     remove: bool,
+}
+
+impl Place {
+    /// A path that goes unless the file gets another.
+    pub(super) fn passing(path: PathBuf) -> Self {
+        Self { path, remove: true }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Drop for Place {
@@ -165,11 +184,54 @@ impl Staging {
     /// The whole file with its digest.
     pub fn finish(self) -> Staged {
         let pin = Pin { sha256: self.hasher.finish(), size: self.written };
-        Staged { pin, what: self.what, place: self.place, file: self.file, _lease: None }
+        let (what, place, file) = (self.what, self.place, self.file);
+        Staged { pin, what, place, file, mode: MODE, shared: None, _lease: None }
+    }
+
+    /// Takes bytes that are all zero without giving them blocks.
+    pub(super) fn write_hole(&mut self, zeros: &[u8]) -> io::Result<()> {
+        let end = self.written.saturating_add(zeros.len() as u64);
+        self.file.set_len(end)?;
+        self.file.seek(io::SeekFrom::Start(end))?;
+        self.hasher.update(zeros);
+        self.written = end;
+        Ok(())
     }
 }
 
 impl Staged {
+    /// A clone of a file that exists elsewhere; it was hashed itself.
+    pub(super) fn of_clone(pin: Pin, what: &str, place: Place, file: File, mode: u32) -> Self {
+        Self { pin, what: what.to_owned(), place, file, mode, shared: None, _lease: None }
+    }
+
+    /// A further name for an inode that stood so when it was hashed.
+    pub(super) fn of_link(pin: Pin, what: &str, place: Place, file: File, stand: Stand) -> io::Result<Self> {
+        // Nobody writes through either name by accident from now on. What else the mode says stays: a private file
+        // does not become public, nor a program useless.
+        let mode = file.metadata()?.mode() & 0o555;
+        Ok(Self { pin, what: what.to_owned(), place, file, mode, shared: Some(Box::new(stand)), _lease: None })
+    }
+
+    /// The same file, to have another mode in the store.
+    pub(super) fn with_mode(self, mode: u32) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// Takes the right to write from everybody; `false` if somebody wrote since the bytes were hashed.
+    ///
+    /// # Errors
+    /// The file can't be asked or changed.
+    pub(crate) fn close_to_writers(&self) -> io::Result<bool> {
+        if let Some(stand) = &self.shared
+            && !stand.holds(&self.file)?
+        {
+            return Ok(false);
+        }
+        self.file.set_permissions(Permissions::from_mode(self.mode))?;
+        Ok(true)
+    }
+
     /// The same file, with a lease that is held until it is stored or dropped.
     #[must_use]
     pub fn guarded_by(self, lease: Lease) -> Self {

@@ -6,7 +6,7 @@
 use std::os::unix::fs::FileExt as _;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
-use crate::model::{GitBlob, Pin};
+use crate::model::{GitBlobId, Pin};
 use crate::sys::{Cancel, Staged, hash};
 
 /// Staged bytes whose digest and size are those of a pin.
@@ -68,7 +68,7 @@ pub struct GitMismatch {
     /// What the bytes were to be.
     pub what: String,
     /// The id.
-    pub expected: GitBlob,
+    pub expected: GitBlobId,
     /// The size that goes with it.
     pub size: u64,
     /// What is there, in words.
@@ -97,13 +97,16 @@ impl Diagnose for GitMismatch {
 ///
 /// # Errors
 /// Another size or id, or bytes that can't be read again; the staged bytes are dropped.
-pub fn verify_git(staged: Staged, expected: GitBlob, size: u64, cancel: &Cancel) -> Result<Verified, GitMismatch> {
+pub fn verify_git(staged: Staged, expected: GitBlobId, size: u64, cancel: &Cancel) -> Result<Verified, GitMismatch> {
     let pin = staged.pin();
-    let found = match hash::git_blob(staged.file(), size, cancel) {
-        Ok(Some(found)) if found == expected && pin.size == size => return Ok(Verified { staged, pin }),
+    let found = match hash::hash_open_with_git(staged.file(), cancel, &|_| ()) {
+        Ok((again, Some(found))) if found == expected && again == pin && pin.size == size => {
+            return Ok(Verified { staged, pin });
+        }
         Ok(_) if pin.size > size => format!("more than {size} bytes"),
-        Ok(Some(found)) => format!("git blob {found}"),
-        Ok(None) => format!("{} bytes", pin.size),
+        Ok(_) if pin.size < size => format!("{} bytes", pin.size),
+        Ok((_, Some(found))) => format!("git blob {found}"),
+        Ok((_, None)) => "bytes that were made to collide".to_owned(),
         Err(error) => error.to_string(),
     };
     let page = starts_as_page(&staged);
@@ -135,7 +138,7 @@ impl Verified {
 #[cfg(test)]
 mod tests {
     use crate::diagnose::{Class, Diagnose as _};
-    use crate::model::{GitBlob, Pin};
+    use crate::model::{GitBlobId, Pin};
     use crate::sys::{Cancel, Staging};
     use crate::verify::{verify, verify_git};
 
@@ -163,7 +166,7 @@ mod tests {
             staging.finish()
         };
         // `printf hello | git hash-object --stdin`
-        let hello = GitBlob::parse("b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0").expect("an id");
+        let hello = GitBlobId::parse("b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0").expect("an id");
         let verified = verify_git(staged(b"hello"), hello, 5, &Cancel::new()).expect("the same");
         assert_eq!(verified.pin(), &Pin::of(b"hello"));
         for (bytes, size) in [(&b"hellO"[..], 5), (b"hello!", 5), (b"hell", 5), (b"hello", 4), (b"<html></html>", 5)] {

@@ -133,7 +133,10 @@ fn a_branch_that_moved_changes_nothing_before_update() {
     assert_eq!((&files["added"][0], &files["removed"][0]), (&"extra.json".into(), &"README.md".into()));
     let lock = project.text("Model.lock").unwrap();
     assert!(lock.contains(&new) && !lock.contains(&old));
-    hub.requests();
+    let requests = hub.requests();
+    // Twice: once told, once locked. What did not change was not read again.
+    assert_eq!(count(&requests, "/resolve/"), 4, "{requests:#?}");
+    assert_eq!(count(&requests, ".gitattributes"), 0);
     project.mpm(&["sync", "--locked"]).expect(0);
     assert_eq!(project.text("models/qwen/qwen3-0.6b/config.json").unwrap(), "{\"model_type\": \"qwen4\"}\n");
     assert!(!project.folder().join("models/qwen/qwen3-0.6b/README.md").exists());
@@ -346,7 +349,7 @@ fn get_brings_what_is_asked_for_and_says_how_to_pin_it() {
     nowhere.mpm(&["get", "hf:org/nothing", "--to", "x"]).expect(1).says(&["[E0671]"]);
     assert!(!nowhere.folder().join("x").exists());
     let told = nowhere.mpm(&["get", "hf:org/quants", "--to", "x", "--dry-run"]).expect(0);
-    told.says(&["Would fetch 19 blobs"]);
+    told.says(&["Would fetch 21 blobs"]);
     assert!(!nowhere.folder().join("x").exists());
 }
 

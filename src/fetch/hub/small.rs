@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::fetch::hub::listing::address;
 use crate::fetch::hub::{Hub, HubFetchError};
-use crate::model::{GitBlob, HubCommit, HubId, RelPath};
+use crate::model::{GitBlobId, HubCommit, HubId, RelPath};
 use crate::progress::{Doing, Event, Task};
 use crate::sys::{HttpError, RangeBody, Staged, Staging, block_on};
 
@@ -24,7 +24,7 @@ pub struct SmallFile {
     /// Bytes.
     pub size: u64,
     /// Git's id.
-    pub git: GitBlob,
+    pub git: GitBlobId,
 }
 
 impl Hub<'_> {
