@@ -37,7 +37,7 @@ pub mod verify;
 
 pub use authoring::{AuthoringError, Protection};
 pub use error::{PipelineError, ProjectError};
-pub use report::{Change, PackageLine, Travel};
+pub use report::{Change, LaidOut, PackageLine, Travel};
 pub use services::{Ask, Nobody, Question, Services};
 
 /// Whether a command may change Model.lock.

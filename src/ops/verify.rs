@@ -42,6 +42,10 @@ pub struct Outcome {
     pub altered: Vec<Altered>,
     /// Blobs that are not what their name says.
     pub bad_blobs: Vec<BadBlob>,
+    /// Packages of the project.
+    pub packages: u64,
+    /// Ids of those that nobody signed.
+    pub unsigned: Vec<String>,
     /// Whether everything bad was mended.
     pub repaired: bool,
 }
@@ -70,6 +74,10 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
             choice = receipt.choice.clone();
             outcome.files = receipt.packages.iter().map(|package| package.count).sum();
             outcome.bytes = receipt.packages.iter().map(|package| package.size).sum();
+            outcome.packages = receipt.dependencies().count() as u64;
+            // What somebody signed has a statement.
+            let unsigned = receipt.dependencies().filter(|placed| placed.statement.is_none());
+            outcome.unsigned = unsigned.map(|placed| placed.id.clone()).collect();
             outcome.altered = site.altered(&receipt, Scrutiny::Hash, &services.cancel, &*services.progress)?;
             hashed = good_files(&project.folder, &receipt, &outcome.altered);
         }

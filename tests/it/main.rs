@@ -27,6 +27,7 @@ mod formats;
 mod index;
 mod install;
 mod kills;
+mod layout;
 mod policy;
 mod project;
 mod resolve;

@@ -25,13 +25,14 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("formats", &[WORDS]),
     ("scan", &[WORDS, &["formats"]]),
     ("policy", &[WORDS, &["manifest", "statement", "catalog", "config", "lock", "select", "formats", "scan"]]),
+    ("layout", &[WORDS, &["manifest", "statement", "lock", "select"]]),
     // Stages.
     ("index", &[WORDS, EFFECTS, &["catalog", "trust", "statement", "manifest"]]),
     ("fetch", &[WORDS, EFFECTS, &["select"]]),
     ("verify", &[WORDS, EFFECTS]),
     ("store", &[WORDS, EFFECTS, &["verify"]]),
     ("inspect", &[WORDS, EFFECTS, &["store", "formats", "scan", "select", "policy"]]),
-    ("install", &[WORDS, EFFECTS, &["store", "select", "policy"]]),
+    ("install", &[WORDS, EFFECTS, &["store", "select", "policy", "layout"]]),
     ("keys", &[WORDS, EFFECTS, &["trust"]]),
     ("registry", &[WORDS, EFFECTS, PURE, &["index", "keys"]]),
     ("publish", &[WORDS, EFFECTS, PURE, &["keys", "registry", "inspect"]]),
@@ -43,8 +44,20 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
 
 const WORDS: &[&str] = &["model", "diagnose", "progress"];
 const EFFECTS: &[&str] = &["sys", "config"];
-const PURE: &[&str] =
-    &["manifest", "statement", "catalog", "config", "trust", "resolve", "lock", "select", "formats", "scan", "policy"];
+const PURE: &[&str] = &[
+    "manifest",
+    "statement",
+    "catalog",
+    "config",
+    "trust",
+    "resolve",
+    "lock",
+    "select",
+    "formats",
+    "scan",
+    "policy",
+    "layout",
+];
 const STAGES: &[&str] = &["index", "fetch", "verify", "store", "inspect", "install", "keys", "registry", "publish"];
 
 /// Rooms whose public functions may be async: the server, and sys for the two private users of async.
