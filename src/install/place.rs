@@ -80,12 +80,12 @@ impl<'a> Placer<'a> {
         sys::fault::point("place-file").map_err(fail)?;
         let staged = staged(&target, path);
         let link = match from {
-            Supply::Store => self.from_store(path, pin, blob, &staged)?,
+            Supply::Store => self.stored(path, pin, blob, &staged)?,
             Supply::Made => self.copy(path, pin, blob, &staged)?,
             Supply::Home(home) => match beside(&home.under(project), &staged) {
                 Ok(()) => Link::Hard,
                 Err(error) if is_full(&error) => return Err(disk_error(path, &staged, error)),
-                Err(_) => self.from_store(path, pin, blob, &staged)?,
+                Err(_) => self.stored(path, pin, blob, &staged)?,
             },
         };
         if matches!(link, Link::Reflink | Link::Copy) {
@@ -109,7 +109,7 @@ impl<'a> Placer<'a> {
     }
 
     /// The way that was asked for.
-    fn from_store(&self, path: &RelPath, pin: &Pin, blob: &Path, staged: &Path) -> Result<Link, InstallError> {
+    fn stored(&self, path: &RelPath, pin: &Pin, blob: &Path, staged: &Path) -> Result<Link, InstallError> {
         match self.mode {
             LinkMode::Auto => self.auto(path, pin, blob, staged),
             LinkMode::Reflink => forced(path, Link::Reflink, reflink(blob, staged)),

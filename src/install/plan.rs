@@ -55,7 +55,7 @@ pub(super) fn plan(
         claims.entry(path.clone()).or_default().push(Claim { pin: *pin, seen: None });
     }
     let laid = laid(project, &records, wanted, receipt)?;
-    let mut plan = Plan { interrupted, laid, ..Plan::default() };
+    let mut plan = Plan { laid, interrupted, ..Plan::default() };
     let mut planning = Planning {
         project,
         grounds: Grounds::new(project),

@@ -112,12 +112,11 @@ fn name<'a>(
         Origin::Release(id) => {
             let version = Reverse(id.version.clone());
             let upstream = contents.releases.get(id).and_then(|(statement, _)| statement.upstream.as_ref());
-            let (repository, commit) = match upstream {
-                Some(upstream) => (upstream.repository.to_string(), upstream.commit.to_string()),
-                None => {
-                    let digest = lock.packages.get(id)?.statement.sha256;
-                    (id.package.name.to_string(), shortened(&digest.hex()))
-                }
+            let (repository, commit) = if let Some(upstream) = upstream {
+                (upstream.repository.to_string(), upstream.commit.to_string())
+            } else {
+                let digest = lock.packages.get(id)?.statement.sha256;
+                (id.package.name.to_string(), shortened(&digest.hex()))
             };
             let named = Named {
                 at,

@@ -276,7 +276,7 @@ fn a_release_lies_under_its_name_and_its_statement() {
     let direct = PackageId::parse("acme:acme/m@2.0.0").expect("an id");
     world.lock.packages.get_mut(&direct).expect("is there").dependencies.insert(needed);
     let snapshot = |commit: &str| format!("models--acme--m/snapshots/{commit}/x");
-    let mut expected = vec![
+    let mut expected = [
         ("models--acme--m/refs/1.0.0".to_owned(), first.clone()),
         ("models--acme--m/refs/2.0.0".to_owned(), second.clone()),
         ("models--acme--m/refs/3.0.0".to_owned(), third.clone()),

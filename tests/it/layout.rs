@@ -9,6 +9,7 @@ use modelpm::lock::{Found, Lock};
 use modelpm::model::{PackageId, Sha256};
 
 use crate::support::project::{Project, Ran};
+use crate::support::registry::TestRegistry;
 
 const ON: &str = "[project]\nname = \"x\"\n\n[install]\nlayouts = [\"huggingface\"]\n";
 const HF: &str = ".mpm/hf";
@@ -124,6 +125,25 @@ fn the_layout_holds_what_is_placed_and_says_so() {
     project.mpm(&["sync", "--frozen"]).expect(0).says(&["Nothing to do: 3 packages as locked"]);
     project.mpm(&["tree"]).expect(0);
     project.mpm(&["path", "demo/digits"]).expect(0);
+}
+
+#[test]
+fn a_release_lies_under_the_name_that_its_publisher_gives_it() {
+    let mut registry = TestRegistry::of_late("acme", 3_600);
+    registry.namespace("acme");
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    registry.release("acme/mini", "1.2.0").file("config.json", "{}\n").upstream("Org/Mini_LM", commit).publish();
+    let root = registry.root_sha256().prefixed();
+    let index = registry.folder().display().to_string();
+    let manifest =
+        format!("{ON}\n[registries.acme]\nindex = \"{index}\"\nroot = \"{root}\"\nnamespaces = [\"acme\"]\n");
+    let project = Project::new().manifest(&manifest);
+    project.mpm(&["add", "acme/mini"]).expect(0);
+    let names =
+        ["refs/1.2.0", "refs/main", &format!("snapshots/{commit}/config.json"), &format!("trees/{commit}.json")];
+    let expected: BTreeSet<String> = names.iter().map(|name| format!("models--Org--Mini_LM/{name}")).collect();
+    assert_eq!(files(&project, HF), expected);
+    assert_eq!(project.text(&format!("{HF}/models--Org--Mini_LM/refs/main")).as_deref(), Some(commit));
 }
 
 #[test]
