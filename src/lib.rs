@@ -41,6 +41,7 @@ pub mod sys;
 pub mod catalog;
 pub mod config;
 pub mod formats;
+pub mod hub;
 pub mod layout;
 pub mod lock;
 pub mod manifest;

@@ -172,7 +172,7 @@ pub(super) enum LinkWord {
 }
 
 impl LinkWord {
-    fn mode(self) -> LinkMode {
+    pub(super) fn mode(self) -> LinkMode {
         match self {
             Self::Auto => LinkMode::Auto,
             Self::Reflink => LinkMode::Reflink,

@@ -44,6 +44,11 @@ pub const VARIABLES: &[Variable] = &[
     variable("MPM_VERBOSE", "--verbose"),
     variable("MPM_WAIT", "--wait"),
     variable("MPM_YES", "--yes"),
+    variable("HF_ENDPOINT", "hub.endpoint"),
+    variable("HF_TOKEN", "the token for the hub"),
+    variable("HF_TOKEN_PATH", "the file that holds the token for the hub"),
+    variable("HF_HOME", "the folder in which the hub's own tools keep token and cache"),
+    variable("HF_HUB_DISABLE_IMPLICIT_TOKEN", "no token for the hub unless HF_TOKEN is set"),
     variable("HOME", "the folder below which the XDG folders lie"),
     variable("XDG_CACHE_HOME", "where copies of indexes lie"),
     variable("XDG_CONFIG_HOME", "where the user configuration and keys lie"),
@@ -68,6 +73,12 @@ pub(super) struct Environment {
     pub(super) ca_file: Option<PathBuf>,
     /// `MPM_NETRC`.
     pub(super) netrc: Option<PathBuf>,
+    /// `HF_ENDPOINT`, as written.
+    pub(super) hub_endpoint: Option<OsString>,
+    /// `HF_TOKEN`; shown by nothing.
+    pub(super) hub_token: Option<Secret>,
+    /// `HF_TOKEN_PATH`, or where the hub's own tools keep it; none: no token without being asked.
+    pub(super) hub_token_file: Option<PathBuf>,
     /// `MPM_KEY_PASSWORD`; shown by nothing.
     pub(super) key_password: Option<Secret>,
     /// The working folder; none: it is gone.
@@ -94,6 +105,11 @@ pub(super) fn read() -> Environment {
     let get = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let word =
         |name: &str| get(name).is_some_and(|value| !matches!(value.to_str(), Some("0" | "false" | "no" | "off")));
+    let path = |name: &str| get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let hub_home = path("HF_HOME")
+        .or_else(|| path("XDG_CACHE_HOME").map(|folder| folder.join("huggingface")))
+        .or_else(|| path("HOME").map(|home| home.join(".cache/huggingface")));
+    let hub_token_file = path("HF_TOKEN_PATH").or_else(|| hub_home.map(|folder| folder.join("token")));
     Environment {
         json: word("MPM_JSON"),
         folders: EnvironmentValues {
@@ -108,6 +124,11 @@ pub(super) fn read() -> Environment {
         jobs: get("MPM_JOBS"),
         ca_file: get("MPM_CA_FILE").map(PathBuf::from),
         netrc: get("MPM_NETRC").map(PathBuf::from),
+        hub_endpoint: get("HF_ENDPOINT"),
+        hub_token: get("HF_TOKEN")
+            .and_then(|value| value.into_string().ok())
+            .map(|text| Secret::new(text.trim().to_owned())),
+        hub_token_file: hub_token_file.filter(|_| !word("HF_HUB_DISABLE_IMPLICIT_TOKEN")),
         key_password: get("MPM_KEY_PASSWORD").and_then(|value| value.into_string().ok()).map(Secret::new),
         working_folder: std::env::current_dir().ok(),
         #[cfg(feature = "faults")]

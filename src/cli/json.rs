@@ -42,7 +42,16 @@ pub(super) fn change(change: &Change) -> Value {
         "bytes-after": change.bytes_after,
         "signers-before": signers(&change.signers_before),
         "signers-after": signers(&change.signers_after),
+        "files": change.files.as_ref().map(|files| json!({
+            "added": texts(&files.added),
+            "changed": texts(&files.changed),
+            "removed": texts(&files.removed),
+        })),
     })
+}
+
+fn texts<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
 }
 
 pub(super) fn changes(changes: &[Change]) -> Value {
@@ -59,7 +68,7 @@ pub(super) fn travel(travel: &Travel) -> Value {
     })
 }
 
-fn applied(applied: &Applied) -> Value {
+pub(super) fn applied(applied: &Applied) -> Value {
     json!({
         "placed": applied.placed,
         "bytes": applied.bytes,

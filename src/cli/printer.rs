@@ -106,3 +106,12 @@ pub(super) fn visible(text: &str) -> String {
         shown
     })
 }
+
+/// A word as a shell takes it: quoted where it holds more than plain characters.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@' | '=' | '+' | ',');
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", visible(word).replace('\'', "'\\''"))
+}

@@ -13,6 +13,7 @@ use crate::cli::settings::Settings;
 use crate::config::LinkMode;
 use crate::model::Sha256;
 use crate::ops::LockRule;
+use crate::ops::add::Item;
 use crate::select::Groups;
 
 fn parse(line: &str) -> (Command, Settings) {
@@ -66,13 +67,27 @@ fn add_takes_names_with_requirements() {
         panic!("add")
     };
     let request = command.to_request(&settings);
-    let [first, second] = request.items.as_slice() else { panic!("two items") };
+    let [Item::Package(first), Item::Package(second)] = request.items.as_slice() else { panic!("two items") };
     assert_eq!(first.name.as_str(), "demo/digits-mlp");
     assert_eq!(first.requirement.as_ref().map(ToString::to_string).as_deref(), Some("^1.0"));
     assert_eq!(second.requirement, None);
     assert!(request.init && request.no_sync);
     assert_eq!(request.variants.len(), 1);
     assert_eq!(request.group.as_ref().map(ToString::to_string).as_deref(), Some("eval"));
+}
+
+#[test]
+fn add_takes_repositories_of_the_hub() {
+    let (Command::Add(command), settings) =
+        parse("add hf:Qwen/Qwen3-0.6B@v1 --as qwen --include *.json --exclude **/*.bin --exclude x")
+    else {
+        panic!("add")
+    };
+    let request = command.to_request(&settings);
+    let [Item::Hub(id)] = request.items.as_slice() else { panic!("one repository") };
+    assert_eq!(id.to_string(), "hf:Qwen/Qwen3-0.6B@v1");
+    assert_eq!(request.key.as_ref().map(ToString::to_string).as_deref(), Some("qwen"));
+    assert_eq!((request.include.len(), request.exclude.len()), (1, 2));
 }
 
 #[test]

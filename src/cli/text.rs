@@ -6,7 +6,7 @@ use indicatif::HumanCount;
 
 use crate::cli::printer::{BOLD, DIM, GREEN, Printer, RED, YELLOW, paint, visible};
 use crate::model::{Fingerprint, HumanSize};
-use crate::ops::{Change, LaidOut, PackageLine, Travel, sync};
+use crate::ops::{Change, FilesChange, LaidOut, PackageLine, Travel, sync};
 
 /// A size for people: KiB, MiB, GiB.
 pub(super) fn bytes(bytes: u64) -> String {
@@ -65,8 +65,9 @@ pub(super) fn change(change: &Change, full: bool) -> String {
             } else {
                 format!("{}, before {}", signers(&change.signers_after, full), signers(&change.signers_before, full))
             };
+            let files = change.files.as_ref().map(|files| changed_files(files, full)).unwrap_or_default();
             format!(
-                " {} {what} {} -> {} {} -> {}  {}",
+                " {} {what} {} -> {} {} -> {}  {}{files}",
                 paint(YELLOW, "~"),
                 version(from),
                 version(to),
@@ -92,6 +93,24 @@ pub(super) fn unsigned(ids: &[String], packages: u64, printer: &mut Printer) {
     let verb = if ids.len() == 1 { "is" } else { "are" };
     let of = count(packages, "package");
     printer.say(&format!("{} of {of} {verb} signed by nobody: {}", HumanCount(ids.len() as u64), names.join(", ")));
+}
+
+/// A line for each file that differs, up to some.
+fn changed_files(files: &FilesChange, full: bool) -> String {
+    let shown = if full { usize::MAX } else { 10 };
+    let signs = [(&files.added, GREEN, "+"), (&files.changed, YELLOW, "~"), (&files.removed, RED, "-")];
+    let all: Vec<String> = signs
+        .iter()
+        .flat_map(|(paths, colour, sign)| {
+            paths.iter().map(move |path| format!("\n     {} {}", paint(*colour, sign), visible(path.as_str())))
+        })
+        .collect();
+    let more = all.len().saturating_sub(shown);
+    let mut text: String = all.into_iter().take(shown).collect();
+    if more > 0 {
+        text.push_str(&format!("\n     and {more} more"));
+    }
+    text
 }
 
 /// What travelled, or would.

@@ -9,7 +9,7 @@ use crate::cli::env::Environment;
 use crate::cli::errors::{CliError, Failed};
 use crate::config::{self, Config};
 use crate::model::Timestamp;
-use crate::ops::Services;
+use crate::ops::{HubSettings, Services};
 use crate::sys::{self, Cancel, Clock as _, Folders, HttpClient, HttpSettings, NetworkPolicy, Patience, SystemClock};
 
 /// Largest configuration file, in bytes.
@@ -23,18 +23,44 @@ pub(super) fn services(
     cancel: Cancel,
 ) -> Result<Services, Failed> {
     let (folders, config) = places(environment)?;
+    let hub = hub(environment, &config)?;
+    let mut tokens = config.tokens.clone();
+    if let Some(token) = &environment.hub_token {
+        tokens.insert(hub.endpoint.host(), token.clone());
+    }
+    let token_file = environment.hub_token_file.as_ref().map(|path| (hub.endpoint.host(), path.clone()));
     let http = HttpClient::new(HttpSettings {
         policy: network,
         ca_file: config.ca_file.clone(),
         allow_http: config.allow_http.clone(),
         allow_private: config.allow_private.clone(),
-        tokens: config.tokens.clone(),
+        tokens,
+        token_file,
         netrc: config.netrc.clone(),
         patience: patience(environment),
     })?;
     let ask = Arc::new(Terminal::new(Arc::clone(bars)));
     let progress = Arc::clone(bars);
-    Ok(Services { now: now(environment), folders, config, http, progress, ask, cancel })
+    Ok(Services { now: now(environment), folders, config, http, hub, progress, ask, cancel })
+}
+
+/// Which hub is asked, and as whom: what the environment says counts before the configuration.
+fn hub(environment: &Environment, config: &Config) -> Result<HubSettings, CliError> {
+    let named = environment.hub_endpoint.as_ref().map(|text| text.to_string_lossy().into_owned());
+    // What the configuration says was checked when it was read.
+    let mut hub =
+        HubSettings::at(named.as_deref().or(config.hub_endpoint.as_deref())).map_err(|_| CliError::Variable {
+            name: "HF_ENDPOINT",
+            expected: "an https or http address without credentials and query",
+            found: "another text".to_owned(),
+        })?;
+    hub.token = match (&environment.hub_token, &environment.hub_token_file) {
+        (Some(_), _) => Some("HF_TOKEN".to_owned()),
+        (None, _) if config.tokens.contains_key(&hub.endpoint.host()) => Some("[tokens] in config.toml".to_owned()),
+        (None, Some(path)) => Some(path.display().to_string()),
+        (None, None) => None,
+    };
+    Ok(hub)
 }
 
 /// Folders and configuration: the site's, the user's over it, the environment over both.

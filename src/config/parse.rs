@@ -135,7 +135,6 @@ fn unsigned(text: &str) -> Result<bool, Rule> {
     }
 }
 
-/// Where the hub is. Public, because the environment can say it too.
 fn endpoint(text: &str) -> Result<String, Rule> {
     let url = SafeUrl::parse(text).map_err(|_| Rule::Endpoint)?;
     let good = matches!(url.inner().scheme(), "https" | "http")

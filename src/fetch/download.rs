@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::fetch::hub::{HubProblem, MAX_WAITS, tell_wait};
 use crate::fetch::journal::Journal;
 use crate::fetch::stream::{Ask, Trouble, name, open};
 use crate::fetch::{FetchError, Fetcher, Found, Job, Place, PlaceFailure, Problem};
@@ -161,7 +162,7 @@ impl Download<'_> {
     /// Asks one place until it has given the rest, or has failed too often without getting further.
     fn ask(&self, number: usize, growing: &mut Growing<'_>) -> Result<Left, FetchError> {
         let Some(place) = self.places.get(number) else { return Ok(Left::Failed(Problem::Absent)) };
-        let (mut tries, mut furthest) = (0, growing.staging.written());
+        let (mut tries, mut furthest, mut waits) = (0, growing.staging.written(), 0);
         loop {
             tries += 1;
             let Some(problem) = self.pull(number, place, growing)? else {
@@ -171,11 +172,22 @@ impl Download<'_> {
                     Judged::Wrong(found) => return Ok(Left::Failed(Problem::Wrong(Found::Digest(found)))),
                 }
             };
+            if let (Problem::Hub(HubProblem::Limited { wait }), Place::Hub(hub)) = (&problem, place)
+                && waits < MAX_WAITS
+            {
+                // Everybody who asks this hub waits; being told to wait is no failed try.
+                waits += 1;
+                tries -= 1;
+                if hub.gate().close(*wait) {
+                    tell_wait(self.fetcher.progress, *wait);
+                }
+                continue;
+            }
             if matches!(problem, Problem::Wrong(Found::MoreThan(_))) {
                 growing.restart(self)?;
             }
             if growing.staging.written() >= furthest.saturating_add(GAIN) {
-                (tries, furthest) = (0, growing.staging.written());
+                (tries, furthest, waits) = (0, growing.staging.written(), 0);
             }
             // A stall has cost its time: another place is asked before this one is again.
             let stalled = matches!(problem, Problem::Http(HttpError::Stalled { .. } | HttpError::TooSlow { .. }));
@@ -318,6 +330,7 @@ impl Meter<'_> {
 fn is_transient(problem: &Problem) -> bool {
     match problem {
         Problem::Http(error) => error.is_transient(),
+        Problem::Hub(problem) => problem.is_transient(),
         Problem::Short { .. } => true,
         Problem::Read(_) | Problem::Absent | Problem::Wrong(_) => false,
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
+use crate::fetch::hub::HubProblem;
 use crate::model::{HumanSize, Pin, Sha256};
 use crate::sys::{HttpError, LeaseError};
 
@@ -113,6 +114,9 @@ pub enum Problem {
     /// Other bytes than are pinned.
     #[error("wrong bytes: {0}")]
     Wrong(Found),
+    /// A hub.
+    #[error(transparent)]
+    Hub(HubProblem),
 }
 
 /// What came instead of the pinned bytes.
@@ -176,6 +180,7 @@ impl Problem {
         match self {
             Self::Wrong(_) => Class::Trust,
             Self::Http(error) => error.class(),
+            Self::Hub(problem) => problem.class(),
             Self::Read(_) | Self::Absent | Self::Short { .. } => Class::Network,
         }
     }
@@ -235,9 +240,12 @@ impl Diagnose for FetchError {
         let http = |failures: &[PlaceFailure]| {
             let mut hints: Vec<Hint> = Vec::new();
             for failure in failures {
-                if let Problem::Http(error) = &failure.problem {
-                    hints.extend(error.hints().into_iter().filter(|hint| !hints.contains(hint)).collect::<Vec<_>>());
-                }
+                let more = match &failure.problem {
+                    Problem::Http(error) => error.hints(),
+                    Problem::Hub(problem) => problem.hints(),
+                    _ => Vec::new(),
+                };
+                hints.extend(more.into_iter().filter(|hint| !hints.contains(hint)).collect::<Vec<_>>());
             }
             hints
         };

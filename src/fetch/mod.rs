@@ -9,6 +9,7 @@
 
 mod download;
 mod error;
+pub mod hub;
 mod journal;
 mod stream;
 
@@ -26,6 +27,7 @@ use crate::sys::{Attempt, BlobReader, Cancel, HttpClient, Scope, Staged, files};
 pub use error::{FetchError, Found, PlaceFailure, Problem};
 
 use download::Download;
+use hub::HubPlace;
 
 /// Bytes that stay free besides what is fetched.
 const MARGIN: u64 = 16 << 20;
@@ -44,6 +46,8 @@ pub enum Place {
     Folder(PathBuf),
     /// An object database or the binary itself.
     Objects(Arc<dyn BlobReader>),
+    /// A commit of a repository of the Hugging Face hub.
+    Hub(Arc<HubPlace>),
 }
 
 /// One blob to bring.

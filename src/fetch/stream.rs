@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::fetch::hub::Unopened;
 use crate::fetch::{Found, Place, Problem};
 use crate::model::Pin;
 use crate::sys::{HttpClient, HttpError, RangeBody, blob_path, block_on, files};
@@ -59,6 +60,7 @@ pub(super) fn name(place: &Place) -> String {
         Place::Http(base, _) => base.to_string(),
         Place::Folder(folder) => folder.display().to_string(),
         Place::Objects(reader) => reader.describe(),
+        Place::Hub(hub) => hub.name(),
     }
 }
 
@@ -74,11 +76,19 @@ pub(super) fn open(place: &Place, http: &HttpClient, ask: &Ask<'_>) -> Result<Op
                 HttpError::Status { status: 404 | 410, .. } => Problem::Absent,
                 error => Problem::Http(error),
             })?;
-            check_size(body.total(), ask.pin)?;
-            let (start, etag) = (body.start(), body.etag().map(str::to_owned));
-            let (sender, receiver) = mpsc::channel(WAITING);
-            block_on(async { drop(tokio::spawn(pump(body, sender))) });
-            Opened { start, etag, stream: Stream::Http(receiver) }
+            streamed(body, ask)?
+        }
+        Place::Hub(hub) => {
+            let body = hub.open(http, &ask.pin.sha256, ask.stopped, |url| {
+                block_on(watched(ask.stopped, http.open_range(url, ask.from, ask.etag, hub.scope())))
+            });
+            let body = body.map_err(|unopened| match unopened {
+                Unopened::Stopped => Trouble::Stopped,
+                Unopened::Absent => Trouble::Problem(Problem::Absent),
+                Unopened::Http(error) => Trouble::Problem(Problem::Http(error)),
+                Unopened::Hub(problem) => Trouble::Problem(Problem::Hub(problem)),
+            })?;
+            streamed(body, ask)?
         }
         Place::Folder(folder) => {
             let path = folder.join(blob_path(&ask.pin.sha256));
@@ -94,6 +104,15 @@ pub(super) fn open(place: &Place, http: &HttpClient, ask: &Ask<'_>) -> Result<Op
         }
     };
     Ok(opened)
+}
+
+/// The body of an answer, moved by a task of its own.
+fn streamed(body: RangeBody, ask: &Ask<'_>) -> Result<Opened, Problem> {
+    check_size(body.total(), ask.pin)?;
+    let (start, etag) = (body.start(), body.etag().map(str::to_owned));
+    let (sender, receiver) = mpsc::channel(WAITING);
+    block_on(async { drop(tokio::spawn(pump(body, sender))) });
+    Ok(Opened { start, etag, stream: Stream::Http(receiver) })
 }
 
 fn check_size(told: Option<u64>, pin: &Pin) -> Result<(), Problem> {

@@ -54,6 +54,27 @@ pub(super) fn apply(
     Ok(applied)
 }
 
+/// Places what a plan says and writes nothing down.
+pub(super) fn place_without_records(
+    site: &Site<'_>,
+    plan: &Plan,
+    cancel: &Cancel,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<RelPath, PlacedFile>, InstallError> {
+    make_folders(site.project, plan)?;
+    let placer = Placer::new(site.link, progress);
+    let placed = place_all(site, (plan, &[]), &placer, cancel, progress)?;
+    if placer.wrote.load(Ordering::Relaxed) {
+        barrier(site.project);
+    }
+    Ok(placed)
+}
+
+/// What placing came to.
+pub(super) fn summary_of(placed: &BTreeMap<RelPath, PlacedFile>, plan: &Plan) -> Applied {
+    summary(plan, placed, &[])
+}
+
 fn tell(plan: &Plan, progress: &dyn Progress) {
     if plan.adopted > 0 {
         progress.note(

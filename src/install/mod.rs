@@ -6,6 +6,7 @@ mod apply;
 mod check;
 mod disk;
 mod error;
+mod export;
 mod place;
 mod plan;
 mod receipt;
@@ -236,7 +237,7 @@ impl Site<'_> {
         receipt: Option<&Receipt>,
         on_changed: OnChanged,
     ) -> Result<Plan, InstallError> {
-        plan::plan(self.project, &wanted(placing)?, receipt, on_changed, &Cancel::new())
+        plan::plan(self.project, &placing.wanted()?, receipt, on_changed, &Cancel::new())
     }
 
     /// Does it, and writes the receipt last.
@@ -252,19 +253,24 @@ impl Site<'_> {
         cancel: &Cancel,
         progress: &dyn Progress,
     ) -> Result<Applied, InstallError> {
-        apply::apply(self, plan, &wanted(placing)?, inputs, cancel, progress)
+        apply::apply(self, plan, &placing.wanted()?, inputs, cancel, progress)
     }
 }
 
-fn wanted(placing: Placing<'_>) -> Result<Vec<Wanted>, InstallError> {
-    let selected = placing.cleared.selected();
+impl Placing<'_> {
+    fn wanted(self) -> Result<Vec<Wanted>, InstallError> {
+        wanted(self.cleared.selected(), self.layouts)
+    }
+}
+
+fn wanted(selected: &Selected, layouts: &[Layout]) -> Result<Vec<Wanted>, InstallError> {
     let mut wanted = packages(selected)?;
-    for layout in placing.layouts {
+    for layout in layouts {
         for laid in &layout.folders {
             let mut files = Vec::with_capacity(laid.files.len());
             for (path, content) in &laid.files {
                 let path = laid.folder.join(path).map_err(InstallError::Path)?;
-                // A file that the cleared selection does not have is not placed.
+                // A file that the selection does not have is not placed.
                 files.extend(content.pin(selected).map(|pin| (path, pin)));
             }
             wanted.push(Wanted {

@@ -55,7 +55,22 @@ pub(super) fn plan(
         claims.entry(path.clone()).or_default().push(Claim { pin: *pin, seen: None });
     }
     let laid = laid(project, &records, wanted, receipt)?;
-    let mut plan = Plan { laid, interrupted, ..Plan::default() };
+    let plan = Plan { laid, interrupted, ..Plan::default() };
+    compare((project, wanted), claims, plan, on_changed, cancel)
+}
+
+/// The same for a folder in which nothing is ours.
+pub(super) fn plan_without_records(project: &Path, wanted: &[Wanted], cancel: &Cancel) -> Result<Plan, InstallError> {
+    compare((project, wanted), Claims::new(), Plan::default(), OnChanged::Refuse, cancel)
+}
+
+fn compare(
+    (project, wanted): (&Path, &[Wanted]),
+    mut claims: Claims,
+    mut plan: Plan,
+    on_changed: OnChanged,
+    cancel: &Cancel,
+) -> Result<Plan, InstallError> {
     let mut planning = Planning {
         project,
         grounds: Grounds::new(project),

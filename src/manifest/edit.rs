@@ -5,7 +5,8 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 use crate::manifest::{LayoutKind, Manifest, ManifestError};
 use crate::model::tables::Source;
 use crate::model::{
-    DependencyKey, GroupName, Namespace, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName,
+    DependencyKey, Glob, GroupName, HubRepository, HubRevision, Namespace, PackageKind, PackageName, RegistryId,
+    Requirement, Sha256, VariantName,
 };
 
 /// A dependency to write.
@@ -17,14 +18,35 @@ pub struct NewDependency {
     pub kind: PackageKind,
     /// Which group, if any.
     pub group: Option<GroupName>,
-    /// The package, if the key is another.
-    pub package: Option<PackageName>,
-    /// Which versions.
-    pub requirement: Requirement,
-    /// The registry, if it must be named.
-    pub registry: Option<RegistryId>,
-    /// Variants asked for.
-    pub variants: Vec<VariantName>,
+    /// Where it comes from.
+    pub source: NewSource,
+    /// Only these paths; empty: what an old entry says stays.
+    pub include: Vec<Glob>,
+    /// Not these paths; empty: what an old entry says stays.
+    pub exclude: Vec<Glob>,
+}
+
+/// Where a dependency to write comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewSource {
+    /// A registry.
+    Registry {
+        /// The package, if the key is another.
+        package: Option<PackageName>,
+        /// Which versions.
+        requirement: Requirement,
+        /// The registry, if it must be named.
+        registry: Option<RegistryId>,
+        /// Variants asked for; empty: what an old entry says stays.
+        variants: Vec<VariantName>,
+    },
+    /// A repository of the hub.
+    Hub {
+        /// The repository.
+        repository: HubRepository,
+        /// The revision.
+        revision: HubRevision,
+    },
 }
 
 /// A registry to write.
@@ -173,36 +195,63 @@ fn table_at<'d>(parent: &'d mut dyn TableLike, path: &[&str]) -> Option<&'d mut 
 }
 
 fn fresh(dependency: &NewDependency) -> Value {
-    let bare = dependency.package.is_none() && dependency.registry.is_none() && dependency.variants.is_empty();
-    if bare {
-        return dependency.requirement.as_str().into();
+    let globs = !dependency.include.is_empty() || !dependency.exclude.is_empty();
+    match &dependency.source {
+        NewSource::Registry { package: None, registry: None, variants, requirement }
+            if variants.is_empty() && !globs =>
+        {
+            requirement.as_str().into()
+        }
+        _ => {
+            let mut table = InlineTable::new();
+            fill(&mut table, dependency);
+            Value::InlineTable(table)
+        }
     }
-    let mut table = InlineTable::new();
-    fill(&mut table, dependency);
-    Value::InlineTable(table)
 }
 
-/// Writes what the dependency says; what it does not say stays.
+/// Writes what the dependency says; what it does not say stays, but for what only another kind of source has.
 fn fill(table: &mut dyn TableLike, dependency: &NewDependency) {
     table.remove("path");
-    set(table, "version", dependency.requirement.as_str().into());
-    if let Some(package) = &dependency.package {
-        set(table, "package", package.as_str().into());
-    }
-    if let Some(registry) = &dependency.registry {
-        set(table, "registry", registry.as_str().into());
-    }
-    match dependency.variants.as_slice() {
-        [] => {}
-        [one] => {
-            table.remove("variants");
-            set(table, "variant", one.as_str().into());
+    match &dependency.source {
+        NewSource::Registry { package, requirement, registry, variants } => {
+            remove(table, &["hf", "revision"]);
+            set(table, "version", requirement.as_str().into());
+            if let Some(package) = package {
+                set(table, "package", package.as_str().into());
+            }
+            if let Some(registry) = registry {
+                set(table, "registry", registry.as_str().into());
+            }
+            match variants.as_slice() {
+                [] => {}
+                [one] => {
+                    table.remove("variants");
+                    set(table, "variant", one.as_str().into());
+                }
+                several => {
+                    table.remove("variant");
+                    let names: Array = several.iter().map(VariantName::as_str).collect();
+                    set(table, "variants", Value::Array(names));
+                }
+            }
         }
-        several => {
-            table.remove("variant");
-            let names: Array = several.iter().map(VariantName::as_str).collect();
-            set(table, "variants", Value::Array(names));
+        NewSource::Hub { repository, revision } => {
+            remove(table, &["version", "package", "registry", "variant", "variants", "unique"]);
+            set(table, "hf", repository.as_str().into());
+            set(table, "revision", revision.as_str().into());
         }
+    }
+    for (key, globs) in [("include", &dependency.include), ("exclude", &dependency.exclude)] {
+        if !globs.is_empty() {
+            set(table, key, Value::Array(globs.iter().map(Glob::as_str).collect()));
+        }
+    }
+}
+
+fn remove(table: &mut dyn TableLike, keys: &[&str]) {
+    for key in keys {
+        table.remove(key);
     }
 }
 

@@ -20,7 +20,9 @@ use crate::model::{
     RelPath, Requirement, SafeUrl, Sha256, VariantName, Version,
 };
 
-pub use edit::{NewDependency, NewRegistry, add_dependency, add_layout, add_registry, new_manifest, remove_dependency};
+pub use edit::{
+    NewDependency, NewRegistry, NewSource, add_dependency, add_layout, add_registry, new_manifest, remove_dependency,
+};
 pub use error::ManifestError;
 
 /// The parsed Model.toml.

@@ -4,10 +4,13 @@ use proptest::prelude::{any, prop_assert_eq, proptest};
 
 use crate::diagnose::Diagnose;
 use crate::manifest::{
-    DependencySource, IndexAddress, LayoutKind, Manifest, NewDependency, NewRegistry, add_dependency, add_layout,
-    add_registry, new_manifest, remove_dependency,
+    DependencySource, IndexAddress, LayoutKind, Manifest, NewDependency, NewRegistry, NewSource, add_dependency,
+    add_layout, add_registry, new_manifest, remove_dependency,
 };
-use crate::model::{DependencyKey, GroupName, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName};
+use crate::model::{
+    DependencyKey, Glob, GroupName, HubRepository, HubRevision, PackageKind, PackageName, RegistryId, Requirement,
+    Sha256, VariantName,
+};
 
 fn root(digit: char) -> String {
     format!("sha256:{}", digit.to_string().repeat(64))
@@ -164,11 +167,42 @@ fn new(key: &str, requirement: &str) -> NewDependency {
         key: DependencyKey::parse(key).unwrap(),
         kind: PackageKind::Model,
         group: None,
+        source: from_registry(requirement, &[]),
+        include: Vec::new(),
+        exclude: Vec::new(),
+    }
+}
+
+fn from_registry(requirement: &str, variants: &[&str]) -> NewSource {
+    NewSource::Registry {
         package: None,
         requirement: Requirement::parse(requirement).unwrap(),
         registry: None,
-        variants: Vec::new(),
+        variants: variants.iter().map(|name| VariantName::parse(name).unwrap()).collect(),
     }
+}
+
+#[test]
+fn a_repository_of_the_hub_is_written_down() {
+    let hub = |repository: &str, exclude: &[&str]| NewDependency {
+        source: NewSource::Hub {
+            repository: HubRepository::parse(repository).unwrap(),
+            revision: HubRevision::parse("main").unwrap(),
+        },
+        exclude: exclude.iter().map(|glob| Glob::parse(glob).unwrap()).collect(),
+        ..new("qwen", "1")
+    };
+    let text = add_dependency("", &hub("Qwen/Qwen3-0.6B", &[])).unwrap();
+    assert_eq!(text, "[models]\nqwen = { hf = \"Qwen/Qwen3-0.6B\", revision = \"main\" }\n");
+    let manifest = Manifest::parse(&text).unwrap();
+    let DependencySource::Hub(id) = &manifest.dependencies[0].source else { panic!("{manifest:?}") };
+    assert_eq!(id.to_string(), "hf:Qwen/Qwen3-0.6B@main");
+    // What only a package has goes, what is no business of the source stays.
+    let text = "[models]\nqwen = { package = \"a/q\", version = \"1\", variant = \"x\", to = \"here\" } # mine\n";
+    assert_eq!(
+        add_dependency(text, &hub("a/Q", &["*.bin"])).unwrap(),
+        "[models]\nqwen = { to = \"here\", hf = \"a/Q\", revision = \"main\", exclude = [\"*.bin\"] } # mine\n"
+    );
 }
 
 #[test]
@@ -176,11 +210,8 @@ fn an_edit_keeps_comments_and_order() {
     let text = "# mine\n[models]\n# about a\n\"a/a\" = \"1\" # keep me\n\"a/c\" = { version = \"1\", to = \"x\" } # me too\n\n[install]\nmodels = \"m\"\n";
     let text = add_dependency(text, &new("a/b", "^2")).unwrap();
     let text = add_dependency(&text, &new("a/a", "^3")).unwrap();
-    let text = add_dependency(
-        &text,
-        &NewDependency { variants: vec![VariantName::parse("int8").unwrap()], ..new("a/c", "^4") },
-    )
-    .unwrap();
+    let text =
+        add_dependency(&text, &NewDependency { source: from_registry("^4", &["int8"]), ..new("a/c", "^4") }).unwrap();
     assert_eq!(
         text,
         "# mine\n[models]\n# about a\n\"a/a\" = \"^3\" # keep me\n\"a/b\" = \"^2\"\n\"a/c\" = { version = \"^4\", to = \"x\", variant = \"int8\" } # me too\n\n[install]\nmodels = \"m\"\n"

@@ -39,6 +39,12 @@ impl Glob {
         self.matcher.is_match(path.as_str())
     }
 
+    /// Whether `include` (all, if empty) and `exclude`, which wins, let a path through.
+    pub fn admit(include: &[Self], exclude: &[Self], path: &RelPath) -> bool {
+        let any = |globs: &[Self]| globs.iter().any(|glob| glob.matches(path));
+        (include.is_empty() || any(include)) && !any(exclude)
+    }
+
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -6,6 +6,7 @@
 pub mod canonical;
 mod digest;
 mod floor;
+mod git;
 mod glob;
 mod hub;
 mod key;
@@ -21,6 +22,7 @@ mod url;
 
 pub use digest::{DigestError, Pin, Sha256, Sha256Hasher};
 pub use floor::{CheckpointNumber, Floor};
+pub use git::{GitBlob, GitBlobError};
 pub use glob::{Glob, GlobError};
 pub use hub::{HubCommit, HubId, HubIdError, HubRepository, HubRevision};
 pub use key::{Fingerprint, KeyError, PublicKey};

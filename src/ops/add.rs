@@ -1,24 +1,32 @@
 //! `mpm add`: names into Model.toml, resolved, locked and placed in one go.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::catalog::Listing;
 use crate::index::{Gate, Registry};
-use crate::manifest::{self, Manifest, NewDependency, NewRegistry};
+use crate::manifest::{self, Manifest, NewDependency, NewRegistry, NewSource};
 use crate::model::{
-    DependencyKey, GroupName, HumanSize, Namespace, PackageKind, PackageName, RegistryId, Requirement, VariantName,
-    Version,
+    DependencyKey, Glob, GroupName, HubId, HumanSize, Namespace, PackageKind, PackageName, RegistryId, Requirement,
+    VariantName, Version,
 };
 use crate::ops::info;
-use crate::ops::pipeline::{self, Reach, Wish};
+use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::{self, Project};
 use crate::ops::registries::Registries;
 use crate::ops::{PipelineError, ProjectError, Question, Services, init, sync};
 
-/// One thing to add: `NAME[@REQUIREMENT]`.
+/// One thing to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub enum Item {
+    /// A package of a registry: `NAME[@REQUIREMENT]`.
+    Package(PackageItem),
+    /// A repository of the hub: `hf:ID[@REVISION]`.
+    Hub(HubId),
+}
+
+/// A package to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageItem {
     /// The package.
     pub name: PackageName,
     /// Which versions; none: compatible with the newest.
@@ -38,6 +46,10 @@ pub struct Request {
     pub registry: Option<RegistryId>,
     /// Variants.
     pub variants: Vec<VariantName>,
+    /// Only these paths.
+    pub include: Vec<Glob>,
+    /// Not these paths.
+    pub exclude: Vec<Glob>,
     /// Make the project where there is none.
     pub init: bool,
     /// Stop when the lock is written.
@@ -51,10 +63,10 @@ pub struct Request {
 pub struct Added {
     /// Its key.
     pub key: DependencyKey,
-    /// The requirement as written.
+    /// The requirement as written; for the hub, the id with its revision.
     pub requirement: String,
-    /// The registry that answers it.
-    pub registry: RegistryId,
+    /// The registry that answers it; none: the hub does.
+    pub registry: Option<RegistryId>,
     /// Whether the registry was written down with it.
     pub registry_written: bool,
 }
@@ -127,17 +139,25 @@ fn take_back(folder: &Path, existed: bool) {
 fn in_project(services: &Services, request: &Request, mut project: Project) -> Result<Outcome, PipelineError> {
     let mut outcome = Outcome::default();
     for item in &request.items {
-        let added = edit(services, request, item, &mut project)?;
+        let added = match item {
+            Item::Package(item) => edit(services, request, item, &mut project)?,
+            Item::Hub(id) => edit_hub(request, id, &mut project)?,
+        };
         outcome.added.push(added);
     }
     let reach = if request.no_sync { Reach::Lock } else { Reach::Place };
-    let wish = Wish { request: &request.sync, released: BTreeSet::new(), reach, manifest_changed: true };
+    let wish = Wish { request: &request.sync, released: Released::default(), reach, manifest_changed: true };
     outcome.sync = pipeline::run(services, &project, &wish)?;
     Ok(outcome)
 }
 
 /// Writes one item into the manifest's text, still in memory.
-fn edit(services: &Services, request: &Request, item: &Item, project: &mut Project) -> Result<Added, PipelineError> {
+fn edit(
+    services: &Services,
+    request: &Request,
+    item: &PackageItem,
+    project: &mut Project,
+) -> Result<Added, PipelineError> {
     let mut text = project.manifest_text.clone();
     let written = bind_demo(request, item, &project.manifest, &mut text)?;
     let manifest = Manifest::parse(&text)?;
@@ -150,6 +170,34 @@ fn edit(services: &Services, request: &Request, item: &Item, project: &mut Proje
     });
     let mut registries = Registries::new(services, &project.folder, &manifest, old_lock.as_ref(), Gate::NewTrust);
     let registry = registries.open(&id)?;
+    let LookedUp { kind, requirement, variants } = looked_up(services, registry, item, &request.variants)?;
+    let key = request.key.clone().map_or_else(|| key_of(&item.name), Ok)?;
+    let source = NewSource::Registry {
+        package: (key.as_str() != item.name.as_str()).then(|| item.name.clone()),
+        requirement: requirement.clone(),
+        registry: (!claimed).then(|| id.clone()),
+        variants,
+    };
+    write_down(request, project, &text, (&key, kind, source))?;
+    Ok(Added { key, requirement: requirement.to_string(), registry: Some(id), registry_written: written })
+}
+
+/// What a registry says about a package that is wanted.
+pub(super) struct LookedUp {
+    pub(super) kind: PackageKind,
+    /// The requirement that was named, or this version and compatible ones.
+    pub(super) requirement: Requirement,
+    /// The variants that were named or chosen; none: the default.
+    pub(super) variants: Vec<VariantName>,
+}
+
+/// Looks a package up: whether a release satisfies, of what kind it is, and which variant is wanted.
+pub(super) fn looked_up(
+    services: &Services,
+    registry: &Registry,
+    item: &PackageItem,
+    variants: &[VariantName],
+) -> Result<LookedUp, PipelineError> {
     let listing = info::listing(registry, &item.name)?;
     let newest = pick(&listing, item.requirement.as_ref());
     let (kind, requirement) = match (&item.requirement, newest) {
@@ -159,29 +207,64 @@ fn edit(services: &Services, request: &Request, item: &Item, project: &mut Proje
         (None, Some((version, kind))) => (kind, compatible(&version)?),
         (None, None) => return Err(no_release(&listing, "*")),
     };
-    let variants = if request.variants.is_empty() {
-        ask_variant(services, registry, &listing, item)?
-    } else {
-        request.variants.clone()
+    let variants =
+        if variants.is_empty() { ask_variant(services, registry, &listing, item)? } else { variants.to_vec() };
+    Ok(LookedUp { kind, requirement, variants })
+}
+
+/// The key that a package gets where nobody names one: its name.
+pub(super) fn key_of(name: &PackageName) -> Result<DependencyKey, PipelineError> {
+    let unknown = |_| PipelineError::UnknownKey { key: name.to_string(), near: Vec::new() };
+    DependencyKey::parse(name.as_str()).map_err(unknown)
+}
+
+/// Writes a repository of the hub into the manifest's text; whether it is there, the lock will show.
+fn edit_hub(request: &Request, id: &HubId, project: &mut Project) -> Result<Added, PipelineError> {
+    let key = match &request.key {
+        Some(key) => key.clone(),
+        None => hub_key(id).ok_or_else(|| PipelineError::Unanswered {
+            question: format!("{} gives no key that Model.toml could have; which one?", id.name()),
+            flag: "--as KEY",
+        })?,
     };
-    let key = request.key.clone().map_or_else(|| DependencyKey::parse(item.name.as_str()), Ok);
-    let key = key.map_err(|_| PipelineError::UnknownKey { key: item.name.to_string(), near: Vec::new() })?;
+    let source = NewSource::Hub { repository: id.repository.clone(), revision: id.revision.clone() };
+    let text = project.manifest_text.clone();
+    write_down(request, project, &text, (&key, id.kind, source))?;
+    Ok(Added { key, requirement: id.to_string(), registry: None, registry_written: false })
+}
+
+/// The key that a repository gets where nobody names one: its id in lower case.
+pub(super) fn hub_key(id: &HubId) -> Option<DependencyKey> {
+    let parts = id.repository.as_str().split('/').map(|part| part.trim_matches('_').to_ascii_lowercase());
+    DependencyKey::parse(&parts.collect::<Vec<_>>().join("/")).ok()
+}
+
+fn write_down(
+    request: &Request,
+    project: &mut Project,
+    text: &str,
+    (key, kind, source): (&DependencyKey, PackageKind, NewSource),
+) -> Result<(), PipelineError> {
     let dependency = NewDependency {
-        package: (key.as_str() != item.name.as_str()).then(|| item.name.clone()),
         key: key.clone(),
         kind,
         group: request.group.clone(),
-        requirement: requirement.clone(),
-        registry: (!claimed).then(|| id.clone()),
-        variants,
+        source,
+        include: request.include.clone(),
+        exclude: request.exclude.clone(),
     };
-    project.manifest_text = manifest::add_dependency(&text, &dependency)?;
+    project.manifest_text = manifest::add_dependency(text, &dependency)?;
     project.manifest = Manifest::parse(&project.manifest_text)?;
-    Ok(Added { key, requirement: requirement.to_string(), registry: id, registry_written: written })
+    Ok(())
 }
 
 /// The registry that is compiled in is bound only here, by name, where no registry claims its namespace.
-fn bind_demo(request: &Request, item: &Item, manifest: &Manifest, text: &mut String) -> Result<bool, PipelineError> {
+fn bind_demo(
+    request: &Request,
+    item: &PackageItem,
+    manifest: &Manifest,
+    text: &mut String,
+) -> Result<bool, PipelineError> {
     let claimed =
         manifest.registries.values().flat_map(|registry| &registry.namespaces).any(|n| n.as_str() == DEMO_NAMESPACE);
     if item.name.namespace().as_str() != DEMO_NAMESPACE || claimed || request.registry.is_some() {
@@ -236,7 +319,7 @@ fn ask_variant(
     services: &Services,
     registry: &Registry,
     listing: &Listing,
-    item: &Item,
+    item: &PackageItem,
 ) -> Result<Vec<VariantName>, PipelineError> {
     let Some((version, _)) = pick(listing, item.requirement.as_ref()) else { return Ok(Vec::new()) };
     let Some(release) = listing.releases.get(&version) else { return Ok(Vec::new()) };

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::fetch::{FetchOutcome, Fetcher, Job, Landed, Place};
 use crate::index::Base;
-use crate::model::{Pin, RegistryId};
-use crate::ops::registries::Registries;
+use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
+use crate::ops::registries::{self, Registries};
 use crate::ops::{PipelineError, Services, Travel};
 use crate::select::{Origin, Selected};
 use crate::store::{Store, StoreError};
@@ -15,7 +16,7 @@ use crate::sys::{Staged, Staging, files};
 use crate::verify::{Mismatch, Verified, verify};
 
 /// Blobs at a time where configuration says nothing.
-const JOBS: usize = 8;
+pub(super) const JOBS: usize = 8;
 /// Verified blobs that wait for one shared barrier: so many…
 const BATCH_BLOBS: usize = 256;
 /// …or so many bytes.
@@ -30,8 +31,40 @@ pub(super) struct Wanted {
     pub(super) pin: Pin,
     /// What it is, for messages.
     pub(super) what: String,
-    /// The registry whose places have it.
-    pub(super) registry: RegistryId,
+    /// Whose places have it.
+    pub(super) supplier: Supplier,
+}
+
+/// Who has a blob.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Supplier {
+    /// A registry, at its bases.
+    Registry(RegistryId),
+    /// A commit of a repository of the hub, under this path.
+    Hub {
+        /// The repository.
+        id: HubId,
+        /// The commit.
+        commit: HubCommit,
+        /// The path.
+        path: RelPath,
+    },
+}
+
+impl Supplier {
+    /// What those that are asked at the same places have in common.
+    fn group(&self) -> Group<'_> {
+        match self {
+            Self::Registry(id) => Group::Registry(id),
+            Self::Hub { id, commit, .. } => Group::Hub(id, commit),
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Group<'w> {
+    Registry(&'w RegistryId),
+    Hub(&'w HubId, &'w HubCommit),
 }
 
 /// Why a blob that landed was not taken.
@@ -77,17 +110,7 @@ pub(super) fn bring(
     if needed.is_empty() {
         return Ok(travel);
     }
-    let mut places: Vec<Vec<Place>> = Vec::new();
-    let mut numbers: BTreeMap<RegistryId, usize> = BTreeMap::new();
-    let mut jobs = Vec::with_capacity(needed.len());
-    for (pin, wanted) in needed {
-        if !numbers.contains_key(&wanted.registry) {
-            numbers.insert(wanted.registry.clone(), places.len());
-            places.push(registries.bases(&wanted.registry)?.into_iter().map(place).collect());
-        }
-        let number = numbers.get(&wanted.registry).copied().unwrap_or(0);
-        jobs.push(Job { pin, what: wanted.what.clone(), places: number });
-    }
+    let (jobs, places) = jobs(services, registries, &needed)?;
     let fetcher = Fetcher {
         http: &services.http,
         staging: store.begin()?,
@@ -110,6 +133,54 @@ pub(super) fn bring(
         Err(FetchOutcome::Done(broken)) => return Err(broken.into()),
     }
     Ok(travel)
+}
+
+/// The jobs, and the lists of places that they name: one for each registry and each commit.
+fn jobs(
+    services: &Services,
+    registries: &mut Registries<'_>,
+    needed: &BTreeMap<Pin, &Wanted>,
+) -> Result<(Vec<Job>, Vec<Vec<Place>>), PipelineError> {
+    let mut paths: BTreeMap<(&HubId, &HubCommit), BTreeMap<Sha256, RelPath>> = BTreeMap::new();
+    for (pin, wanted) in needed {
+        if let Supplier::Hub { id, commit, path } = &wanted.supplier {
+            paths.entry((id, commit)).or_default().insert(pin.sha256, path.clone());
+        }
+    }
+    let mut places: Vec<Vec<Place>> = Vec::new();
+    let mut numbers: BTreeMap<Group<'_>, usize> = BTreeMap::new();
+    let mut jobs = Vec::with_capacity(needed.len());
+    for (pin, wanted) in needed {
+        let group = wanted.supplier.group();
+        let number = match numbers.get(&group) {
+            Some(number) => *number,
+            None => {
+                places.push(match &group {
+                    Group::Registry(id) => registries.bases(id)?.into_iter().map(place).collect(),
+                    Group::Hub(id, commit) => {
+                        let digests = paths.remove(&(*id, *commit)).unwrap_or_default();
+                        hub_places(services, id, commit, digests)?
+                    }
+                });
+                numbers.insert(group, places.len() - 1);
+                places.len() - 1
+            }
+        };
+        jobs.push(Job { pin: *pin, what: wanted.what.clone(), places: number });
+    }
+    Ok((jobs, places))
+}
+
+/// Where the files of a commit can be had: configured mirrors, then the hub.
+fn hub_places(
+    services: &Services,
+    id: &HubId,
+    commit: &HubCommit,
+    digests: BTreeMap<Sha256, RelPath>,
+) -> Result<Vec<Place>, PipelineError> {
+    let mirrors = services.config.hub_mirrors.iter().map(|mirror| place(registries::mirror(services, mirror)));
+    let hub = services.hub()?.place(id, commit, digests);
+    Ok(mirrors.chain([Place::Hub(Arc::new(hub))]).collect())
 }
 
 fn place(base: Base) -> Place {

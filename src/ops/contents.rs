@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::index::{Memory, VerifiedStatement};
 use crate::lock::{Lock, LockedPackage, LockedSource, SourceFiles, SourceId};
 use crate::model::{Fingerprint, PackageId, Pin, Sha256};
-use crate::ops::bringing::{Wanted, bring};
+use crate::ops::bringing::{Supplier, Wanted, bring};
 use crate::ops::project::Project;
 use crate::ops::registries::Registries;
 use crate::ops::{PipelineError, Services, Travel};
@@ -174,7 +174,7 @@ impl Gathering<'_, '_> {
                 wanted.extend(lists.iter().map(|list| Wanted {
                     pin: list.pin,
                     what: format!("{id} file list"),
-                    registry: id.package.registry.clone(),
+                    supplier: Supplier::Registry(id.package.registry.clone()),
                 }));
             }
         }

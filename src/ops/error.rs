@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::fetch::FetchError;
+use crate::fetch::hub::HubFetchError;
 use crate::index::IndexError;
 use crate::inspect::InspectError;
 use crate::install::InstallError;
@@ -17,8 +18,8 @@ use crate::resolve::NoSolution;
 use crate::select::SelectError;
 use crate::statement::StatementError;
 use crate::store::StoreError;
-use crate::sys::LeaseError;
-use crate::verify::Mismatch;
+use crate::sys::{HttpError, LeaseError};
+use crate::verify::{GitMismatch, Mismatch};
 
 /// Why a project can't be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -126,9 +127,18 @@ pub enum PipelineError {
     /// Fetching.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// Asking a hub.
+    #[error(transparent)]
+    Hub(#[from] HubFetchError),
+    /// An address that is refused before anybody is asked.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// Bytes that are not what was pinned.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+    /// Bytes that are not those of a git id.
+    #[error(transparent)]
+    GitMismatch(#[from] GitMismatch),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -312,7 +322,10 @@ impl PipelineError {
             Self::Layout(error) => error,
             Self::Refused(error) => error,
             Self::Fetch(error) => error,
+            Self::Hub(error) => error,
+            Self::Http(error) => error,
             Self::Mismatch(error) => error,
+            Self::GitMismatch(error) => error,
             Self::Store(error) => error,
             Self::Inspect(error) => error,
             Self::Install(error) => error,

@@ -1,8 +1,6 @@
 //! `mpm fetch`: what the lock needs is in the store; nothing is placed.
 
-use std::collections::BTreeSet;
-
-use crate::ops::pipeline::{self, Reach, Wish};
+use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::Project;
 use crate::ops::{Change, PipelineError, Services, Travel, sync};
 
@@ -28,7 +26,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     let project = Project::open(&request.start)?;
     let _lease = if request.dry_run { None } else { Some(project.lease(services, request.wait)?) };
     let project = Project::open(&project.folder)?;
-    let wish = Wish { request, released: BTreeSet::new(), reach: Reach::Fetch, manifest_changed: false };
+    let wish = Wish { request, released: Released::default(), reach: Reach::Fetch, manifest_changed: false };
     let done = pipeline::run(services, &project, &wish)?;
     Ok(Outcome { dry_run: done.dry_run, lock_changes: done.lock_changes, travel: done.travel })
 }

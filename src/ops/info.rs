@@ -121,7 +121,7 @@ fn severity(severity: Severity) -> &'static str {
 }
 
 /// The demo registry answers `demo/` where the project has no other for it, without being written down.
-fn bind_demo(manifest: &mut Manifest, name: &PackageName) -> Option<RegistryId> {
+pub(super) fn bind_demo(manifest: &mut Manifest, name: &PackageName) -> Option<RegistryId> {
     let claims = |registry: &RegistryDeclaration| registry.namespaces.iter().any(|n| n.as_str() == "demo");
     if name.namespace().as_str() != "demo" || manifest.registries.values().any(claims) {
         return None;

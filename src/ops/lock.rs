@@ -1,10 +1,9 @@
 //! `mpm lock`: Model.lock answers Model.toml; `--check` says why it does not.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ops::pipeline::{self, Reach, Wish};
+use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::Project;
 use crate::ops::{Accepted, Change, LockRule, PipelineError, Services, sync};
 use crate::select::Choice;
@@ -59,7 +58,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         accepted: request.accepted.clone(),
         wait: request.wait,
     };
-    let wish = Wish { request: &wish, released: BTreeSet::new(), reach: Reach::Lock, manifest_changed: false };
+    let wish = Wish { request: &wish, released: Released::default(), reach: Reach::Lock, manifest_changed: false };
     let done = pipeline::run(services, &project, &wish)?;
     Ok(Outcome {
         project: done.project,

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{ListedRelease, Snapshot};
 use crate::index::{Familiarity, Memory, VerifiedStatement};
-use crate::lock::{Lock, LockedPackage, LockedRegistry, Target, expected_overrides};
+use crate::lock::{Lock, LockedPackage, LockedRegistry, SourceId, Target, expected_overrides};
 use crate::manifest::{DependencySource, Manifest};
 use crate::model::{Fingerprint, Namespace, PackageId, PackageName, PackageRef, RegistryId};
+use crate::ops::hubs;
+use crate::ops::pipeline::Released;
 use crate::ops::registries::Registries;
 use crate::ops::sources::{self, Hashed};
 use crate::ops::{Accepted, PipelineError, Question, Services};
@@ -22,8 +24,8 @@ pub(super) struct Making<'a, 'r> {
     pub(super) manifest: &'a Manifest,
     /// The lock before, if any: preferences.
     pub(super) old: Option<&'a Lock>,
-    /// Packages whose locked versions are not preferred.
-    pub(super) released: BTreeSet<PackageRef>,
+    /// What of it is not preferred.
+    pub(super) released: Released,
     /// What a person has accepted.
     pub(super) accepted: &'a Accepted,
     /// The registries of this run.
@@ -123,13 +125,14 @@ impl Making<'_, '_> {
     }
 
     fn preferences(&self) -> Preferences {
-        let mut prefer = Preferences { released: self.released.clone(), ..Preferences::default() };
+        let mut prefer = Preferences { released: self.released.packages.clone(), ..Preferences::default() };
         for id in self.old.into_iter().flat_map(|lock| lock.packages.keys()) {
             if self.keeps_root(&id.package.registry) {
                 prefer.locked.entry(id.package.clone()).or_default().insert(id.version.clone());
             }
         }
-        let stays = |id: &PackageId| self.keeps_root(&id.package.registry) && !self.released.contains(&id.package);
+        let stays =
+            |id: &PackageId| self.keeps_root(&id.package.registry) && !self.released.packages.contains(&id.package);
         for (key, target) in self.old.into_iter().flat_map(|lock| &lock.direct) {
             if let Target::Release(id) = target
                 && stays(id)
@@ -241,16 +244,23 @@ impl Making<'_, '_> {
 
     fn add_sources(&self, made: &mut Made) -> Result<(), PipelineError> {
         for (id, folder, kind) in sources::of(self.manifest, self.project) {
-            let Hashed { locked, table, .. } = sources::hash(&folder, kind, &self.services.cancel)?;
-            if let Some(table) = table {
-                made.tables.insert(crate::model::Sha256::of(&table), table);
+            let hashed = sources::hash(&folder, kind, &self.services.cancel)?;
+            put_source(made, id, hashed);
+        }
+        for id in sources::hub_ids(self.manifest) {
+            // A commit never changes: what the lock has of it stays, and the hub is not asked.
+            let locked = self.old.and_then(|old| old.sources.get(&id)).filter(|_| !self.released.sources.contains(&id));
+            match locked {
+                Some(locked) => drop(made.lock.sources.insert(id, locked.clone())),
+                None => {
+                    let hashed = hubs::lock(self.services, &id)?;
+                    put_source(made, id, hashed);
+                }
             }
-            made.lock.sources.insert(id, locked);
         }
         for dependency in &self.manifest.dependencies {
-            if let DependencySource::Path(path) = &dependency.source {
-                let target = Target::Source(crate::lock::SourceId::path(path));
-                made.lock.direct.insert((dependency.key.clone(), dependency.group.clone()), target);
+            if let Some(id) = sources::id_of(dependency) {
+                made.lock.direct.insert((dependency.key.clone(), dependency.group.clone()), Target::Source(id));
             }
         }
         Ok(())
@@ -285,6 +295,13 @@ impl Making<'_, '_> {
         }
         Ok(())
     }
+}
+
+fn put_source(made: &mut Made, id: SourceId, hashed: Hashed) {
+    if let Some(table) = hashed.table {
+        made.tables.insert(crate::model::Sha256::of(&table), table);
+    }
+    made.lock.sources.insert(id, hashed.locked);
 }
 
 fn short(keys: &BTreeSet<Fingerprint>) -> String {

@@ -7,6 +7,7 @@ mod authoring;
 mod bringing;
 mod contents;
 mod error;
+mod hubs;
 mod locking;
 mod pipeline;
 mod project;
@@ -18,6 +19,7 @@ mod sources;
 pub mod add;
 pub mod diff;
 pub mod fetch;
+pub mod get;
 pub mod index_checkpoint;
 pub mod index_init;
 pub mod info;
@@ -37,8 +39,8 @@ pub mod verify;
 
 pub use authoring::{AuthoringError, Protection};
 pub use error::{PipelineError, ProjectError};
-pub use report::{Change, LaidOut, PackageLine, Travel};
-pub use services::{Ask, Nobody, Question, Services};
+pub use report::{Change, FilesChange, LaidOut, PackageLine, Travel};
+pub use services::{Ask, HubSettings, Nobody, Question, Services};
 
 /// Whether a command may change Model.lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

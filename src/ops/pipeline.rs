@@ -8,10 +8,10 @@ use crate::index::{Gate, VerifiedStatement};
 use crate::inspect::inspect;
 use crate::install::{OnChanged, Placing, Plan, Site};
 use crate::layout::{Layout, lay_out};
-use crate::lock::{Found, Lock};
+use crate::lock::{Found, Lock, SourceId};
 use crate::manifest::{Manifest, Unsigned};
-use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, RegistryId, Sha256};
-use crate::ops::bringing::{self, Wanted, bring};
+use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, RegistryId, RelPath, Sha256};
+use crate::ops::bringing::{self, Supplier, Wanted, bring};
 use crate::ops::contents::{Gathered, Gathering};
 use crate::ops::locking::{self, Made, Making};
 use crate::ops::project::{self, Project};
@@ -40,12 +40,27 @@ pub(super) enum Reach {
 pub(super) struct Wish<'a> {
     /// Choice, rules, waiting.
     pub(super) request: &'a Request,
-    /// Packages whose locked versions are not preferred.
-    pub(super) released: BTreeSet<PackageRef>,
+    /// What of the lock is not preferred.
+    pub(super) released: Released,
     /// How far to go.
     pub(super) reach: Reach,
     /// Whether `project.manifest_text` differs from the file and must be written.
     pub(super) manifest_changed: bool,
+}
+
+/// What of the lock a run does not prefer: it may take what is newer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Released {
+    /// Packages.
+    pub(super) packages: BTreeSet<PackageRef>,
+    /// Sources of the hub.
+    pub(super) sources: BTreeSet<SourceId>,
+}
+
+impl Released {
+    fn is_empty(&self) -> bool {
+        self.packages.is_empty() && self.sources.is_empty()
+    }
 }
 
 /// The lock that a run goes on with.
@@ -65,6 +80,11 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
     let reasons = stale(services, project, found.as_ref())?;
     if request.lock_rule == LockRule::Locked && !reasons.is_empty() {
         return Err(PipelineError::Stale { reasons });
+    }
+    if !reasons.is_empty() {
+        // Nobody is asked for what would be refused.
+        let asked = sources::ids(&project.manifest);
+        policy_of(services, &project.manifest, &Lock::default()).judge_sources(asked)?;
     }
     let fresh = !reasons.is_empty() || !wish.released.is_empty();
     let old = found.map(|found| match found {
@@ -199,14 +219,18 @@ impl Carrying<'_, '_> {
         outcome.packages = report::lines(&settled.lock, &selected);
         outcome.unsigned = report::unsigned(&outcome.packages);
         outcome.layouts = report::layouts(&self.project.manifest);
-        let wanted = wanted(&selected);
+        let wanted = wanted(&settled.lock, &selected);
         let (_, mut travel) = bringing::missing(&store, &wanted)?;
         add(&mut travel, &gathered.travel);
         outcome.travel = travel;
         if request.dry_run {
             return Ok(outcome);
         }
-        self.ask_about(&travel)?;
+        if self.wish.reach == Reach::Place && travel.blobs > 0 {
+            let site = Site { project: &self.project.folder, store: &store, link: LinkMode::Auto };
+            site.foresee((&selected, &layouts), site.receipt()?.as_ref(), on_changed(request), &services.cancel)?;
+        }
+        ask_about(services, request.accepted.yes, &travel)?;
         let mut digests: BTreeSet<Sha256> = gathered.describing;
         digests.extend(selected.pins().iter().map(|pin| pin.sha256));
         digests.extend(layouts.iter().flat_map(Layout::made_digests));
@@ -219,7 +243,7 @@ impl Carrying<'_, '_> {
         }
         let facts = inspect(&store, &selected, &services.cancel)?;
         let cleared = policy.clear(approved, &facts)?;
-        self.tell(&cleared);
+        tell(services, &cleared);
         for bytes in layouts.iter().flat_map(Layout::made) {
             store.put_bytes(bytes)?;
         }
@@ -273,8 +297,7 @@ impl Carrying<'_, '_> {
         let link = link_of(services, request);
         let site = Site { project: &self.project.folder, store, link };
         let receipt = site.receipt()?;
-        let on_changed = if request.force { OnChanged::Replace } else { OnChanged::Refuse };
-        let mut plan = site.plan_with(placing, receipt.as_ref(), on_changed)?;
+        let mut plan = site.plan_with(placing, receipt.as_ref(), on_changed(request))?;
         plan.statements =
             settled.lock.packages.iter().map(|(id, locked)| (id.clone(), locked.statement.sha256)).collect();
         plan.choice = request.choice.clone();
@@ -290,30 +313,6 @@ impl Carrying<'_, '_> {
         Ok(outcome)
     }
 
-    /// What a person should know of content that is allowed all the same.
-    fn tell(&self, cleared: &Cleared<'_>) {
-        let progress = &*self.services.progress;
-        let mut code: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (origin, path) in cleared.code() {
-            code.entry(origin.to_string()).or_default().push(path.to_string());
-        }
-        for (origin, paths) in code {
-            let shown = paths.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-            let more = if paths.len() > 5 { format!(" and {} more", paths.len() - 5) } else { String::new() };
-            progress.note(
-                "code",
-                format!("{origin} holds code that its publisher declares: {shown}{more}; nothing runs it"),
-            );
-        }
-        for (id, rules) in cleared.overridden() {
-            let rules = rules.iter().cloned().collect::<Vec<_>>().join(", ");
-            progress.warn(
-                "unsafe",
-                format!("{id} is placed because [policy.unsafe] allows {rules}: loading it can run code"),
-            );
-        }
-    }
-
     /// Memory is written once everything that it says was verified.
     fn learn(&self, settled: &Settled) -> Result<(), PipelineError> {
         if self.wish.request.dry_run {
@@ -324,18 +323,6 @@ impl Carrying<'_, '_> {
             registry.remember(settled.learnt.get(id).unwrap_or(&nothing))?;
         }
         Ok(())
-    }
-
-    fn ask_about(&self, travel: &Travel) -> Result<(), PipelineError> {
-        if travel.bytes <= ASK_ABOVE || self.wish.request.accepted.yes {
-            return Ok(());
-        }
-        let text = format!("{} will travel; {} are free. Go on?", HumanSize(travel.bytes), HumanSize(travel.free));
-        match self.services.ask.ask(&Question::Confirm { text: text.clone() }) {
-            Some(0) => Ok(()),
-            Some(_) => Err(PipelineError::Cancelled),
-            None => Err(PipelineError::Unanswered { question: text, flag: "--yes" }),
-        }
     }
 
     /// Writes Model.toml, tables and Model.lock where they differ. The manifest goes first: a lock that is behind it is
@@ -366,6 +353,43 @@ impl Carrying<'_, '_> {
     }
 }
 
+fn on_changed(request: &Request) -> OnChanged {
+    if request.force { OnChanged::Replace } else { OnChanged::Refuse }
+}
+
+/// Large transfers are a question.
+pub(super) fn ask_about(services: &Services, yes: bool, travel: &Travel) -> Result<(), PipelineError> {
+    if travel.bytes <= ASK_ABOVE || yes {
+        return Ok(());
+    }
+    let text = format!("{} will travel; {} are free. Go on?", HumanSize(travel.bytes), HumanSize(travel.free));
+    match services.ask.ask(&Question::Confirm { text: text.clone() }) {
+        Some(0) => Ok(()),
+        Some(_) => Err(PipelineError::Cancelled),
+        None => Err(PipelineError::Unanswered { question: text, flag: "--yes" }),
+    }
+}
+
+/// What a person should know of content that is allowed all the same.
+pub(super) fn tell(services: &Services, cleared: &Cleared<'_>) {
+    let progress = &*services.progress;
+    let mut code: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (origin, path) in cleared.code() {
+        code.entry(origin.to_string()).or_default().push(path.to_string());
+    }
+    for (origin, paths) in code {
+        let shown = paths.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        let more = if paths.len() > 5 { format!(" and {} more", paths.len() - 5) } else { String::new() };
+        progress
+            .note("code", format!("{origin} holds code that its publisher declares: {shown}{more}; nothing runs it"));
+    }
+    for (id, rules) in cleared.overridden() {
+        let rules = rules.iter().cloned().collect::<Vec<_>>().join(", ");
+        progress
+            .warn("unsafe", format!("{id} is placed because [policy.unsafe] allows {rules}: loading it can run code"));
+    }
+}
+
 /// The project's policy with what the lock says of its subjects; what the machine forbids the project can't allow.
 pub(super) fn policy_of(services: &Services, manifest: &Manifest, lock: &Lock) -> Policy {
     let mut declared = manifest.policy.clone();
@@ -379,16 +403,20 @@ pub(super) fn policy_of(services: &Services, manifest: &Manifest, lock: &Lock) -
     }
 }
 
-fn wanted(selected: &Selected) -> Vec<Wanted> {
+pub(super) fn wanted(lock: &Lock, selected: &Selected) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for package in selected.packages() {
-        if let Origin::Release(id) = &package.origin {
-            wanted.extend(package.files.iter().map(|file| Wanted {
-                pin: file.pin,
-                what: format!("{} {}", id.package.name, file.release_path),
-                registry: id.package.registry.clone(),
-            }));
-        }
+        let supplier = |path: &RelPath| match &package.origin {
+            Origin::Release(id) => Some((id.package.name.to_string(), Supplier::Registry(id.package.registry.clone()))),
+            Origin::Source(source) => {
+                let (id, commit) = (source.hub()?.clone(), lock.sources.get(source)?.commit()?);
+                Some((id.name(), Supplier::Hub { id, commit, path: path.clone() }))
+            }
+        };
+        wanted.extend(package.files.iter().filter_map(|file| {
+            let (name, supplier) = supplier(&file.release_path)?;
+            Some(Wanted { pin: file.pin, what: format!("{name} {}", file.release_path), supplier })
+        }));
     }
     wanted
 }
@@ -401,8 +429,7 @@ fn add(travel: &mut Travel, more: &Travel) {
 }
 
 /// Folders of packages that a plan touches.
-fn changed(plan: &Plan, selected: &Selected) -> Vec<crate::model::RelPath> {
-    let touched =
-        |folder: &crate::model::RelPath| plan.place.iter().any(|(path, _)| path.strip_prefix(folder).is_some());
+fn changed(plan: &Plan, selected: &Selected) -> Vec<RelPath> {
+    let touched = |folder: &RelPath| plan.place.iter().any(|(path, _)| path.strip_prefix(folder).is_some());
     selected.packages().iter().map(|package| package.folder.clone()).filter(touched).collect()
 }

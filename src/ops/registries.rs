@@ -85,13 +85,7 @@ impl<'a> Registries<'a> {
         let root = self.declaration(id)?.root;
         let mut bases = Vec::new();
         for mirror in self.services.config.mirrors.get(&root).into_iter().flatten() {
-            match crate::model::SafeUrl::parse(mirror) {
-                Ok(url) if matches!(url.inner().scheme(), "http" | "https") => {
-                    let scope = self.services.http.scope_of(&url).unwrap_or_default();
-                    bases.push(Base::Http(url, scope));
-                }
-                _ => bases.push(Base::Folder(mirror.into())),
-            }
+            bases.push(self::mirror(self.services, mirror));
         }
         // A dead index must not stop a site that has mirrors: what the lock pins can come from there.
         match self.open(id).and_then(|registry| Ok(registry.bases()?)) {
@@ -138,5 +132,16 @@ impl<'a> Registries<'a> {
             );
         }
         Ok(())
+    }
+}
+
+/// A mirror that the machine's configuration names, as a base.
+pub(super) fn mirror(services: &Services, mirror: &str) -> Base {
+    match crate::model::SafeUrl::parse(mirror) {
+        Ok(url) if matches!(url.inner().scheme(), "http" | "https") => {
+            let scope = services.http.scope_of(&url).unwrap_or_default();
+            Base::Http(url, scope)
+        }
+        _ => Base::Folder(mirror.into()),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::manifest::{self, Manifest};
 use crate::model::{DependencyKey, GroupName, nearest};
-use crate::ops::pipeline::{self, Reach, Wish};
+use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::Project;
 use crate::ops::{PipelineError, Services, sync};
 
@@ -44,8 +44,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     project.manifest = Manifest::parse(&text)?;
     project.manifest_text = text;
     let reach = if request.no_sync { Reach::Lock } else { Reach::Place };
-    let wish =
-        Wish { request: &request.sync, released: std::collections::BTreeSet::new(), reach, manifest_changed: true };
+    let wish = Wish { request: &request.sync, released: Released::default(), reach, manifest_changed: true };
     let sync = pipeline::run(services, &project, &wish)?;
     Ok(Outcome { removed: request.keys.clone(), sync })
 }

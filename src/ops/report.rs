@@ -1,12 +1,12 @@
 //! What outcomes have in common: changes of a lock, lines about packages, bytes that travel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::install::{PlacedPackage, Receipt};
 use crate::layout;
-use crate::lock::{Lock, LockedPackage, Target};
+use crate::lock::{Lock, LockedPackage, LockedSource, SourceFiles, Target};
 use crate::manifest::{LayoutDeclaration, Manifest};
-use crate::model::{Fingerprint, PackageId, PackageKind, PackageRef, RelPath, VariantName, Version};
+use crate::model::{Fingerprint, PackageId, PackageKind, PackageRef, Pin, RelPath, VariantName, Version};
 use crate::select::{Origin, Selected};
 
 /// One difference between two locks.
@@ -26,6 +26,19 @@ pub struct Change {
     pub signers_before: BTreeSet<Fingerprint>,
     /// Signers after.
     pub signers_after: BTreeSet<Fingerprint>,
+    /// Which files differ, where the lock itself holds both file tables.
+    pub files: Option<FilesChange>,
+}
+
+/// Which files differ between two revisions of a source, by path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FilesChange {
+    /// Only after.
+    pub added: Vec<RelPath>,
+    /// Other bytes after.
+    pub changed: Vec<RelPath>,
+    /// Only before.
+    pub removed: Vec<RelPath>,
 }
 
 /// One package of a project, for people.
@@ -98,10 +111,31 @@ pub(super) fn changes(old: Option<&Lock>, new: &Lock) -> Vec<Change> {
                 bytes_after: after.map_or(0, |source| source.size),
                 signers_before: BTreeSet::new(),
                 signers_after: BTreeSet::new(),
+                files: before.zip(after).and_then(|(before, after)| files_change(before, after)),
             });
         }
     }
     all
+}
+
+fn files_change(before: &LockedSource, after: &LockedSource) -> Option<FilesChange> {
+    let table = |source: &LockedSource| match &source.files {
+        SourceFiles::Inline(files) => {
+            Some(files.iter().map(|file| (file.path.clone(), file.pin)).collect::<BTreeMap<RelPath, Pin>>())
+        }
+        SourceFiles::Table(_) => None,
+    };
+    let (before, after) = (table(before)?, table(after)?);
+    let mut change = FilesChange::default();
+    for (path, pin) in &after {
+        match before.get(path) {
+            None => change.added.push(path.clone()),
+            Some(old) if old != pin => change.changed.push(path.clone()),
+            Some(_) => {}
+        }
+    }
+    change.removed = before.into_keys().filter(|path| !after.contains_key(path)).collect();
+    Some(change)
 }
 
 fn package_changes(package: &PackageRef, old: &Lock, new: &Lock, all: &mut Vec<Change>) {
@@ -128,6 +162,7 @@ fn package_changes(package: &PackageRef, old: &Lock, new: &Lock, all: &mut Vec<C
             bytes_after: after.map_or(0, |(_, locked)| locked.size),
             signers_before: before.map(|(_, locked)| locked.signers.clone()).unwrap_or_default(),
             signers_after: after.map(|(_, locked)| locked.signers.clone()).unwrap_or_default(),
+            files: None,
         });
     };
     for version in same {

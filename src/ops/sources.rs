@@ -1,5 +1,6 @@
 //! Folders that are sources: hashed when locked, copied into the store when placed.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,40 @@ pub(super) fn of(manifest: &Manifest, project: &Path) -> Vec<(SourceId, PathBuf,
     manifest.dependencies.iter().filter_map(folder).collect()
 }
 
+/// The id of a dependency that is a source.
+pub(super) fn id_of(dependency: &Dependency) -> Option<SourceId> {
+    match &dependency.source {
+        DependencySource::Path(path) => Some(SourceId::path(path)),
+        DependencySource::Hub(id) => Some(SourceId::of_hub(id.clone())),
+        DependencySource::Registry { .. } => None,
+    }
+}
+
+/// The ids of all sources of a manifest.
+pub(super) fn ids(manifest: &Manifest) -> BTreeSet<SourceId> {
+    manifest.dependencies.iter().filter_map(id_of).collect()
+}
+
+/// The ids of those that are repositories of the hub.
+pub(super) fn hub_ids(manifest: &Manifest) -> BTreeSet<SourceId> {
+    ids(manifest).into_iter().filter(|id| id.hub().is_some()).collect()
+}
+
+/// A source as the lock will hold it; files sorted by path.
+pub(super) fn locked(kind: PackageKind, revision: Option<String>, files: Vec<SourceFile>) -> Hashed {
+    let bytes = LockedSource::table_bytes(&files);
+    let pin = Pin::of(&bytes);
+    let inline = files.len() <= MAX_INLINE_FILES;
+    let locked = LockedSource {
+        kind,
+        // Of a folder nothing else tells the revision.
+        revision: revision.unwrap_or_else(|| pin.sha256.prefixed()),
+        size: files.iter().map(|file| file.pin.size).fold(0, u64::saturating_add),
+        files: if inline { SourceFiles::Inline(files) } else { SourceFiles::Table(pin) },
+    };
+    Hashed { locked, table: (!inline).then_some(bytes) }
+}
+
 /// Hashes every file of a folder, in path order.
 pub(super) fn hash(folder: &Path, kind: PackageKind, cancel: &Cancel) -> Result<Hashed, PipelineError> {
     let mut paths = Vec::new();
@@ -53,16 +88,7 @@ pub(super) fn hash(folder: &Path, kind: PackageKind, cancel: &Cancel) -> Result<
         return Err(broken(folder, "it holds no files".to_owned()));
     }
     files.sort();
-    let bytes = LockedSource::table_bytes(&files);
-    let pin = Pin::of(&bytes);
-    let inline = files.len() <= MAX_INLINE_FILES;
-    let locked = LockedSource {
-        kind,
-        revision: pin.sha256.prefixed(),
-        size: files.iter().map(|file| file.pin.size).sum(),
-        files: if inline { SourceFiles::Inline(files.clone()) } else { SourceFiles::Table(pin) },
-    };
-    Ok(Hashed { locked, table: (!inline).then_some(bytes) })
+    Ok(locked(kind, None, files))
 }
 
 fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), PipelineError> {

@@ -1,6 +1,5 @@
 //! `mpm sync`: the project holds exactly what its lock says.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use crate::config::LinkMode;
 use crate::install::{Applied, Scrutiny, Site};
 use crate::lock::{Found, Lock};
 use crate::model::RelPath;
-use crate::ops::pipeline::{self, Reach, Wish};
+use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::{self, Project};
 use crate::ops::{Accepted, Change, LaidOut, LockRule, PackageLine, PipelineError, Services, Travel, locking, report};
 use crate::select::Choice;
@@ -80,7 +79,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     let _lease = if request.dry_run { None } else { Some(project.lease(services, request.wait)?) };
     // Somebody may have changed it while we waited.
     let project = Project::open(&project.folder)?;
-    let wish = Wish { request, released: BTreeSet::new(), reach: Reach::Place, manifest_changed: false };
+    let wish = Wish { request, released: Released::default(), reach: Reach::Place, manifest_changed: false };
     pipeline::run(services, &project, &wish)
 }
 

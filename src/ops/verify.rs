@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::config::LinkMode;
 use crate::install::{Altered, Link, PlacedFiles, PlacedPackage, Receipt, Scrutiny, Site};
 use crate::model::RelPath;
-use crate::ops::pipeline::{self, Reach, Wish};
+use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::Project;
 use crate::ops::{Accepted, LockRule, PipelineError, Services, sync};
 use crate::select::Choice;
@@ -142,7 +142,7 @@ fn mend(services: &Services, request: &Request, project: &Project, choice: Choic
         accepted: Accepted::default(),
         wait: request.wait,
     };
-    let wish = Wish { request: &wish, released: BTreeSet::new(), reach: Reach::Place, manifest_changed: false };
+    let wish = Wish { request: &wish, released: Released::default(), reach: Reach::Place, manifest_changed: false };
     pipeline::run(services, &project, &wish)?;
     Ok(())
 }

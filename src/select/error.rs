@@ -55,7 +55,7 @@ pub enum SelectError {
         variants: Vec<(VariantName, u64)>,
     },
     /// A pattern that no path of the release matches.
-    #[error("Model.toml line {line}: {field} of {key} has {glob:?}, which matches no file of the release")]
+    #[error("{}{field} of {key} has {glob:?}, which matches no file of the release", spot(*line))]
     GlobMatchesNothing {
         /// The dependency's key.
         key: DependencyKey,
@@ -63,11 +63,11 @@ pub enum SelectError {
         field: &'static str,
         /// The pattern.
         glob: String,
-        /// The dependency's line.
+        /// The dependency's line; 0 where no Model.toml says it.
         line: usize,
     },
     /// Include, exclude and variants leave no file.
-    #[error("Model.toml line {line}: include and exclude of {key} leave no file")]
+    #[error("{}include and exclude of {key} leave no file", spot(*line))]
     Nothing {
         /// The dependency's key.
         key: DependencyKey,
@@ -110,6 +110,11 @@ fn listed(variants: &[(VariantName, u64)]) -> String {
     }
     let each: Vec<String> = variants.iter().map(|(name, bytes)| format!("{name} ({})", HumanSize(*bytes))).collect();
     each.join(", ")
+}
+
+/// Where a dependency stands; nothing for one that no Model.toml has.
+fn spot(line: usize) -> String {
+    if line == 0 { String::new() } else { format!("Model.toml line {line}: ") }
 }
 
 impl Diagnose for SelectError {

@@ -111,9 +111,7 @@ fn share_a_path<'e>(mut entries: impl Iterator<Item = &'e FileEntry>) -> bool {
 }
 
 fn is_wanted(dependency: Option<&Dependency>, path: &RelPath) -> bool {
-    let Some(dependency) = dependency else { return true };
-    let any = |globs: &[Glob]| globs.iter().any(|glob| glob.matches(path));
-    (dependency.include.is_empty() || any(&dependency.include)) && !any(&dependency.exclude)
+    dependency.is_none_or(|dependency| Glob::admit(&dependency.include, &dependency.exclude, path))
 }
 
 /// A pattern that matches nothing is a typing error that would go unseen for long. Patterns look at the whole release, so

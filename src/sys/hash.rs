@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::model::{Pin, Sha256Hasher};
+use crate::model::{GitBlob, Pin, Sha256Hasher};
 use crate::sys::{Cancel, files};
 
 /// Bytes read at a time.
@@ -37,6 +37,37 @@ pub fn hash_open(file: &File, cancel: &Cancel, advanced: &dyn Fn(u64)) -> io::Re
         total = total.saturating_add(count as u64);
         advanced(count as u64);
     }
+}
+
+/// Git's id of an open file's bytes, read from its start: they must be `size` many, or there is no id.
+///
+/// # Errors
+/// It can't be read, or git's hash refuses it (a collision that somebody made on purpose).
+pub fn git_blob(file: &File, size: u64, cancel: &Cancel) -> io::Result<Option<GitBlob>> {
+    let mut reader = file;
+    reader.rewind()?;
+    let mut hasher = gix::hash::hasher(gix::hash::Kind::Sha1);
+    hasher.update(format!("blob {size}\0").as_bytes());
+    let (mut buffer, mut total) = (vec![0; PIECE], 0_u64);
+    loop {
+        if cancel.is_cancelled() {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
+        }
+        let count = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        total = total.saturating_add(count as u64);
+        if total > size {
+            return Ok(None);
+        }
+        hasher.update(buffer.get(..count).unwrap_or_default());
+    }
+    let id = hasher.try_finalize().map_err(|error| io::Error::other(error.to_string()))?;
+    let bytes: Option<[u8; 20]> = id.as_bytes().try_into().ok();
+    Ok(bytes.filter(|_| total == size).map(GitBlob::from_bytes))
 }
 
 /// Hashes the regular file at `path`, not following a symlink; `None` if it is not there.

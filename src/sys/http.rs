@@ -7,6 +7,7 @@ mod address;
 mod body;
 mod credentials;
 mod error;
+mod reply;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::sys::runtime::block_on;
 pub use address::{AddressClass, AddressError, Scope};
 pub use body::RangeBody;
 pub use error::HttpError;
+pub use reply::{Reply, Said};
 
 use address::{Guard, Reach, Targets};
 use credentials::Credentials;
@@ -92,6 +94,8 @@ pub struct HttpSettings {
     pub tokens: BTreeMap<String, Secret>,
     /// A netrc file.
     pub netrc: Option<PathBuf>,
+    /// A file that holds the token for one host, if it is there and `tokens` has none for that host.
+    pub token_file: Option<(String, PathBuf)>,
     /// How long a server is borne with.
     pub patience: Patience,
 }
@@ -437,13 +441,7 @@ fn unreachable_or_refused(url: Box<SafeUrl>, source: reqwest::Error) -> HttpErro
 }
 
 fn refused_status(url: Box<SafeUrl>, response: &reqwest::Response) -> HttpError {
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.trim().parse().ok())
-        .map(Duration::from_secs);
-    HttpError::Status { url, status: response.status().as_u16(), retry_after }
+    HttpError::Status { url, status: response.status().as_u16(), said: Box::new(Said::of(response.headers())) }
 }
 
 /// The pause before the next try: doubled each time, spread by up to a half so that clients don't march in step, at least

@@ -23,8 +23,8 @@ pub use clock::{Clock, FixedClock, SystemClock};
 pub use history::{HistoryError, file_at};
 pub use holder::Life;
 pub use http::{
-    AddressClass, AddressError, Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy, Patience, RangeBody, Scope,
-    Small,
+    AddressClass, AddressError, Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy, Patience, RangeBody, Reply,
+    Said, Scope, Small,
 };
 pub use lease::{Attempt, Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};

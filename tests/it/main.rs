@@ -24,6 +24,8 @@ mod demo;
 mod fetch;
 mod flows;
 mod formats;
+mod hub;
+mod hub_standin;
 mod index;
 mod install;
 mod kills;

@@ -1,6 +1,8 @@
 //! What tests share: builders of registries and projects, servers that lie, clocks, keys.
 
 pub mod blob;
+pub mod http;
+pub mod hub;
 pub mod keys;
 pub mod peers;
 pub mod project;

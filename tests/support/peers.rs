@@ -33,6 +33,70 @@ pub fn python() -> Option<PathBuf> {
     found
 }
 
+/// Generations of the Hugging Face hub's client: they cannot share an environment, and each treats redirects, listings and
+/// caches in its own way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HubClient {
+    /// 0.36: requests instead of httpx; knows nothing of listings in the cache.
+    Old,
+    /// 1.33: takes two ports of one host name for one host; needs a listing in the cache to read a commit offline.
+    Middle,
+    /// 2.4, with transformers, tokenizers, safetensors and numpy beside it.
+    New,
+}
+
+impl HubClient {
+    /// From the oldest.
+    pub const ALL: [Self; 3] = [Self::Old, Self::Middle, Self::New];
+
+    /// The folder of its environment's programs.
+    fn programs(self) -> Option<PathBuf> {
+        let variable = match self {
+            Self::Old => "MPM_TEST_HF_OLD",
+            Self::Middle => "MPM_TEST_HF_MIDDLE",
+            Self::New => "MPM_TEST_HF_NEW",
+        };
+        let python = std::env::var_os(variable).map(PathBuf::from).filter(|file| file.is_file());
+        if python.is_none() {
+            missing(&format!("{variable}, an environment of the hub's client that tests/run makes"));
+        }
+        Some(python?.parent().unwrap().to_owned())
+    }
+
+    /// A program of its environment, `hf` or `python`, that has `home` for its home and its cache in `home/hub`, and finds
+    /// the hub at `endpoint`. Add `HF_TOKEN` or `HF_HUB_OFFLINE` as needed.
+    pub fn command(self, program: &str, home: &Path, endpoint: &str) -> Option<Command> {
+        let mut command = Command::new(self.programs()?.join(program));
+        command.env_clear().stdin(Stdio::null()).current_dir(home);
+        // Programs look for git, and some for a home.
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", home);
+        command.env("HF_HOME", home).env("HF_HUB_CACHE", home.join("hub")).env("HF_ENDPOINT", endpoint);
+        // Nothing is asked of anyone else, and nothing waits for long.
+        for variable in ["HF_HUB_DISABLE_UPDATE_CHECK", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS"] {
+            command.env(variable, "1");
+        }
+        command.env("HF_HUB_DOWNLOAD_TIMEOUT", "5").env("HF_HUB_ETAG_TIMEOUT", "5").env("NO_COLOR", "1");
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("NO_PROXY", "*");
+        Some(command)
+    }
+
+    /// One of the programs in tests/support/python/, to be run as above.
+    pub fn script(self, name: &str, home: &Path, endpoint: &str) -> Option<Command> {
+        let mut command = self.command("python", home, endpoint)?;
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/python").join(name));
+        Some(command)
+    }
+}
+
+/// The folder of the MiniLM sentence embedder, as the hub lays it out: a real model of 91 MB.
+pub fn minilm() -> Option<PathBuf> {
+    let found = std::env::var_os("MPM_TEST_MINILM").map(PathBuf::from).filter(|folder| folder.is_dir());
+    if found.is_none() {
+        missing("MPM_TEST_MINILM, the model that tests/run fetches");
+    }
+    found
+}
+
 /// A server that ends with the test.
 pub struct Server {
     child: Child,

@@ -26,9 +26,10 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("scan", &[WORDS, &["formats"]]),
     ("policy", &[WORDS, &["manifest", "statement", "catalog", "config", "lock", "select", "formats", "scan"]]),
     ("layout", &[WORDS, &["manifest", "statement", "lock", "select"]]),
+    ("hub", &[WORDS, &["statement"]]),
     // Stages.
     ("index", &[WORDS, EFFECTS, &["catalog", "trust", "statement", "manifest"]]),
-    ("fetch", &[WORDS, EFFECTS, &["select"]]),
+    ("fetch", &[WORDS, EFFECTS, &["select", "hub"]]),
     ("verify", &[WORDS, EFFECTS]),
     ("store", &[WORDS, EFFECTS, &["verify"]]),
     ("inspect", &[WORDS, EFFECTS, &["store", "formats", "scan", "select", "policy"]]),
@@ -57,6 +58,7 @@ const PURE: &[&str] = &[
     "scan",
     "policy",
     "layout",
+    "hub",
 ];
 const STAGES: &[&str] = &["index", "fetch", "verify", "store", "inspect", "install", "keys", "registry", "publish"];
 

@@ -8,17 +8,18 @@ use crate::cli::errors::Failed;
 use crate::cli::printer::visible;
 use crate::cli::settings::Settings;
 use crate::cli::{json, text};
-use crate::model::{DependencyKey, GroupName, PackageName, RegistryId, Requirement, VariantName};
+use crate::model::{DependencyKey, Glob, GroupName, HubId, PackageName, RegistryId, Requirement, VariantName};
 use crate::ops::add;
 
 /// Add packages to Model.toml, lock them and place them
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Add {
-    /// What to add: a name, with `@` and a version requirement if any version won't do
+    /// What to add: a name, with `@` and a version requirement if any version won't do; or a repository of the Hugging
+    /// Face hub, hf:ORG/NAME or hf:datasets/ORG/NAME, with `@` and a branch, tag or commit if not main
     #[arg(required = true, value_name = "NAME[@REQUIREMENT]", value_parser = item)]
     items: Vec<add::Item>,
     /// The key in Model.toml instead of the name; for one package
-    #[arg(long, value_name = "KEY", value_parser = DependencyKey::parse)]
+    #[arg(long, visible_alias = "as", value_name = "KEY", value_parser = DependencyKey::parse)]
     key: Option<DependencyKey>,
     /// Add to this group
     #[arg(long = "to-group", value_name = "GROUP")]
@@ -29,6 +30,12 @@ pub(in crate::cli) struct Add {
     /// The variant to install; may be given several times
     #[arg(long = "variant", value_name = "VARIANT")]
     variants: Vec<VariantName>,
+    /// Only files that match this pattern; may be given several times
+    #[arg(long = "include", value_name = "GLOB", value_parser = glob)]
+    include: Vec<Glob>,
+    /// No files that match this pattern; may be given several times
+    #[arg(long = "exclude", value_name = "GLOB", value_parser = glob)]
+    exclude: Vec<Glob>,
     /// Make the project where there is none
     #[arg(long)]
     init: bool,
@@ -41,15 +48,28 @@ pub(in crate::cli) struct Add {
     placing: PlacingArgs,
 }
 
-/// Parses `NAME[@REQUIREMENT]`.
+/// Parses `NAME[@REQUIREMENT]` or `hf:ID[@REVISION]`.
 pub(super) fn item(typed: &str) -> Result<add::Item, String> {
+    if HubId::is_meant(typed) {
+        return HubId::parse(typed).map(add::Item::Hub).map_err(|error| error.to_string());
+    }
+    package(typed).map(add::Item::Package)
+}
+
+/// Parses `NAME[@REQUIREMENT]`.
+pub(super) fn package(typed: &str) -> Result<add::PackageItem, String> {
     let (name, requirement) = match typed.split_once('@') {
         Some((name, requirement)) => (name, Some(requirement)),
         None => (typed, None),
     };
     let name = PackageName::parse(name).map_err(|error| error.to_string())?;
     let requirement = requirement.map(Requirement::parse).transpose().map_err(|error| error.to_string())?;
-    Ok(add::Item { name, requirement })
+    Ok(add::PackageItem { name, requirement })
+}
+
+/// Parses a pattern over paths.
+pub(super) fn glob(typed: &str) -> Result<Glob, String> {
+    Glob::parse(typed).map_err(|error| error.to_string())
 }
 
 impl Add {
@@ -60,6 +80,8 @@ impl Add {
             group: self.to_group.clone(),
             registry: self.registry.clone(),
             variants: self.variants.clone(),
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
             init: self.init,
             no_sync: self.no_sync,
             sync: self.placing.request(settings, self.choice.choice()),
@@ -78,8 +100,8 @@ impl Add {
         }
         for added in &outcome.added {
             let verb = if dry_run { "Would add" } else { "Added" };
-            let registry = &added.registry;
-            printer.say(&format!("{verb} {} = \"{}\" from {registry}", added.key, visible(&added.requirement)));
+            let from = added.registry.as_ref().map(|registry| format!(" from {registry}")).unwrap_or_default();
+            printer.say(&format!("{verb} {} = \"{}\"{from}", added.key, visible(&added.requirement)));
         }
         text::synced(&outcome.sync, context.settings.verbose, printer);
         let added: Vec<_> = outcome
@@ -89,7 +111,7 @@ impl Add {
                 serde_json::json!({
                     "key": added.key.to_string(),
                     "requirement": added.requirement,
-                    "registry": added.registry.to_string(),
+                    "registry": added.registry.as_ref().map(ToString::to_string),
                     "registry-written": added.registry_written,
                 })
             })

@@ -23,7 +23,7 @@ pub(in crate::cli) struct Info {
 }
 
 fn wanted(typed: &str) -> Result<(PackageName, Option<Requirement>), String> {
-    super::add::item(typed).map(|item| (item.name, item.requirement))
+    super::add::package(typed).map(|item| (item.name, item.requirement))
 }
 
 impl Info {

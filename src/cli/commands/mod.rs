@@ -4,6 +4,7 @@ mod add;
 mod completions;
 mod diff;
 mod fetch;
+mod get;
 mod index;
 mod info;
 mod init;
@@ -86,6 +87,7 @@ pub(super) enum Command {
     #[command(visible_alias = "install")]
     Sync(sync::Sync),
     Fetch(fetch::Fetch),
+    Get(get::Get),
     List(list::List),
     Tree(tree::Tree),
     Info(info::Info),
@@ -111,6 +113,7 @@ impl Command {
             Self::Update(command) => command.exec(context),
             Self::Sync(command) => command.exec(context),
             Self::Fetch(command) => command.exec(context),
+            Self::Get(command) => command.exec(context),
             Self::List(command) => command.exec(context),
             Self::Tree(command) => command.exec(context),
             Self::Info(command) => command.exec(context),

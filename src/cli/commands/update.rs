@@ -7,15 +7,15 @@ use crate::cli::commands::{Context, Status};
 use crate::cli::errors::Failed;
 use crate::cli::settings::Settings;
 use crate::cli::{json, text};
-use crate::model::PackageName;
+use crate::model::{DependencyKey, HubId};
 use crate::ops::update;
 
 /// Lock newer versions within the requirements of Model.toml
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Update {
-    /// Only these packages
-    #[arg(value_name = "NAME")]
-    names: Vec<PackageName>,
+    /// Only these: a dependency's key, a package's name, or hf:ORG/NAME
+    #[arg(value_name = "NAME", value_parser = name)]
+    names: Vec<update::Name>,
     /// Only tell what would change
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -23,6 +23,15 @@ pub(in crate::cli) struct Update {
     accept: AcceptArgs,
     #[command(flatten)]
     wait: WaitArgs,
+}
+
+/// Parses what is to be updated.
+fn name(typed: &str) -> Result<update::Name, String> {
+    if HubId::is_meant(typed) {
+        HubId::parse(typed).map(update::Name::Hub).map_err(|error| error.to_string())
+    } else {
+        DependencyKey::parse(typed).map(update::Name::Key).map_err(|error| error.to_string())
+    }
 }
 
 impl Update {

@@ -10,6 +10,8 @@ use crate::sys::http::{HttpError, HttpSettings, address};
 
 /// Largest netrc file, in bytes.
 const MAX_NETRC: u64 = 1 << 20;
+/// Largest file that holds a token, in bytes.
+const MAX_TOKEN: u64 = 16 << 10;
 
 /// What may be sent where.
 pub(super) struct Credentials {
@@ -24,7 +26,14 @@ impl Credentials {
             Some(path) => parse_netrc(&read_text(path)?)
                 .map_err(|reason| HttpError::Netrc { path: path.clone(), reason: reason.to_owned() })?,
         };
-        Ok(Self { tokens: settings.tokens.clone(), machines })
+        let mut tokens = settings.tokens.clone();
+        if let Some((host, path)) = &settings.token_file
+            && !tokens.contains_key(host)
+            && let Some(token) = read_token(path)
+        {
+            tokens.insert(host.clone(), token);
+        }
+        Ok(Self { tokens, machines })
     }
 
     /// The value of `Authorization` for a URL: only over TLS or to this machine, only to exactly the host and port that
@@ -46,6 +55,13 @@ impl Credentials {
         value.set_sensitive(true);
         Some(value)
     }
+}
+
+/// The token in a file that another program keeps. One that is not there, or holds no token, is none.
+fn read_token(path: &Path) -> Option<Secret> {
+    let bytes = crate::sys::files::read_capped(path, MAX_TOKEN).ok()??;
+    let text = std::str::from_utf8(&bytes).ok()?.trim();
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Secret::new(text.to_owned()))
 }
 
 fn read_text(path: &Path) -> Result<String, HttpError> {

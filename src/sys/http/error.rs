@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::SafeUrl;
-use crate::sys::http::AddressError;
+use crate::sys::http::{AddressError, Said};
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +40,8 @@ pub enum HttpError {
         url: Box<SafeUrl>,
         /// The status.
         status: u16,
-        /// When the server wants to be asked again.
-        retry_after: Option<Duration>,
+        /// What the server said beside it.
+        said: Box<Said>,
     },
     /// Silence.
     #[error("{url} sent nothing for {} s", seconds.as_secs_f32())]
@@ -147,7 +147,7 @@ impl HttpError {
     /// How long the server wants to be left alone, if it said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Status { retry_after, .. } => *retry_after,
+            Self::Status { said, .. } => said.wait,
             _ => None,
         }
     }
