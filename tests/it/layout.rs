@@ -8,6 +8,7 @@ use std::path::Path;
 use modelpm::lock::{Found, Lock};
 use modelpm::model::{PackageId, Sha256};
 
+use crate::support::hub::Hub;
 use crate::support::project::{Project, Ran};
 use crate::support::registry::TestRegistry;
 
@@ -144,6 +145,45 @@ fn a_release_lies_under_the_name_that_its_publisher_gives_it() {
     let expected: BTreeSet<String> = names.iter().map(|name| format!("models--Org--Mini_LM/{name}")).collect();
     assert_eq!(files(&project, HF), expected);
     assert_eq!(project.text(&format!("{HF}/models--Org--Mini_LM/refs/main")).as_deref(), Some(commit));
+}
+
+#[test]
+fn a_repository_of_the_hub_lies_under_its_own_id_and_commit() {
+    let hub = Hub::start();
+    let old =
+        hub.model("Org/Mini_LM").file("config.json", "{\"n\": 1}\n").file("x/notes.txt", "notes\n").commit("main");
+    hub.model("Org/Mini_LM").tag("v1.0", &old);
+    let rows = hub.dataset("Rows").file("rows.csv", "a,b\n1,2\n").commit("main");
+    let project = Project::new().manifest(ON).variable("HF_ENDPOINT", hub.url());
+    project.mpm(&["add", "hf:Org/Mini_LM", "--as", "mini"]).expect(0);
+    project.mpm(&["add", "hf:datasets/Rows", "--as", "rows"]).expect(0);
+    let check = |main: &str, more: &[&str]| {
+        let mut expected: BTreeSet<String> = more.iter().map(|name| format!("models--Org--Mini_LM/{name}")).collect();
+        for name in ["refs/main", &format!("snapshots/{main}/config.json"), &format!("trees/{main}.json")] {
+            expected.insert(format!("models--Org--Mini_LM/{name}"));
+        }
+        for name in ["refs/main", &format!("snapshots/{rows}/rows.csv"), &format!("trees/{rows}.json")] {
+            expected.insert(format!("datasets--Rows/{name}"));
+        }
+        assert_eq!(files(&project, HF), expected);
+        assert_eq!(project.text(&format!("{HF}/models--Org--Mini_LM/refs/main")).as_deref(), Some(main));
+        let config = format!("{HF}/models--Org--Mini_LM/snapshots/{main}/config.json");
+        assert_eq!(inode(&project, &config), inode(&project, "models/mini/config.json"));
+        project.mpm(&["sync", "--frozen"]).expect(0).says(&["Nothing to do"]);
+        project.mpm(&["run", "--", "true"]).expect(0);
+    };
+    check(&old, &[&format!("snapshots/{old}/x/notes.txt")]);
+    // Another commit of the branch; the one that a tag names stays beside it.
+    let new = hub.model("Org/Mini_LM").file("config.json", "{\"n\": 2}\n").without("x/notes.txt").commit("main");
+    project.mpm(&["update"]).expect(0);
+    project.mpm(&["run", "--", "true"]).expect(1).says(&["error[E0919]", "run `mpm sync`"]);
+    project.mpm(&["sync"]).expect(0);
+    check(&new, &[]);
+    project.mpm(&["add", "hf:Org/Mini_LM@v1.0", "--as", "tagged", "--include", "*.json"]).expect(0);
+    check(&new, &["refs/v1.0", &format!("snapshots/{old}/config.json"), &format!("trees/{old}.json")]);
+    project.mpm(&["sync"]).expect(0).says(&["3 of 3 packages are signed by nobody"]);
+    project.mpm(&["remove", "tagged"]).expect(0);
+    check(&new, &[]);
 }
 
 #[test]

@@ -58,3 +58,19 @@ impl Diagnose for HubFetchError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use crate::diagnose::{Class, Diagnose as _};
+    use crate::fetch::hub::HubFetchError;
+
+    #[test]
+    fn what_is_no_fault_of_the_hub_says_so() {
+        let source = io::Error::from(io::ErrorKind::PermissionDenied);
+        let local = HubFetchError::Local { folder: "/store/partial".into(), source };
+        assert_eq!((local.code().0, local.class()), ("E0677", Class::Yours));
+        assert_eq!((HubFetchError::Stopped.code().0, HubFetchError::Stopped.class()), ("E0678", Class::Interrupted));
+    }
+}
