@@ -161,3 +161,31 @@ fn nothing_from_outside_commands_the_terminal() {
     assert_eq!(visible("a\u{1b}[31mb\u{202e}c\n"), "a\\u{1b}[31mb\\u{202e}c\n");
     assert_eq!(visible("plain é"), "plain é");
 }
+
+/// Does nothing unless [`a_panic_ends_the_process_with_the_code_for_bugs`] starts it in a process of its own.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own variable, never a setting")]
+fn helper_panics() {
+    if std::env::var_os("MPM_TEST_HELPER").is_some() {
+        std::panic::set_hook(Box::new(crate::cli::bug));
+        panic!("the numbers do not add up");
+    }
+}
+
+#[test]
+fn a_panic_ends_the_process_with_the_code_for_bugs() {
+    let program = std::env::current_exe().expect("this program");
+    let output = std::process::Command::new(program)
+        .args(["--exact", "cli::tests::helper_panics", "--nocapture"])
+        .env("MPM_TEST_HELPER", "1")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("it starts");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(70), "{told}");
+    for part in
+        ["error[E0999]: a bug in mpm: ", "src/cli/tests.rs:", "the numbers do not add up", "\n\nhint: please report"]
+    {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+}

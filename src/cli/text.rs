@@ -106,11 +106,8 @@ fn changed_files(files: &FilesChange, full: bool) -> String {
         })
         .collect();
     let more = all.len().saturating_sub(shown);
-    let mut text: String = all.into_iter().take(shown).collect();
-    if more > 0 {
-        text.push_str(&format!("\n     and {more} more"));
-    }
-    text
+    let text: String = all.into_iter().take(shown).collect();
+    if more > 0 { format!("{text}\n     and {more} more") } else { text }
 }
 
 /// What travelled, or would.

@@ -51,3 +51,43 @@ impl Journal {
         (self.place == Sha256::of(place.as_bytes()).hex()).then_some(self.etag.as_deref()).flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::fetch::journal::{CAP, Journal, TYPE};
+    use crate::model::shaken::{put, shaken};
+    use crate::model::{Pin, canonical};
+
+    fn good() -> Journal {
+        Journal::new(&Pin::of(b"blob"), "https://a.example/", Some("\"v1\""))
+    }
+
+    #[test]
+    fn a_journal_is_read_back_and_one_that_is_too_large_counts_as_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.journal");
+        assert_eq!(Journal::read(&path), None);
+        good().write(&path).expect("written");
+        let read = Journal::read(&path).expect("there");
+        assert_eq!((&read, read.etag_for("https://a.example/")), (&good(), Some("\"v1\"")));
+        assert_eq!(read.etag_for("https://b.example/"), None, "another place has other versions");
+        let large = Journal { etag: Some("x".repeat(usize::try_from(CAP).expect("small"))), ..good() };
+        large.write(&path).expect("written");
+        assert_eq!(Journal::read(&path), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_journal_or_none(bytes in shaken(&canonical::render(&good()))) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("x.journal");
+            put(&path, &bytes);
+            if let Some(journal) = Journal::read(&path) {
+                prop_assert_eq!(journal.kind.as_str(), TYPE);
+                let _ = journal.etag_for("https://a.example/");
+            }
+        }
+    }
+}

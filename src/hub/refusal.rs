@@ -44,7 +44,7 @@ impl Refusal {
             (404 | 410, Some("EntryNotFound")) => Some(Self::NoFile),
             (401, _) if invalid || told.with_token => Some(Self::Token),
             // Whoever shows no token is not told whether a repository is private or missing.
-            (401, None) | (404 | 410, None) => Some(Self::NoRepository),
+            (401 | 404 | 410, None) => Some(Self::NoRepository),
             (401 | 403 | 404 | 410, code) => {
                 let text = [code, told.message].into_iter().flatten().collect::<Vec<_>>().join(": ");
                 Some(Self::Other(text.escape_debug().take(200).collect()))

@@ -7,7 +7,7 @@ use crate::index::builtin::below;
 use crate::index::{Freshness, Origin, OriginError};
 use crate::model::{Pin, SafeUrl};
 use crate::progress::Progress;
-use crate::sys::git::{Commit, GitError, fetch, open_last};
+use crate::sys::git::{Commit, GitError, MAX_FETCH, fetch, open_last};
 use crate::sys::{BlobReader, HttpClient, NetworkPolicy, Scope, blob_path};
 
 /// Reads commits of one repository.
@@ -38,7 +38,7 @@ impl Git {
         let last = if http.policy() == NetworkPolicy::Offline { open_last(url, copy)? } else { None };
         let commit = match last {
             Some(commit) => commit,
-            None => fetch(url, copy, http, scope)?,
+            None => fetch(url, copy, http, scope, MAX_FETCH)?,
         };
         if !commit.descends() {
             progress.warn(
@@ -64,7 +64,7 @@ impl Git {
 
     fn refresh(&self, freshness: Freshness) -> Result<(), OriginError> {
         if freshness == Freshness::PastCaches && self.http.policy() == NetworkPolicy::Online {
-            let commit = fetch(&self.url, &self.copy, &self.http, self.scope)?;
+            let commit = fetch(&self.url, &self.copy, &self.http, self.scope, MAX_FETCH)?;
             *self.commit.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(commit);
         }
         Ok(())

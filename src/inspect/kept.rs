@@ -81,3 +81,61 @@ pub(super) fn write(store: &Store, pin: &Pin, fact: &Fact) {
         let _ = files::write_atomic(&path, &bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::inspect::kept::{KEPT_FROM, MAX_FILE, path, read, write};
+    use crate::model::shaken::{put, shaken};
+    use crate::model::{Pin, Sha256};
+    use crate::scan::{Fact, Format, Hit, RULES};
+    use crate::store::Store;
+
+    fn pin() -> Pin {
+        Pin { sha256: Sha256::of(b"a large blob"), size: KEPT_FROM }
+    }
+
+    fn fact() -> Fact {
+        let rule = RULES.first().expect("a rule");
+        let hits = vec![Hit { rule: (*rule).to_owned(), detail: "os.system".to_owned() }];
+        Fact { format: Format("pickle".to_owned()), hits, external: vec!["weights.bin".to_owned()] }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).expect("a store");
+        (folder, store)
+    }
+
+    fn kept() -> Vec<u8> {
+        let (_folder, store) = store();
+        write(&store, &pin(), &fact());
+        std::fs::read(path(&store, &pin().sha256)).expect("kept")
+    }
+
+    #[test]
+    fn a_fact_is_read_back_for_exactly_its_blob() {
+        let (_folder, store) = store();
+        write(&store, &pin(), &fact());
+        assert_eq!(read(&store, &pin()), Some(fact()));
+        assert_eq!(read(&store, &Pin { size: KEPT_FROM + 1, ..pin() }), None);
+        let other = Sha256::of(b"another");
+        put(&path(&store, &other), &kept());
+        assert_eq!(read(&store, &Pin { sha256: other, ..pin() }), None, "a fact of another blob");
+        let large = Fact { external: vec!["x".repeat(usize::try_from(MAX_FILE).expect("small"))], ..fact() };
+        write(&store, &Pin { sha256: other, ..pin() }, &large);
+        assert_eq!(read(&store, &Pin { sha256: other, ..pin() }), None, "too large to be kept");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_fact_or_none(bytes in shaken(&kept())) {
+            let (_folder, store) = store();
+            put(&path(&store, &pin().sha256), &bytes);
+            if let Some(fact) = read(&store, &pin()) {
+                prop_assert!(fact.hits.iter().all(|hit| RULES.contains(&hit.rule.as_str())));
+            }
+        }
+    }
+}

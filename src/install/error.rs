@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
-use crate::model::{PathError, Pin, RelPath};
+use crate::model::{Pin, RelPath};
 use crate::store::StoreError;
 
 /// Most paths that one message names.
@@ -76,9 +76,6 @@ pub enum InstallError {
         /// What the system said.
         source: io::Error,
     },
-    /// A folder and a path in it are too long together.
-    #[error(transparent)]
-    Path(PathError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -99,7 +96,6 @@ impl Diagnose for InstallError {
             Self::NotInStore { .. } => Code("E0757"),
             Self::Link { .. } => Code("E0758"),
             Self::Interrupted => Code("E0759"),
-            Self::Path(_) => Code("E0760"),
             Self::Store(error) => error.code(),
         }
     }
@@ -138,9 +134,6 @@ impl Diagnose for InstallError {
                     "replace the links by folders, or choose another place with `to = …` in Model.toml".to_owned(),
                 ),
             ],
-            Self::Path(_) => {
-                vec![unchanged(), Hint::Note("choose a shorter place with `to = …` in Model.toml".to_owned())]
-            }
             Self::NotInStore { .. } => vec![Hint::Run("mpm sync".to_owned())],
             Self::Link { .. } => vec![Hint::Run("mpm sync --link auto".to_owned())],
             Self::Store(error) => error.hints(),

@@ -40,7 +40,7 @@ impl Site<'_> {
         on_changed: OnChanged,
         cancel: &Cancel,
     ) -> Result<(), InstallError> {
-        plan(self.project, &super::wanted(selected, layouts)?, receipt, on_changed, cancel).map(drop)
+        plan(self.project, &super::wanted(selected, layouts), receipt, on_changed, cancel).map(drop)
     }
 
     /// Does it. Nothing is remembered: what stands there is its owner's.

@@ -22,7 +22,7 @@ use std::path::Path;
 use crate::config::LinkMode;
 use crate::install::check::Renewal;
 use crate::install::records::Records;
-use crate::layout::Layout;
+use crate::layout::{Content, Layout};
 use crate::model::{PackageId, Pin, RelPath, Sha256};
 use crate::policy::Cleared;
 use crate::progress::Progress;
@@ -237,7 +237,7 @@ impl Site<'_> {
         receipt: Option<&Receipt>,
         on_changed: OnChanged,
     ) -> Result<Plan, InstallError> {
-        plan::plan(self.project, &placing.wanted()?, receipt, on_changed, &Cancel::new())
+        plan::plan(self.project, &placing.wanted(), receipt, on_changed, &Cancel::new())
     }
 
     /// Does it, and writes the receipt last.
@@ -253,26 +253,22 @@ impl Site<'_> {
         cancel: &Cancel,
         progress: &dyn Progress,
     ) -> Result<Applied, InstallError> {
-        apply::apply(self, plan, &placing.wanted()?, inputs, cancel, progress)
+        apply::apply(self, plan, &placing.wanted(), inputs, cancel, progress)
     }
 }
 
 impl Placing<'_> {
-    fn wanted(self) -> Result<Vec<Wanted>, InstallError> {
+    fn wanted(self) -> Vec<Wanted> {
         wanted(self.cleared.selected(), self.layouts)
     }
 }
 
-fn wanted(selected: &Selected, layouts: &[Layout]) -> Result<Vec<Wanted>, InstallError> {
-    let mut wanted = packages(selected)?;
+fn wanted(selected: &Selected, layouts: &[Layout]) -> Vec<Wanted> {
+    let mut wanted = packages(selected);
     for layout in layouts {
         for laid in &layout.folders {
-            let mut files = Vec::with_capacity(laid.files.len());
-            for (path, content) in &laid.files {
-                let path = laid.folder.join(path).map_err(InstallError::Path)?;
-                // A file that the selection does not have is not placed.
-                files.extend(content.pin(selected).map(|pin| (path, pin)));
-            }
+            // A file that the selection does not have is not placed.
+            let file = |(path, content): (&RelPath, &Content)| Some((path.clone(), content.pin(selected)?));
             wanted.push(Wanted {
                 key: None,
                 id: laid.id.clone(),
@@ -280,36 +276,40 @@ fn wanted(selected: &Selected, layouts: &[Layout]) -> Result<Vec<Wanted>, Instal
                 layout: Some(layout.kind.as_str()),
                 folder: laid.folder.clone(),
                 variants: Vec::new(),
-                files,
+                files: laid.files.iter().filter_map(file).collect(),
             });
         }
     }
     wanted.sort_by(|left, right| left.folder.cmp(&right.folder));
-    Ok(wanted)
+    wanted
 }
 
-fn packages(selected: &Selected) -> Result<Vec<Wanted>, InstallError> {
+#[expect(
+    clippy::expect_used,
+    reason = "only `select` makes it, and refuses a folder and a path that do not fit together"
+)]
+fn packages(selected: &Selected) -> Vec<Wanted> {
     selected
         .packages()
         .iter()
         .map(|package| {
             let files = package.files.iter().map(|file| {
-                let path = package.folder.join(&file.path).map_err(InstallError::Path)?;
-                Ok((path, file.pin))
+                let path = package.folder.join(&file.path).expect("`select` joined them before");
+                (path, file.pin)
             });
             let (id, release) = match &package.origin {
                 Origin::Release(id) => (id.to_string(), Some(id.clone())),
                 Origin::Source(id) => (id.to_string(), None),
             };
-            Ok(Wanted {
+            Wanted {
                 key: package.key.as_ref().map(ToString::to_string),
                 id,
                 release,
                 layout: None,
                 folder: package.folder.clone(),
                 variants: package.variants.iter().map(ToString::to_string).collect(),
-                files: files.collect::<Result<_, InstallError>>()?,
-            })
+                files: files.collect(),
+            }
         })
         .collect()
 }

@@ -104,10 +104,8 @@ impl Records {
         };
         let path = self.table_path(digest);
         let damaged = |reason: &str| InstallError::Damaged { path: path.clone(), reason: reason.to_owned() };
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(damaged("it is missing")),
-            Err(error) => return Err(disk("read", &path)(error)),
+        let Some(file) = sys::files::open_regular(&path).map_err(disk("read", &path))? else {
+            return Err(damaged("it is missing"));
         };
         let mut hasher = Sha256Hasher::new();
         let mut lines = Lines::new(file);
@@ -141,11 +139,7 @@ impl Records {
     /// What an interrupted run was about to place.
     pub(super) fn pending(&self) -> Result<Vec<(RelPath, Pin)>, InstallError> {
         let path = self.pending_path();
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(disk("read", &path)(error)),
-        };
+        let Some(file) = sys::files::open_regular(&path).map_err(disk("read", &path))? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
         let mut lines = Lines::new(file);
         while let Some(line) = lines.next(&path)? {

@@ -7,13 +7,15 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use crate::config::LinkMode;
-use crate::diagnose::Diagnose as _;
+use crate::diagnose::{Class, Diagnose as _};
 use crate::install::disk::Standing;
+use crate::install::receipt::PlacedPackage;
 use crate::install::records::Records;
 use crate::install::{
     Applied, InstallError, Link, MAX_INLINE_FILES, OnChanged, PlacedFiles, Plan, Receipt, Scrutiny, Site, Wanted,
     apply, disk, place, plan, wire,
 };
+use crate::model::shaken::{put, shaken};
 use crate::model::{Pin, RelPath, Sha256};
 use crate::progress::Silent;
 use crate::store::Store;
@@ -130,6 +132,22 @@ fn each_way_of_linking_places_the_same_bytes() {
         let gone = bench.sync(&[]).expect("removes");
         assert_eq!(gone.removed, 1, "{word}");
     }
+}
+
+#[test]
+fn a_way_of_linking_that_is_impossible_is_told_and_none_is_taken_in_its_place() {
+    let mut bench = Bench::new();
+    bench.link = LinkMode::Hard;
+    let wanted = [bench.package("a", &[("w.bin", "weights")])];
+    // A blob that somebody may write to is never linked: a write to the project's file would change the store.
+    let entry = bench.store.find(&Pin::of(b"weights")).expect("finds").expect("is there");
+    fs::set_permissions(&entry.path, fs::Permissions::from_mode(0o644)).expect("changed");
+    let error = bench.sync(&wanted).expect_err("not by hard link");
+    assert_eq!((error.code().0, error.class()), ("E0758", Class::Yours), "{error}");
+    assert!(error.to_string().contains("models/a/w.bin by hard link"), "{error}");
+    assert_eq!(bench.text("models/a/w.bin"), None);
+    bench.link = LinkMode::Auto;
+    bench.sync(&wanted).expect("another way is found where one may be chosen");
 }
 
 #[test]
@@ -357,6 +375,33 @@ fn a_pipe_is_not_a_file() {
     assert_eq!(found, Standing::Other);
 }
 
+/// A receipt, the table of its large package and a list of pending files.
+fn records() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let bench = Bench::new();
+    let small = bench.package("a", &[("w.bin", "weights"), ("sub/c.json", "{}")]);
+    let mut large = bench.package("b", &[("w.bin", "weights")]);
+    let names = (0..=MAX_INLINE_FILES).map(|n| (path(&format!("models/b/f{n:05}")), Pin::of(b"weights")));
+    large.files = names.collect();
+    bench.sync(&[small, large]).expect("places");
+    let records = Records::of(&bench.project);
+    let (at, pin) = (path("models/a/w.bin"), Pin::of(b"weights"));
+    records.write_pending([(&at, &pin)].into_iter()).expect("written");
+    let table = fs::read_dir(bench.project.join(".mpm/files")).expect("tables").next().expect("one").expect("read");
+    let read = |at: PathBuf| fs::read(at).expect("read");
+    let mut table = read(table.path());
+    // Two lines do as well as a thousand.
+    let end = table.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).expect("two lines").0;
+    table.truncate(end + 1);
+    (read(bench.project.join(".mpm/receipt.json")), table, read(bench.project.join(".mpm/pending.jsonl")))
+}
+
+fn read_or_damaged<T>(result: Result<T, InstallError>) -> Result<(), TestCaseError> {
+    if let Err(error) = result {
+        prop_assert!(matches!(error.code().0, "E0752" | "E0753"), "{error}");
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
@@ -364,4 +409,49 @@ proptest! {
         let _ = wire::parse_file(&bytes);
         let _ = wire::parse_pending(&bytes);
     }
+
+    #[test]
+    fn records_near_good_ones_are_read_or_damaged((receipt, table, pending) in {
+        let (receipt, table, pending) = records();
+        (shaken(&receipt), shaken(&table), shaken(&pending))
+    }) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let project = folder.path().join("project");
+        let records = Records::of(&project);
+        put(&project.join(".mpm/receipt.json"), &receipt);
+        put(&project.join(".mpm/pending.jsonl"), &pending);
+        let digest = Sha256::of(&table);
+        put(&project.join(".mpm/files").join(format!("{}.jsonl", digest.hex())), &table);
+        read_or_damaged(records.pending())?;
+        read_or_damaged(records.receipt())?;
+        if let Ok(receipt) = wire::parse_receipt(&receipt) {
+            for package in receipt.packages {
+                // A receipt may name any table; here it names the one that is there.
+                let files = match package.files {
+                    PlacedFiles::Table { folders, .. } => PlacedFiles::Table { digest, folders },
+                    inline @ PlacedFiles::Inline(_) => inline,
+                };
+                read_or_damaged(records.each_file(&PlacedPackage { files, ..package }, &mut |_| Ok(())))?;
+            }
+        }
+    }
+}
+
+#[test]
+fn records_that_are_no_regular_files_are_not_read() {
+    let bench = Bench::new();
+    bench.sync(&[bench.package("a", &[("w.bin", "weights")])]).expect("places");
+    let records = Records::of(&bench.project);
+    for place in ["receipt.json", "pending.jsonl"] {
+        let place = bench.project.join(".mpm").join(place);
+        let _ = fs::remove_file(&place);
+        // Who opens a pipe to read waits for a writer that never comes.
+        rustix::fs::mknodat(rustix::fs::CWD, &place, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .expect("a pipe");
+    }
+    assert_eq!(records.receipt().expect_err("a pipe").code().0, "E0751");
+    assert_eq!(records.pending().expect_err("a pipe").code().0, "E0751");
+    fs::remove_file(bench.project.join(".mpm/pending.jsonl")).expect("removed");
+    symlink("/etc/hostname", bench.project.join(".mpm/pending.jsonl")).expect("linked");
+    assert_eq!(records.pending().expect_err("a symlink").code().0, "E0751");
 }

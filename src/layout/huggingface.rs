@@ -149,7 +149,7 @@ fn folder(
     let folder = below(root, &format!("{prefix}--{}", repository.replace('/', "--")), &of)?;
     let mut files = BTreeMap::new();
     for (revision, commit) in refs(&shown, named)? {
-        let path = relative(&format!("refs/{revision}"), &of)?;
+        let path = below(&folder, &format!("refs/{revision}"), &of)?;
         // Clients read the whole file: no line end.
         files.insert(path, Content::Made(commit.into_bytes()));
     }
@@ -157,15 +157,14 @@ fn folder(
     for commit in commits {
         let snapshot = snapshot(&shown, commit, named)?;
         let tree = tree(selected, &snapshot);
-        files.insert(relative(&format!("trees/{commit}.json"), &of)?, Content::Made(tree));
+        files.insert(below(&folder, &format!("trees/{commit}.json"), &of)?, Content::Made(tree));
         for (path, (content, who)) in snapshot {
-            files.insert(relative(&format!("snapshots/{commit}/{path}"), &who)?, content);
+            files.insert(below(&folder, &format!("snapshots/{commit}/{path}"), &who)?, content);
         }
     }
     let mut distinct = PathSet::new();
     for path in files.keys() {
         distinct.insert(path).map_err(|source| clash(&folder, source))?;
-        folder.join(path).map_err(|source| place(path.as_str(), &of, source))?;
     }
     Ok(LaidFolder { id: format!("{}:{shown}", LayoutKind::HuggingFace.as_str()), folder, files })
 }
@@ -244,12 +243,8 @@ fn tree(selected: &Selected, snapshot: &BTreeMap<RelPath, (Content, String)>) ->
     serde_json::to_vec(&Tree { format_version: TREE_VERSION, files: files.collect() }).unwrap_or_default()
 }
 
-fn relative(path: &str, of: &str) -> Result<RelPath, LayoutError> {
-    RelPath::parse(path).map_err(|source| place(path, of, source))
-}
-
-fn below(root: &RelPath, name: &str, of: &str) -> Result<RelPath, LayoutError> {
-    root.join(&relative(name, of)?).map_err(|source| place(name, of, source))
+fn below(folder: &RelPath, path: &str, of: &str) -> Result<RelPath, LayoutError> {
+    RelPath::parse(path).and_then(|path| folder.join(&path)).map_err(|source| place(path, of, source))
 }
 
 fn place(path: &str, of: &str, source: crate::model::PathError) -> LayoutError {

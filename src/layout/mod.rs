@@ -36,7 +36,7 @@ pub struct LaidFolder {
     pub id: String,
     /// The folder, relative to the project.
     pub folder: RelPath,
-    /// Its files, by path below the folder.
+    /// Its files, by path in the project.
     pub files: BTreeMap<RelPath, Content>,
 }
 

@@ -137,8 +137,7 @@ fn files(layout: &Layout, selected: &Selected) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for folder in &layout.folders {
         for (path, content) in &folder.files {
-            let full = folder.folder.join(path).expect("fits");
-            let below = full.strip_prefix(&layout.root).expect("lies below the root");
+            let below = path.strip_prefix(&layout.root).expect("lies below the root");
             let text = match content {
                 crate::layout::Content::Made(bytes) => String::from_utf8(bytes.clone()).expect("text"),
                 content @ crate::layout::Content::Selected { .. } => {

@@ -14,6 +14,8 @@ mod kind;
 mod name;
 mod path;
 mod requirement;
+#[cfg(test)]
+pub(crate) mod shaken;
 mod signature;
 mod size;
 pub mod tables;

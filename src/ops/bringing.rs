@@ -152,19 +152,18 @@ fn jobs(
     let mut jobs = Vec::with_capacity(needed.len());
     for (pin, wanted) in needed {
         let group = wanted.supplier.group();
-        let number = match numbers.get(&group) {
-            Some(number) => *number,
-            None => {
-                places.push(match &group {
-                    Group::Registry(id) => registries.bases(id)?.into_iter().map(place).collect(),
-                    Group::Hub(id, commit) => {
-                        let digests = paths.remove(&(*id, *commit)).unwrap_or_default();
-                        hub_places(services, id, commit, digests)?
-                    }
-                });
-                numbers.insert(group, places.len() - 1);
-                places.len() - 1
-            }
+        let number = if let Some(number) = numbers.get(&group) {
+            *number
+        } else {
+            places.push(match &group {
+                Group::Registry(id) => registries.bases(id)?.into_iter().map(place).collect(),
+                Group::Hub(id, commit) => {
+                    let digests = paths.remove(&(*id, *commit)).unwrap_or_default();
+                    hub_places(services, id, commit, digests)?
+                }
+            });
+            numbers.insert(group, places.len() - 1);
+            places.len() - 1
         };
         jobs.push(Job { pin: *pin, what: wanted.what.clone(), places: number });
     }

@@ -230,14 +230,6 @@ pub enum PipelineError {
         /// The signed one.
         found: String,
     },
-    /// A locked release that was revoked.
-    #[error("{package} is revoked: {reason}")]
-    Revoked {
-        /// The release.
-        package: String,
-        /// Why, escaped.
-        reason: String,
-    },
     /// A folder that is a `path` source can't be used.
     #[error("source folder {}: {problem}", path.display())]
     SourceFolder {
@@ -352,7 +344,6 @@ impl Diagnose for PipelineError {
             Self::Cancelled => "E0918",
             Self::NotPlaced { .. } | Self::NotCurrent { .. } => "E0919",
             Self::NoRevision { .. } => "E0920",
-            Self::Revoked { .. } => "E0921",
             Self::NotConfigured { .. } => "E0922",
             Self::UnknownPackage { .. } => "E0923",
             _ => "E0924",
@@ -365,10 +356,7 @@ impl Diagnose for PipelineError {
         }
         match self {
             Self::Unanswered { .. } => Class::Usage,
-            Self::SignersChanged { .. }
-            | Self::RootChanged { .. }
-            | Self::PinDisagrees { .. }
-            | Self::Revoked { .. } => Class::Trust,
+            Self::SignersChanged { .. } | Self::RootChanged { .. } | Self::PinDisagrees { .. } => Class::Trust,
             Self::NotListed { .. } => Class::Policy,
             Self::Cancelled => Class::Interrupted,
             _ => Class::Yours,
@@ -430,7 +418,6 @@ impl Diagnose for PipelineError {
                 run("mpm diff"),
                 note("nothing was placed"),
             ],
-            Self::Revoked { .. } => vec![note("nothing was placed"), run("mpm update")],
             Self::SourceFolder { .. } => vec![note("nothing was changed")],
             Self::Cancelled => vec![note("partial downloads are kept; the same command goes on where it stopped")],
             Self::NotPlaced { .. } | Self::NotCurrent { .. } => vec![run("mpm sync")],

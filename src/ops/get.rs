@@ -168,9 +168,9 @@ fn release(
     let lock = alone(&made.lock, &releases);
     let id = releases.first().map(|id| format!("{}@={}", id.package.name, id.version)).unwrap_or_default();
     let selected = select(&project.manifest, &lock, &gathered.contents, &Choice::default())?;
-    let variants = selected.packages().iter().flat_map(|package| package.variants.clone()).collect();
+    let variants: Vec<_> = selected.packages().iter().flat_map(|package| package.variants.clone()).collect();
     let mut placing = Placing { services, request, store: &store, registries, project: &project, lock: &lock };
-    placing.finish(&selected, pin_arguments(request, id, variants))
+    placing.finish(&selected, pin_arguments(request, id, &variants))
 }
 
 /// The lock with these releases alone, and without their edges.
@@ -223,15 +223,20 @@ fn repository(
     let registries = Registries::new(services, &project.folder, &project.manifest, None, Gate::Locked);
     let mut placing = Placing { services, request, store: &store, registries, project: &project, lock: &lock };
     let pinned = format!("{}@{}", id.name(), listing.commit);
-    placing.finish(&selected, pin_arguments(request, pinned, Vec::new()))
+    placing.finish(&selected, pin_arguments(request, pinned, &[]))
 }
 
-fn pin_arguments(request: &Request, id: String, variants: Vec<VariantName>) -> Vec<String> {
+fn pin_arguments(request: &Request, id: String, variants: &[VariantName]) -> Vec<String> {
     let mut arguments = vec!["add".to_owned(), id];
     let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
-    variants.iter().for_each(|variant| option("--variant", variant.to_string()));
-    request.include.iter().for_each(|glob| option("--include", glob.as_str().to_owned()));
-    request.exclude.iter().for_each(|glob| option("--exclude", glob.as_str().to_owned()));
+    for variant in variants {
+        option("--variant", variant.to_string());
+    }
+    for (name, globs) in [("--include", &request.include), ("--exclude", &request.exclude)] {
+        for glob in globs {
+            option(name, glob.as_str().to_owned());
+        }
+    }
     arguments
 }
 
@@ -251,7 +256,9 @@ impl Placing<'_, '_> {
         let policy = pipeline::policy_of(services, &self.project.manifest, self.lock);
         let approved = policy.judge(selected)?;
         let mut packages = report::lines(self.lock, selected);
-        packages.iter_mut().for_each(|line| line.folder = None);
+        for line in &mut packages {
+            line.folder = None;
+        }
         let wanted = pipeline::wanted(self.lock, selected);
         let (_, travel) = bringing::missing(self.store, &wanted)?;
         let to = request.to.clone();

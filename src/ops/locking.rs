@@ -250,12 +250,11 @@ impl Making<'_, '_> {
         for id in sources::hub_ids(self.manifest) {
             // A commit never changes: what the lock has of it stays, and the hub is not asked.
             let locked = self.old.and_then(|old| old.sources.get(&id)).filter(|_| !self.released.sources.contains(&id));
-            match locked {
-                Some(locked) => drop(made.lock.sources.insert(id, locked.clone())),
-                None => {
-                    let hashed = hubs::lock(self.services, &id)?;
-                    put_source(made, id, hashed);
-                }
+            if let Some(locked) = locked {
+                made.lock.sources.insert(id, locked.clone());
+            } else {
+                let hashed = hubs::lock(self.services, &id)?;
+                put_source(made, id, hashed);
             }
         }
         for dependency in &self.manifest.dependencies {

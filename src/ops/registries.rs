@@ -145,3 +145,52 @@ pub(super) fn mirror(services: &Services, mirror: &str) -> Base {
         _ => Base::Folder(mirror.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+
+    use crate::config::Config;
+    use crate::diagnose::{Class, Diagnose as _};
+    use crate::index::Gate;
+    use crate::manifest::Manifest;
+    use crate::model::{RegistryId, Timestamp};
+    use crate::ops::Services;
+    use crate::ops::registries::Registries;
+    use crate::ops::services::{HubSettings, Nobody};
+    use crate::progress::Silent;
+    use crate::sys::{Cancel, Folders, HttpClient, HttpSettings};
+
+    #[test]
+    fn a_registry_that_the_manifest_lacks_is_not_opened() {
+        let nowhere = || PathBuf::from("/nonexistent");
+        let folders = Folders {
+            store: nowhere(),
+            trust: nowhere(),
+            cache: nowhere(),
+            user_config: nowhere(),
+            site_config: nowhere(),
+            keys: nowhere(),
+        };
+        let services = Services {
+            now: Timestamp::from_seconds(1_800_000_000).expect("in range"),
+            folders,
+            config: Config::default(),
+            http: HttpClient::new(HttpSettings::default()).expect("a client"),
+            hub: HubSettings::at(None).expect("the hub's own"),
+            progress: Arc::new(Silent),
+            ask: Arc::new(Nobody),
+            cancel: Cancel::new(),
+        };
+        let manifest = Manifest::default();
+        let mut registries = Registries::new(&services, Path::new("/"), &manifest, None, Gate::Locked);
+        let id = RegistryId::parse("acme").expect("an id");
+        for error in
+            [registries.open(&id).map(drop).expect_err("none"), registries.bases(&id).map(drop).expect_err("none")]
+        {
+            assert_eq!((error.code().0, error.class()), ("E0922", Class::Yours));
+            assert!(!error.hints().is_empty());
+        }
+    }
+}

@@ -132,3 +132,22 @@ fn pin_of(path: &Path) -> std::io::Result<Pin> {
 fn broken(path: &Path, problem: String) -> PipelineError {
     PipelineError::SourceFolder { path: path.to_path_buf(), problem }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::{Class, Diagnose as _};
+    use crate::model::PackageKind;
+    use crate::ops::sources::hash;
+    use crate::sys::{Cancel, files};
+
+    #[test]
+    fn stopping_ends_the_hashing_of_a_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        files::write_atomic(&folder.path().join("a.txt"), b"x").expect("written");
+        let cancel = Cancel::new();
+        assert!(hash(folder.path(), PackageKind::Model, &cancel).is_ok());
+        cancel.cancel();
+        let error = hash(folder.path(), PackageKind::Model, &cancel).map(drop).expect_err("stopped");
+        assert_eq!((error.code().0, error.class()), ("E0918", Class::Interrupted));
+    }
+}

@@ -1,10 +1,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::diagnose::Diagnose as _;
+use crate::diagnose::{Class, Diagnose as _};
 use crate::manifest::{PackageDeclaration, VariantDeclaration};
-use crate::model::{FileClass, Glob, PackageKind, RelPath, Version};
+use crate::model::{FileClass, Glob, PackageKind, Pin, RelPath, Version};
+use crate::progress::Silent;
+use crate::publish::blobs::{hash_all, place};
 use crate::publish::{Assigned, PublishError, assign, gather};
+use crate::registry::Folder;
+use crate::sys::{Cancel, blob_path};
 
 fn package(variants: &[(&str, Option<&str>, &[&str])]) -> PackageDeclaration {
     let glob = |text: &&str| Glob::parse(text).expect("a glob");
@@ -97,4 +101,46 @@ fn links_and_pipes_are_refused() {
     assert_eq!(gather(&link).expect_err("a symlink").code().0, "E0853");
     std::fs::remove_file(link).expect("removed");
     assert_eq!(gather(Path::new("/nonexistent/folder")).expect_err("nothing").code().0, "E0852");
+}
+
+#[test]
+fn what_can_not_be_read_stops_publishing() {
+    let there = folder(&["a.txt"]);
+    let error = gather(&there.path().join("a.txt")).expect_err("no folder");
+    assert_eq!((error.code().0, error.class()), ("E0851", Class::Yours), "{error}");
+    let mut files = assign(&gather(there.path()).expect("gathered"), &package(&[])).expect("assigned");
+    std::fs::remove_file(there.path().join("a.txt")).expect("removed");
+    let error = hash_all(&files, &Cancel::new(), &Silent).expect_err("gone");
+    assert_eq!(error.code().0, "E0851", "{error}");
+    // A pipe in its place would be waited for, for ever, if it were opened as a file.
+    if let Some(file) = files.first_mut() {
+        file.file = "/dev/null".into();
+    }
+    assert_eq!(hash_all(&files, &Cancel::new(), &Silent).expect_err("a device").code().0, "E0851");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_published_is_not_placed() {
+    let (there, registry) = (folder(&["a.txt"]), tempfile::tempdir().expect("a folder"));
+    let index = Folder::at(registry.path());
+    let hashed = Pin::of(b"other bytes than are there now");
+    let error = place(&index, &there.path().join("a.txt"), &hashed, &Cancel::new()).expect_err("changed");
+    assert_eq!((error.code().0, error.class()), ("E0860", Class::Yours), "{error}");
+    assert!(!registry.path().join(blob_path(&hashed.sha256)).exists(), "the name that was hashed stays free");
+    assert!(!registry.path().join(blob_path(&Pin::of(b"x").sha256)).exists());
+}
+
+#[test]
+fn stopping_ends_hashing_and_placing() {
+    let (there, registry) = (folder(&["a.txt"]), tempfile::tempdir().expect("a folder"));
+    let files = assign(&gather(there.path()).expect("gathered"), &package(&[])).expect("assigned");
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let placed = place(&Folder::at(registry.path()), &there.path().join("a.txt"), &Pin::of(b"x"), &cancel);
+    for error in
+        [hash_all(&files, &cancel, &Silent).map(drop).expect_err("stopped"), placed.map(drop).expect_err("stopped")]
+    {
+        assert_eq!((error.code().0, error.class()), ("E0861", Class::Interrupted), "{error}");
+    }
+    assert!(!registry.path().join(blob_path(&Pin::of(b"x").sha256)).exists());
 }

@@ -7,7 +7,7 @@ use crate::catalog::{Admitted, YankAction, build_packages};
 use crate::keys::SecretKey;
 use crate::model::{CheckpointNumber, PackageName, Sha256, Timestamp, Version};
 use crate::registry::admit::{admit, leaves, write_logs};
-use crate::registry::state::{CHECKPOINT, node_path};
+use crate::registry::state::{CHECKPOINT, after, node_path};
 use crate::registry::{Folder, Refusal, RegistryError, State};
 use crate::sys::files;
 use crate::trust::{Checkpoint, Freshness, Role};
@@ -122,11 +122,11 @@ pub fn checkpoint(folder: &Folder, request: &CheckpointRequest<'_>) -> Result<Ch
 fn next_number(state: &State) -> Result<CheckpointNumber, RegistryError> {
     let epoch = state.roots.newest().epoch;
     let Some(standing) = &state.checkpoint else { return Ok(CheckpointNumber { epoch, number: 1 }) };
-    match standing.at.number.checked_add(1) {
-        Some(number) => Ok(CheckpointNumber { epoch, number }),
+    match after(standing.at.number, "checkpoints") {
+        Ok(number) => Ok(CheckpointNumber { epoch, number }),
         // A stolen index key can use up all numbers: a new epoch begins anew.
-        None if epoch > standing.at.epoch => Ok(CheckpointNumber { epoch, number: 1 }),
-        None => Err(RegistryError::Exhausted { what: "checkpoints" }),
+        Err(_) if epoch > standing.at.epoch => Ok(CheckpointNumber { epoch, number: 1 }),
+        Err(error) => Err(error),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::catalog::{NamespaceLeaf, build_namespaces};
 use crate::keys::SecretKey;
 use crate::model::{Fingerprint, Namespace, PublicKey, Sha256, Timestamp};
-use crate::registry::state::{entry_path, node_path, registrar_path};
+use crate::registry::state::{after, entry_path, node_path, registrar_path};
 use crate::registry::{Folder, RegistryError, Roots, State};
 use crate::trust::{Freshness, NamespaceEntry, Registrar, RetiredKey, RetiredPrefix, Revocations};
 
@@ -56,7 +56,7 @@ pub fn change_namespace(
     let entry = NamespaceEntry {
         registry: state.registrar.registry.clone(),
         namespace: change.namespace.clone(),
-        number: before.map_or(1, |(_, entry)| entry.number.saturating_add(1)),
+        number: before.map_or(Ok(1), |(_, entry)| after(entry.number, "entries of the namespace"))?,
         previous: before.map(|(digest, _)| *digest),
         keys: change.keys.clone(),
         threshold: change.threshold,
@@ -149,8 +149,7 @@ fn write_registrar(
     revocations: Revocations,
     issue: Issue<'_>,
 ) -> Result<u64, RegistryError> {
-    let exhausted = RegistryError::Exhausted { what: "registrar files" };
-    let number = state.registrar.number.checked_add(1).ok_or(exhausted)?;
+    let number = after(state.registrar.number, "registrar files")?;
     write_numbered(folder, &state.roots, number, entries, revocations, issue)?;
     Ok(number)
 }

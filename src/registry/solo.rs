@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::keys::SecretKey;
 use crate::model::{Namespace, PublicKey, RegistryId, Sha256, Timestamp};
 use crate::registry::grant::write_first;
+use crate::registry::state::after;
 use crate::registry::{CheckpointRequest, Folder, Issue, RegistryError, Roots, State, checkpoint, reissue, write_root};
 use crate::sys::files;
 use crate::trust::{Freshness, NamespaceEntry, Role, RoleKeys, TrustRoot};
@@ -101,7 +102,7 @@ pub fn renew(folder: &Folder, main: &SecretKey, now: Timestamp) -> Result<Vec<St
         keys.threshold == 1 && keys.keys.contains(main.public())
     };
     if alone(Role::Root) && past_half(root.expires, ROOT_LIFE, now) {
-        let number = root.number.checked_add(1).ok_or(RegistryError::Exhausted { what: "roots" })?;
+        let number = after(root.number, "roots")?;
         let next = TrustRoot { number, expires: Some(now.plus(ROOT_LIFE)), ..root.clone() };
         write_root(folder, &next, &[main])?;
         renewed.push(format!("trust/root/{number}.json"));

@@ -6,7 +6,8 @@ use crate::catalog::{MAX_LOG, MAX_NODE, NamespaceLeaf, Node, PackageLeaf, Packag
 use crate::model::{Namespace, PackageName, Pin, Sha256};
 use crate::registry::{Folder, RegistryError, Roots};
 use crate::trust::{
-    Checkpoint, MAX_CHECKPOINT, MAX_NAMESPACE, MAX_REGISTRAR, NamespaceEntry, Registrar, Role, TrustError, TrustRoot,
+    Checkpoint, MAX_CHECKPOINT, MAX_NAMESPACE, MAX_NUMBER, MAX_REGISTRAR, NamespaceEntry, Registrar, Role, TrustError,
+    TrustRoot,
 };
 
 /// The checkpoint's file.
@@ -90,6 +91,14 @@ impl State {
             namespace: namespace.clone(),
         })
     }
+}
+
+/// The number after one that stands. Files can't state a higher one than [`MAX_NUMBER`].
+///
+/// # Errors
+/// `E0834`.
+pub(super) fn after(number: u64, what: &'static str) -> Result<u64, RegistryError> {
+    number.checked_add(1).filter(|next| *next <= MAX_NUMBER).ok_or(RegistryError::Exhausted { what })
 }
 
 fn prefix(folder: &Folder, file: &str, pin: &Pin) -> Result<Vec<u8>, RegistryError> {

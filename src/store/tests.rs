@@ -3,10 +3,13 @@ use std::fs::{File, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+
 use crate::diagnose::{Class, Diagnose as _};
+use crate::model::shaken::{put, shaken};
 use crate::model::{Pin, Sha256, Timestamp};
 use crate::progress::Silent;
-use crate::store::{DryRun, Store, StoreError, seal};
+use crate::store::{DryRun, Store, seal};
 use crate::sys::{Cancel, Staging, files};
 use crate::verify::{Verified, verify};
 
@@ -61,7 +64,8 @@ fn a_blob_is_stored_once_read_only_and_found_by_every_process() {
     let other = scene.open();
     assert_eq!(other.find(&entry.pin).expect("looked"), Some(entry.clone()));
     assert_eq!(other.read(&entry.pin, 5).expect("read").as_deref(), Some(&b"hello"[..]));
-    assert!(matches!(other.read(&entry.pin, 4), Err(StoreError::TooLarge { .. })));
+    let error = other.read(&entry.pin, 4).expect_err("larger than the reader allows");
+    assert_eq!((error.code().0, error.class()), ("E0705", Class::Trust));
     assert_eq!(other.size().expect("counted"), (1, 5));
     assert!(files::list(&store.staging()).expect("listed").is_empty(), "nothing staged is left");
     assert!(scene.folder.path().join("store/CACHEDIR.TAG").exists());
@@ -246,7 +250,8 @@ fn verifying_names_every_bad_blob() {
     assert!(store.find(&pins[3]).expect("looked").is_none());
     let cancel = Cancel::new();
     cancel.cancel();
-    assert!(matches!(store.verify(&cancel, &Silent), Err(StoreError::Stopped)));
+    let error = store.verify(&cancel, &Silent).expect_err("stopped");
+    assert_eq!((error.code().0, error.class()), ("E0707", Class::Interrupted));
 }
 
 #[test]
@@ -257,4 +262,32 @@ fn inodes_and_links_survive_being_found() {
     let inode = entry.path.metadata().expect("there").ino();
     let (_, file) = scene.open().find_open(&entry.pin).expect("looked").expect("there");
     assert_eq!(file.metadata().expect("open").ino(), inode);
+}
+
+/// The record of a project that keeps two blobs.
+fn record() -> Vec<u8> {
+    let scene = Scene::new();
+    let store = scene.open();
+    store.keep(&scene.project("project"), &[Sha256::of(b"1"), Sha256::of(b"2")].into(), now()).expect("kept");
+    let [(name, _)] = &files::list(&store.roots_folder()).expect("listed")[..] else { panic!("one root") };
+    std::fs::read(store.roots_folder().join(name)).expect("read")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn any_bytes_are_a_record_or_stop_a_collection(bytes in shaken(&record())) {
+        let scene = Scene::new();
+        let store = scene.open();
+        let kept = store.put_bytes(b"1").expect("stored");
+        put(&store.roots_folder().join(Sha256::of(b"a project").hex()), &bytes);
+        drop(store);
+        match scene.open().collect(now(), DryRun::No) {
+            Ok(collected) => prop_assert_eq!(collected.blobs + collected.kept_blobs, 1),
+            Err(error) => {
+                prop_assert_eq!(error.code().0, "E0706");
+                prop_assert!(scene.open().find(&kept).expect("looked").is_some(), "nothing goes while that is unknown");
+            }
+        }
+    }
 }

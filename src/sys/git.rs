@@ -4,22 +4,29 @@
 //! but the copy's own is read, no helper or prompt is started, redirects are not followed. Git adds no trust rule: what the
 //! files say is for others to check.
 
+mod metered;
+
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use gix::bstr::ByteSlice as _;
+use gix::protocol::transport::client::blocking_io as client;
 use gix::protocol::transport::client::blocking_io::http as transport;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::SafeUrl;
 use crate::sys::{HttpClient, HttpError, NetworkPolicy, Scope};
 
+use metered::{Meter, MeteredHttp, MeteredTransport};
+
 /// The ref that a fetch writes first.
 const INCOMING: &str = "refs/mpm/incoming";
 /// The ref that holds the last commit that was handed out.
 const SEEN: &str = "refs/mpm/seen";
 
+/// Most bytes that a remote may send in one fetch: an index of 10^6 packages, with its history (docs/decisions/0021).
+pub const MAX_FETCH: u64 = 4 << 30;
 /// Largest folder, in bytes of its tree object: some 10^6 files named by digest.
 const MAX_TREE: u64 = 256 << 20;
 
@@ -52,6 +59,14 @@ pub enum GitError {
         url: SafeUrl,
         /// What gix said, without the address.
         reason: String,
+    },
+    /// The remote sends without end, or more than any index needs.
+    #[error("the git repository {url} sends more than the {cap} bytes that a fetch may bring")]
+    TooMuch {
+        /// The address.
+        url: SafeUrl,
+        /// Bytes allowed.
+        cap: u64,
     },
     /// The repository on this machine can't be opened or has no commit.
     #[error("the git repository {place} can't be read: {reason}")]
@@ -92,6 +107,7 @@ impl Diagnose for GitError {
             Self::Open { .. } => Code("E0163"),
             Self::TooLarge { .. } => Code("E0164"),
             Self::NotAFile { .. } => Code("E0165"),
+            Self::TooMuch { .. } => Code("E0166"),
         }
     }
 
@@ -99,7 +115,7 @@ impl Diagnose for GitError {
         match self {
             Self::Http(error) => error.class(),
             Self::Address { .. } => Class::Yours,
-            Self::Fetch { .. } | Self::Open { .. } => Class::Network,
+            Self::Fetch { .. } | Self::Open { .. } | Self::TooMuch { .. } => Class::Network,
             Self::TooLarge { .. } | Self::NotAFile { .. } => Class::Trust,
         }
     }
@@ -108,6 +124,9 @@ impl Diagnose for GitError {
         match self {
             Self::Http(error) => error.hints(),
             Self::Fetch { url, .. } => vec![Hint::Run(format!("git ls-remote {url} HEAD"))],
+            Self::TooMuch { .. } => vec![Hint::Note(
+                "what came was dropped; try another copy of the index, and tell whoever runs this one".to_owned(),
+            )],
             _ => Vec::new(),
         }
     }
@@ -168,11 +187,11 @@ impl Commit {
 }
 
 /// Fetches the default branch into a side ref of the bare copy in `cache`, and opens its commit. A `file:` address is
-/// opened in place.
+/// opened in place. A remote that sends more than `most` bytes is left.
 ///
 /// # Errors
-/// `E0161` to `E0163`; `E0151` and `E0152` where the client's rules refuse the address.
-pub fn fetch(url: &SafeUrl, cache: &Path, http: &HttpClient, scope: Scope) -> Result<Commit, GitError> {
+/// `E0161` to `E0163`, `E0166`; `E0151` and `E0152` where the client's rules refuse the address.
+pub fn fetch(url: &SafeUrl, cache: &Path, http: &HttpClient, scope: Scope, most: u64) -> Result<Commit, GitError> {
     refuse_odd(url)?;
     if url.inner().scheme() == "file" {
         return open_in_place(url);
@@ -185,7 +204,10 @@ pub fn fetch(url: &SafeUrl, cache: &Path, http: &HttpClient, scope: Scope) -> Re
     }
     let repository = open_copy(url, cache)?;
     let before = seen(&repository);
-    let id = receive(url, &repository, http, scope).map_err(|error| fetch_error(url, &error))?;
+    let meter = Meter::new(most);
+    let id = receive(url, &repository, http, scope, &meter).map_err(|error| {
+        if meter.exceeded() { GitError::TooMuch { url: url.clone(), cap: most } } else { fetch_error(url, &error) }
+    })?;
     let descends = before.is_none_or(|before| {
         before == id || repository.merge_base(before, id).is_ok_and(|base| base.is_some_and(|base| base == before))
     });
@@ -246,6 +268,8 @@ fn options() -> gix::open::Options {
         "core.askPass=",
         "credential.helper=",
         "core.hooksPath=/dev/null",
+        // An object that inflates to more than a fetch may bring is no file of an index (as MAX_FETCH).
+        "gitoxide.objects.allocLimit=4294967296",
     ])
 }
 
@@ -290,6 +314,7 @@ fn receive(
     repository: &gix::Repository,
     http: &HttpClient,
     scope: Scope,
+    meter: &Arc<Meter>,
 ) -> Result<gix::ObjectId, gix::Error> {
     let refspec = format!("+HEAD:{INCOMING}");
     let address = gix::url::parse(url.inner().as_str().as_bytes().as_bstr())?;
@@ -297,16 +322,27 @@ fn receive(
         .remote_at_without_url_rewrite(address)?
         .with_refspecs([refspec.as_str()], gix::remote::Direction::Fetch)?
         .with_fetch_tags(gix::remote::fetch::Tags::None);
-    let mut connection = remote.connect(gix::remote::Direction::Fetch)?;
+    let (address, version) = remote.sanitized_url_and_version(gix::remote::Direction::Fetch)?;
+    if url.inner().scheme() == "ssh" {
+        let options = client::connect::Options { version, ssh: repository.ssh_connect_options()?, trace: false };
+        let ssh = client::connect::connect(address, options)?;
+        bring(remote.to_connection_with_transport(MeteredTransport::new(ssh, meter)))?;
+    } else {
+        let over_http = transport::Transport::new_http(MeteredHttp::new(meter), address, version, false);
+        let mut connection = remote.to_connection_with_transport(over_http);
+        connection.set_transport_options(Box::new(transport_options(url, http, scope)));
+        bring(connection)?;
+    }
+    Ok(repository.find_reference(INCOMING)?.into_fully_peeled_id()?.detach())
+}
+
+fn bring<T: client::Transport>(mut connection: gix::remote::Connection<'_, 'static, '_, T>) -> Result<(), gix::Error> {
     // Nobody is asked: a remote that wants a password gets the token that the user bound to it, or nothing.
     connection.set_credentials(|_| Ok(None));
-    if url.inner().scheme() != "ssh" {
-        connection.set_transport_options(Box::new(transport_options(url, http, scope)));
-    }
     connection
         .prepare_fetch(gix::progress::Discard, gix::remote::ref_map::Options::default())?
         .receive(gix::progress::Discard, &AtomicBool::new(false))?;
-    Ok(repository.find_reference(INCOMING)?.into_fully_peeled_id()?.detach())
+    Ok(())
 }
 
 /// Options under which gix's own client keeps the rules of ours.

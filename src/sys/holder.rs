@@ -94,7 +94,9 @@ impl Holder {
             && self.boot == machine.boot
             && self.namespace.is_some()
             && self.namespace == machine.namespace;
-        let Some(process) = Pid::from_raw(self.process).filter(|_| seen_from_here) else { return Life::Unknown };
+        // A number that is none of a process would ask about a whole group of them.
+        let number = Some(self.process).filter(|number| seen_from_here && *number > 0);
+        let Some(process) = number.and_then(Pid::from_raw) else { return Life::Unknown };
         match test_kill_process(process) {
             Err(Errno::SRCH) => Life::Dead,
             // It exists; where it belongs to another user, its start time may be hidden.

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use modelpm::diagnose::Diagnose as _;
+use modelpm::catalog::{PackageLeaf, build_packages};
+use modelpm::diagnose::{Class, Diagnose as _};
 use modelpm::keys::SecretKey;
+use modelpm::model::Pin;
 use modelpm::ops::{AuthoringError, Protection, index_checkpoint, index_init, key_new, publish};
 use modelpm::progress::Silent;
 use modelpm::registry::{self, CheckpointRequest, Folder, State, Submitted};
 use modelpm::sys::Cancel;
-use modelpm::trust::Freshness;
+use modelpm::trust::{Checkpoint, Freshness, MAX_NUMBER};
 
 use crate::support::keys::key;
+use crate::support::peers;
 use crate::support::registry::{TestRegistry, git, time};
 
 fn acme() -> TestRegistry {
@@ -171,6 +174,49 @@ fn keys_do_only_what_they_may() {
     assert_eq!(again, registry::Submitted::Standing);
 }
 
+/// Signs a checkpoint that differs from the one that stands, as whoever has the index key can.
+fn forge(registry: &TestRegistry, change: impl FnOnce(&mut Checkpoint)) {
+    let mut checkpoint = registry.state().checkpoint.expect("a checkpoint");
+    change(&mut checkpoint);
+    std::fs::write(registry.folder().join("checkpoint.json"), checkpoint.render()).expect("written");
+    registry.sign_file_with("checkpoint.json", &registry.index);
+}
+
+#[test]
+fn a_stolen_index_key_that_uses_up_all_numbers_is_answered_by_a_new_epoch() {
+    let mut registry = acme();
+    forge(&registry, |checkpoint| checkpoint.at.number = MAX_NUMBER);
+    let request = CheckpointRequest { now: registry.now(), signers: &[&registry.index], bases: None };
+    let error = registry::checkpoint(&registry.handle(), &request).expect_err("no number is left");
+    assert_eq!((error.code().0, error.class()), ("E0834", Class::Yours), "{error}");
+    assert_eq!(registry.state().checkpoint.expect("it stands").at.number, MAX_NUMBER);
+    registry.rotate_root(1);
+    let at = registry.state().checkpoint.expect("a checkpoint").at;
+    assert_eq!((at.epoch, at.number), (2, 1));
+    assert_eq!(registry.checkpoint(60).at.number, 2);
+}
+
+#[test]
+fn a_log_that_does_not_parse_stops_authoring_although_it_is_signed_for() {
+    let mut registry = acme();
+    registry.release("acme/base", "1.0.0").file("a.txt", b"1").publish();
+    let log = b"{\"event\":\"release\"}\n";
+    std::fs::write(registry.folder().join("packages/acme/base.jsonl"), log).expect("written");
+    let leaf = PackageLeaf { name: "acme/base".parse().expect("a name"), log: Pin::of(log), advisories: None };
+    let tree = build_packages(&[leaf]).expect("a tree");
+    for (digest, node) in &tree.nodes {
+        registry.handle().write_once(&format!("tree/{digest}"), node).expect("written");
+    }
+    forge(&registry, |checkpoint| checkpoint.packages = tree.root);
+    let before = std::fs::read(registry.folder().join("checkpoint.json")).expect("there");
+    registry.release("acme/base", "1.1.0").file("a.txt", b"2").submit();
+    let request = CheckpointRequest { now: registry.now(), signers: &[&registry.index], bases: None };
+    let error = registry::checkpoint(&registry.handle(), &request).expect_err("no log");
+    assert_eq!((error.code().0, error.class()), ("E0829", Class::Trust), "{error}");
+    assert_eq!(std::fs::read(registry.folder().join("checkpoint.json")).expect("there"), before);
+    assert_eq!(std::fs::read(registry.folder().join("packages/acme/base.jsonl")).expect("there"), log);
+}
+
 #[test]
 fn roots_rotate_and_namespaces_are_handed_over() {
     let mut registry = acme();
@@ -230,8 +276,7 @@ fn two_publishers_at_once_do_not_conflict_in_git() {
 
 #[test]
 fn stock_minisign_accepts_every_signature_and_we_accept_its_keys() {
-    if Command::new("minisign").arg("-v").output().is_err() {
-        println!("skipped, needs minisign");
+    if peers::peer("minisign").is_none() {
         return;
     }
     let mut registry = acme();

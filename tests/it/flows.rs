@@ -5,6 +5,7 @@ mod edits;
 pub(crate) mod fixture;
 mod flipped;
 mod looking;
+mod mirrors;
 mod updates;
 mod versions;
 mod wary;

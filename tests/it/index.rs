@@ -2,8 +2,10 @@
 #![allow(clippy::disallowed_methods, clippy::struct_field_names, reason = "tests write plain files, and keys by role")]
 
 mod attacks;
+mod endless;
 mod fixture;
 mod freshness;
+mod kept;
 mod network;
 mod repository;
 mod signers;

@@ -12,6 +12,7 @@ use modelpm::sys::{Cancel, Staging};
 use modelpm::verify::{Verified, verify};
 
 use crate::fetch::blob;
+use crate::support::peers;
 
 fn now() -> Timestamp {
     Timestamp::from_seconds(1_795_392_000).unwrap()
@@ -83,7 +84,7 @@ fn a_full_disk_is_a_clear_error_and_leaves_a_whole_store() {
         .output()
         .is_ok_and(|output| output.status.success());
     if !mounted {
-        eprintln!("skipped: a small file system can't be mounted here (no root)");
+        peers::skip("the right to mount a small file system");
         return;
     }
     let _mount = Mount(folder.path());

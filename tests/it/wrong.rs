@@ -2,6 +2,7 @@
 //! what comes from servers, symlinks and registries that lie.
 
 mod further;
+mod machine;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;

@@ -1,10 +1,13 @@
 //! What tests share: builders of registries and projects, servers that lie, clocks, keys.
 
 pub mod blob;
+pub mod certificates;
 pub mod http;
 pub mod hub;
 pub mod keys;
 pub mod peers;
 pub mod project;
+pub mod proxy;
 pub mod registry;
 pub mod server;
+pub mod ssh;

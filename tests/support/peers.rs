@@ -1,11 +1,15 @@
 //! Programs that we did not write: found where they are installed, else the test says what it skips. Under `tests/run`
 //! (`MPM_PEERS=required`) a peer that is missing is a failure.
 
-use std::io::{BufRead as _, BufReader};
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::certificates::Identity;
 
 /// The program's path, or `None` with a line that says so.
 pub fn peer(name: &str) -> Option<PathBuf> {
@@ -21,7 +25,16 @@ pub fn peer(name: &str) -> Option<PathBuf> {
 /// Says that something is missing, or fails where it must be there.
 pub fn missing(what: &str) {
     assert!(std::env::var_os("MPM_PEERS").is_none_or(|value| value != "required"), "this test needs {what}");
-    eprintln!("skipped, needs {what}");
+    skip(what);
+}
+
+/// Says once what is left out for want of something that nobody is asked to have. Written past the print macros: what those
+/// print, the harness shows only of tests that fail.
+pub fn skip(what: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned()) {
+        let _ = std::io::stderr().write_all(format!("skipped, needs {what}\n").as_bytes());
+    }
 }
 
 /// The Python of the peers' virtual environment, with numpy and safetensors.
@@ -101,7 +114,7 @@ pub fn minilm() -> Option<PathBuf> {
 pub struct Server {
     child: Child,
     helper: Option<Child>,
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or `https`.
     pub url: String,
     /// Where it logs requests.
     pub log: PathBuf,
@@ -127,6 +140,15 @@ impl Server {
 
 /// nginx over a folder of static files; with `git` also `git http-backend` under `/git/`.
 pub fn nginx(root: &Path, git: Option<&Path>) -> Option<Server> {
+    start_nginx(root, git, None)
+}
+
+/// The same over TLS.
+pub fn nginx_tls(root: &Path, git: Option<&Path>, identity: &Identity) -> Option<Server> {
+    start_nginx(root, git, Some(identity))
+}
+
+fn start_nginx(root: &Path, git: Option<&Path>, identity: Option<&Identity>) -> Option<Server> {
     let program = peer("nginx")?;
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
@@ -159,6 +181,14 @@ pub fn nginx(root: &Path, git: Option<&Path>) -> Option<Server> {
             root = project_root.display(),
         );
     }
+    let (scheme, tls) = match identity {
+        None => ("http", String::new()),
+        Some(Identity { certificate, key }) => {
+            let (certificate, key) = (certificate.display(), key.display());
+            ("https", format!("ssl_certificate {certificate}; ssl_certificate_key {key};"))
+        }
+    };
+    let listen = if identity.is_some() { " ssl" } else { "" };
     for _ in 0..5 {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let user = if is_root() { "user root;" } else { "" };
@@ -167,7 +197,7 @@ pub fn nginx(root: &Path, git: Option<&Path>) -> Option<Server> {
              events {{ worker_connections 256; }}
              http {{ access_log {at}/access.log; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;
              fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
-             server {{ listen 127.0.0.1:{port}; root {root}; sendfile on; {location} }} }}",
+             server {{ listen 127.0.0.1:{port}{listen}; {tls} root {root}; sendfile on; {location} }} }}",
             at = at.display(),
             root = root.display(),
         );
@@ -184,7 +214,7 @@ pub fn nginx(root: &Path, git: Option<&Path>) -> Option<Server> {
             .unwrap();
         if answers(port, &mut child) {
             let log = at.join("access.log");
-            return Some(Server { child, helper, url: format!("http://127.0.0.1:{port}"), log, _folder: folder });
+            return Some(Server { child, helper, url: format!("{scheme}://127.0.0.1:{port}"), log, _folder: folder });
         }
         let _ = child.kill();
         let _ = child.wait();
@@ -192,7 +222,8 @@ pub fn nginx(root: &Path, git: Option<&Path>) -> Option<Server> {
     panic!("nginx did not start: {}", std::fs::read_to_string(at.join("error.log")).unwrap_or_default());
 }
 
-fn answers(port: u16, child: &mut Child) -> bool {
+/// Whether a server that was started answers before it ends.
+pub fn answers(port: u16, child: &mut Child) -> bool {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(10) {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {

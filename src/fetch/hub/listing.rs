@@ -13,13 +13,11 @@ impl Hub<'_> {
     /// # Errors
     /// `E0671` to `E0674`, and those of the HTTP client.
     pub fn commit(&self, id: &HubId) -> Result<HubCommit, HubFetchError> {
-        match id.revision.commit() {
-            Some(commit) => Ok(commit),
-            None => {
-                let url = address(id, self.endpoint.revision(id))?;
-                Ok(parse_commit(id, &self.ask(id, &url, MAX_INFO)?.body)?)
-            }
+        if let Some(commit) = id.revision.commit() {
+            return Ok(commit);
         }
+        let url = address(id, self.endpoint.revision(id))?;
+        Ok(parse_commit(id, &self.ask(id, &url, MAX_INFO)?.body)?)
     }
 
     /// All files of a commit, sorted.

@@ -163,6 +163,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_range_or_none(text in "(bytes |[0-9]{1,25}|[-/*]|\\PC){0,6}") {
+            if let Some((first, total)) = parse_content_range(&text) {
+                proptest::prop_assert!(total.is_none_or(|total| first < total), "{text}");
+            }
+        }
+    }
+
     #[test]
     fn drips_are_told_from_streams() {
         let second = Duration::from_secs(1);

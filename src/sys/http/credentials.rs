@@ -137,8 +137,37 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Credentials, base64, parse_netrc};
+    use proptest::prelude::*;
+
+    use super::{Credentials, MAX_NETRC, base64, parse_netrc, read_text};
     use crate::config::Secret;
+    use crate::model::shaken::{put, shaken};
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_netrc_or_refused(
+            words in "((machine|login|password|account|default|macdef|#x|a\\.example|\\PC{0,4})[ \t\n\r]{1,2}){0,20}",
+            bytes in shaken(b"machine a.example login me password s3cret\nmacdef x\n\n"),
+        ) {
+            for text in [words, String::from_utf8_lossy(&bytes).into_owned()] {
+                match parse_netrc(&text) {
+                    Ok(machines) => prop_assert!(machines.len() <= text.matches("machine").count()),
+                    // What is wrong is told without a word of the file: any of them may be a password.
+                    Err(reason) => prop_assert!(!reason.contains("s3cret")),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_of_a_netrc_is_read_than_its_cap() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("netrc");
+        put(&path, &vec![b'\n'; usize::try_from(MAX_NETRC).expect("small") + 1]);
+        assert_eq!(read_text(&path).expect("read").len() as u64, MAX_NETRC);
+        put(&path, b"machine \xff");
+        assert!(read_text(&path).is_err());
+    }
 
     #[test]
     fn base64_is_padded() {

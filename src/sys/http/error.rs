@@ -33,6 +33,14 @@ pub enum HttpError {
         /// What the connection said.
         source: NoAnswer,
     },
+    /// An answer, and a certificate that says nothing for it.
+    #[error("{url} can't be reached: its certificate is refused")]
+    Certificate {
+        /// What was asked for.
+        url: Box<SafeUrl>,
+        /// What is wrong with it.
+        source: NoAnswer,
+    },
     /// An answer that is no success.
     #[error("{url} answered {status}")]
     Status {
@@ -119,6 +127,22 @@ pub struct NoAnswer(reqwest::Error);
 
 impl std::error::Error for NoAnswer {}
 
+impl NoAnswer {
+    /// Whether the connection ended over the server's certificate.
+    fn is_certificate(&self) -> bool {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&self.0);
+        while let Some(error) = next {
+            if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+                return true;
+            }
+            // An I/O error shows what it holds, which may be another one, but names only the source of that as its own.
+            let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            next = held.map_or_else(|| error.source(), |held| Some(held));
+        }
+        false
+    }
+}
+
 impl std::fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut texts: Vec<String> = Vec::new();
@@ -141,7 +165,8 @@ impl std::fmt::Display for NoAnswer {
 impl HttpError {
     /// No answer came.
     pub(super) fn unreachable(url: Box<SafeUrl>, source: reqwest::Error) -> Self {
-        Self::Unreachable { url, source: NoAnswer(source.without_url()) }
+        let source = NoAnswer(source.without_url());
+        if source.is_certificate() { Self::Certificate { url, source } } else { Self::Unreachable { url, source } }
     }
 
     /// How long the server wants to be left alone, if it said so.
@@ -167,7 +192,7 @@ impl Diagnose for HttpError {
         Code(match self {
             Self::Offline { .. } => "E0151",
             Self::Refused { .. } => "E0152",
-            Self::Unreachable { .. } => "E0153",
+            Self::Unreachable { .. } | Self::Certificate { .. } => "E0153",
             Self::Status { .. } => "E0154",
             Self::Stalled { .. } | Self::TooSlow { .. } => "E0155",
             Self::TooLarge { .. } => "E0156",
@@ -208,6 +233,12 @@ impl Diagnose for HttpError {
                  holds installs with `mpm sync --offline`"
                     .to_owned(),
             )],
+            Self::Certificate { .. } => vec![
+                Hint::Note(
+                    "a site that has an authority of its own names its file in config.toml: network.ca-file".to_owned(),
+                ),
+                Hint::Note("else the server's owner has to renew it, or the address is another's: nothing was sent".to_owned()),
+            ],
             Self::Status { status: 429 | 500..=599, .. } => {
                 vec![Hint::Note("the server says that it can't answer now: try again later".to_owned())]
             }

@@ -3,8 +3,11 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use crate::diagnose::{Class, Diagnose as _};
 use crate::model::Timestamp;
+use crate::model::shaken::{put, shaken};
 use crate::sys::files;
 use crate::sys::holder::{Holder, Life};
 use crate::sys::lease::{Lease, LeaseError, counter, remove};
@@ -46,6 +49,22 @@ fn a_lease_is_one_holders_at_a_time_and_is_given_up_when_dropped() {
     assert!(!Lease::is_held(&path));
     drop(Lease::take(&path, Duration::ZERO, &|_| ()).expect("free again"));
     assert!(files::list(path.parent().expect("a folder")).expect("readable").is_empty(), "nothing is left");
+}
+
+#[test]
+fn a_lease_whose_folder_can_not_be_is_told_from_one_that_is_held() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    files::write_atomic(&file, b"no folder").expect("written");
+    for error in [
+        Lease::take(&file.join("lease"), LONG, &|_| ()).expect_err("no folder"),
+        Lease::mark(&file).expect_err("no folder"),
+        // A pipe or a folder in its place is nobody's lease, and is neither read nor removed.
+        Lease::take(folder.path(), LONG, &|_| ()).expect_err("a folder"),
+    ] {
+        assert_eq!((error.code().0, error.class()), ("E0172", Class::Yours), "{error}");
+    }
+    assert!(folder.path().is_dir());
 }
 
 #[test]
@@ -125,4 +144,37 @@ fn many_threads_never_hold_it_together_while_dead_leases_are_planted() {
         }
     });
     assert_eq!(times.load(Ordering::SeqCst), 40);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_somebodys_lease(bytes in shaken(text(&[]).as_bytes())) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("lease");
+        put(&path, &bytes);
+        let told = RefCell::new(String::new());
+        let standing = Lease::standing(&path).expect("readable").expect("there");
+        let taken = Lease::take(&path, Duration::ZERO, &|who| told.borrow_mut().push_str(who));
+        // Nobody who may be alive is robbed, and nothing of the file reaches a terminal raw.
+        prop_assert_eq!(taken.is_ok(), standing.life == Life::Dead);
+        prop_assert!(told.borrow().chars().all(|letter| letter.is_ascii() && !letter.is_control()), "{:?}", told);
+        drop(taken);
+        Lease::clear_unfinished(folder.path());
+    }
+}
+
+#[test]
+fn a_number_that_is_no_process_asks_about_nobody() {
+    for number in [0, -1, i32::MIN] {
+        let odd = Holder::parse(&text(&[("process", number.into())])).expect("a holder");
+        assert_eq!(odd.life(), Life::Unknown, "{number}");
+    }
+}
+
+#[test]
+fn a_lease_file_that_is_too_large_is_not_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("lease");
+    put(&path, &vec![b' '; 5_000]);
+    assert_eq!(Lease::take(&path, LONG, &|_| ()).expect_err("too large").code().0, "E0172");
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use modelpm::config::Secret;
 use modelpm::diagnose::{Class, Diagnose as _};
 use modelpm::model::SafeUrl;
+use modelpm::sys::git::MAX_FETCH;
 use modelpm::sys::{AddressClass, Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy, Patience, Scope, Small};
 
 use super::fixture::{Index, Machine, Way, name};
@@ -242,7 +243,8 @@ fn git_refuses_links_and_offline_reads_a_local_repository() {
     machine.open(&index, Way::Git).unwrap();
     let repository = SafeUrl::parse(&format!("file://{}", machine.folder.path().join("repository").display())).unwrap();
     let commit =
-        modelpm::sys::git::fetch(&repository, machine.folder.path(), &machine.http(), Scope::public()).unwrap();
+        modelpm::sys::git::fetch(&repository, machine.folder.path(), &machine.http(), Scope::public(), MAX_FETCH)
+            .unwrap();
     assert!(commit.file("checkpoint.json", 1 << 20).unwrap().is_some());
     assert!(commit.file("trust", 1 << 20).unwrap().is_none());
     assert!(commit.file("none/at/all", 1 << 20).unwrap().is_none());
@@ -258,7 +260,7 @@ fn git_over_http_is_refused_where_a_request_would_be() {
     {
         let Ok(url) = SafeUrl::parse(url) else { continue };
         let copy = machine.folder.path().join("copy");
-        let error = modelpm::sys::git::fetch(&url, &copy, &machine.http(), Scope::public()).err().unwrap();
+        let error = modelpm::sys::git::fetch(&url, &copy, &machine.http(), Scope::public(), MAX_FETCH).err().unwrap();
         assert_eq!(error.code().0, code, "{error}");
     }
 }

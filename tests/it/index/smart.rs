@@ -12,6 +12,7 @@ use modelpm::model::{Pin, RegistryId, SafeUrl};
 use modelpm::sys::NetworkPolicy;
 
 use super::fixture::{Index, Machine, at, name, version};
+use crate::support::peers;
 
 /// Serves the repositories below a folder until the process ends; its address.
 fn serve(folder: PathBuf) -> String {
@@ -74,7 +75,7 @@ fn a_git_index_over_http_is_fetched_read_and_followed() {
         .output()
         .is_ok_and(|o| !o.stdout.is_empty())
     {
-        eprintln!("skipped: git http-backend is not installed");
+        peers::missing("git with its http-backend");
         return;
     }
     let mut machine = Machine::new();

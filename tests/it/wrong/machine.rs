@@ -1,0 +1,92 @@
+//! What stands wrong on the machine itself: its disk, its folders, its files in the place of others.
+
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
+
+use super::{bears_the_marks, fails, site, weights};
+use crate::support::blob;
+use crate::support::project::{Project, Ran};
+
+#[test]
+fn a_disk_that_fails_while_a_blob_comes() {
+    let Some(site) = site() else { return };
+    let server = site.served("[models]\n\"acme/tiny\" = \"1\"");
+    // What is small and signed is stored by other means, and before.
+    site.works(&["lock"]);
+    for (fault, says) in [
+        ("fetch-write:error:ENOSPC", ["E0726", "no space is left for acme/tiny", "mpm store gc"]),
+        ("fetch-write:error:EIO", ["E0727", "v1/partial", "nothing was placed"]),
+    ] {
+        let mut command = site.project.command(&["sync"]);
+        let ran = Ran::of(&command.env("MPM_FAULT", fault).output().unwrap()).expect(1).says(&says);
+        bears_the_marks(&ran);
+        assert!(!site.installed());
+    }
+    site.works(&["sync"]);
+    assert_eq!(site.project.read("models/acme/tiny/model.safetensors").unwrap(), weights());
+    drop(server);
+}
+
+#[test]
+fn a_file_of_the_project_that_is_no_regular_file() {
+    let Some(site) = site() else { return };
+    let site = site.wants("[models]\n\"acme/tiny\" = \"1\"");
+    let folder = site.project.folder();
+    std::fs::create_dir(folder.join("Model.lock")).unwrap();
+    for arguments in [&["sync"][..], &["list"], &["lock"]] {
+        site.fails(arguments, 1, &["E0902", "Model.lock", "a regular file was expected"]);
+    }
+    std::fs::remove_dir(folder.join("Model.lock")).unwrap();
+    std::fs::rename(folder.join("Model.toml"), folder.join("other.toml")).unwrap();
+    symlink("other.toml", folder.join("Model.toml")).unwrap();
+    site.fails(&["sync"], 1, &["E0902", "Model.toml", "is a symlink"]);
+}
+
+#[test]
+fn a_state_folder_that_leads_elsewhere() {
+    let Some(site) = site() else { return };
+    let site = site.wants("[models]\n\"acme/tiny\" = \"1\"");
+    let outside = tempfile::tempdir().unwrap();
+    symlink(outside.path(), site.project.folder().join(".mpm")).unwrap();
+    for arguments in [&["sync"][..], &["add", "acme/app"], &["lock"]] {
+        site.fails(arguments, 1, &["E0903", ".mpm", "symbolic link", "nothing was changed"]);
+    }
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0, "nothing was written through it");
+}
+
+#[test]
+fn a_folder_and_a_path_that_are_too_deep_together() {
+    let Some(mut site) = site() else { return };
+    let deep = |count: usize| vec!["d"; count].join("/");
+    site.registry
+        .release("acme/deep", "1.0.0")
+        .file(&format!("{}/model.safetensors", deep(20)), blob::safetensors(7, 10))
+        .publish();
+    let site = site.wants(&format!("[models]\n\"acme/deep\" = {{ version = \"1\", to = \"{}\" }}", deep(20)));
+    site.fails(&["sync"], 1, &["E0559", "deeper than 32 folders", "to = \"…\"", "nothing was placed"]);
+    let site = site.wants("[models]\n\"acme/deep\" = { version = \"1\", to = \"d\" }");
+    site.works(&["sync"]);
+}
+
+#[test]
+fn a_working_folder_that_is_gone() {
+    let project = Project::new();
+    let gone = project.folder().join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let run = |arguments: &[&str]| {
+        let mpm = project.command(arguments);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "rmdir \"$PWD\" && exec \"$@\"", "sh"]).arg(mpm.get_program()).args(mpm.get_args());
+        shell.current_dir(&gone).env_clear().stdin(Stdio::null());
+        shell.envs(mpm.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let ran = Ran::of(&shell.output().unwrap());
+        std::fs::create_dir(&gone).unwrap();
+        ran
+    };
+    for arguments in [&["list"][..], &["-C", "sub", "sync"]] {
+        bears_the_marks(&run(arguments).expect(1).says(&["E0994", "-C with an absolute folder"]));
+    }
+    let there = project.folder().display().to_string();
+    run(&["-C", &there, "init"]).expect(0);
+    fails(&project, &["init"], 1, &["E0904"]);
+}
