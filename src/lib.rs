@@ -18,6 +18,7 @@
 //! | `Model.toml` | [`manifest`] |
 //! | `Model.lock`, `Model.lock.d/` | [`lock`] |
 //! | `.mpm/receipt.json`, `.mpm/files/`, placed files | [`install`] |
+//! | layouts for other tools, such as `.mpm/hf/` | [`layout`] says what stands there, [`install`] places it |
 //! | `config.toml` of user and site | [`config`] |
 //! | `store/v1/` but for `facts/` | [`store`], with partial downloads of [`fetch`] |
 //! | `store/v1/facts/` | [`inspect`] |
@@ -41,6 +42,7 @@ pub mod catalog;
 pub mod config;
 pub mod formats;
 pub mod hub;
+pub mod layout;
 pub mod lock;
 pub mod manifest;
 pub mod policy;

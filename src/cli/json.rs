@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::install::{Altered, Applied};
 use crate::model::{Fingerprint, Pin};
-use crate::ops::{Change, PackageLine, Travel, sync, tree};
+use crate::ops::{Change, LaidOut, PackageLine, Travel, sync, tree};
 use crate::progress::Notice;
 
 /// A notice, as one line on stderr.
@@ -76,8 +76,14 @@ pub(super) fn applied(applied: &Applied) -> Value {
         "bytes": applied.bytes,
         "removed": applied.removed,
         "adopted": applied.adopted,
+        "laid": applied.laid,
+        "unlaid": applied.unlaid,
         "link": applied.link,
     })
+}
+
+fn laid_out(layout: &LaidOut) -> Value {
+    json!({ "layout": layout.layout, "folder": layout.folder.to_string() })
 }
 
 pub(super) fn synced(outcome: &sync::Outcome) -> Value {
@@ -92,6 +98,8 @@ pub(super) fn synced(outcome: &sync::Outcome) -> Value {
         "packages": outcome.packages.iter().map(package).collect::<Vec<_>>(),
         "changed": outcome.changed.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "removed": outcome.removed,
+        "unsigned": outcome.unsigned.len(),
+        "layouts": outcome.layouts.iter().map(laid_out).collect::<Vec<_>>(),
     })
 }
 

@@ -6,7 +6,7 @@ use indicatif::HumanCount;
 
 use crate::cli::printer::{BOLD, DIM, GREEN, Printer, RED, YELLOW, paint, visible};
 use crate::model::{Fingerprint, HumanSize};
-use crate::ops::{Change, FilesChange, PackageLine, Travel, sync};
+use crate::ops::{Change, FilesChange, LaidOut, PackageLine, Travel, sync};
 
 /// A size for people: KiB, MiB, GiB.
 pub(super) fn bytes(bytes: u64) -> String {
@@ -79,6 +79,22 @@ pub(super) fn change(change: &Change, full: bool) -> String {
     }
 }
 
+/// How many of the packages nobody signed, and which; nothing where each is signed.
+pub(super) fn unsigned(ids: &[String], packages: u64, printer: &mut Printer) {
+    const SHOWN: usize = 3;
+    if ids.is_empty() {
+        return;
+    }
+    let distinct: BTreeSet<&String> = ids.iter().collect();
+    let mut names: Vec<String> = distinct.iter().take(SHOWN).map(|id| visible(id)).collect();
+    if let Some(more) = distinct.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        names.push(format!("{more} more"));
+    }
+    let verb = if ids.len() == 1 { "is" } else { "are" };
+    let of = count(packages, "package");
+    printer.say(&format!("{} of {of} {verb} signed by nobody: {}", HumanCount(ids.len() as u64), names.join(", ")));
+}
+
 /// A line for each file that differs, up to some.
 fn changed_files(files: &FilesChange, full: bool) -> String {
     let shown = if full { usize::MAX } else { 10 };
@@ -127,6 +143,7 @@ pub(super) fn synced(outcome: &sync::Outcome, verbose: bool, printer: &mut Print
     let packages = outcome.packages.len() as u64;
     if outcome.up_to_date && !outcome.lock_written && outcome.lock_changes.is_empty() {
         printer.say(&format!("Nothing to do: {} as locked", count(packages, "package")));
+        unsigned(&outcome.unsigned, packages, printer);
         return;
     }
     let (placed, removed) = if outcome.dry_run { ("Would place", "Would remove") } else { ("Placed", "Removed") };
@@ -141,6 +158,14 @@ pub(super) fn synced(outcome: &sync::Outcome, verbose: bool, printer: &mut Print
     }
     if applied.removed > 0 {
         printer.say(&format!("{removed} {}", count(applied.removed, "file")));
+    }
+    if applied.laid > 0 {
+        let at = |one: &LaidOut| format!("{} in {}", one.layout, one.folder);
+        let layouts: Vec<String> = outcome.layouts.iter().map(at).collect();
+        printer.say(&format!("Laid out {} for {}", count(applied.laid, "file"), layouts.join(", ")));
+    }
+    if applied.unlaid > 0 {
+        printer.say(&format!("Removed {} of layouts", count(applied.unlaid, "file")));
     }
     for line in
         outcome.packages.iter().filter(|line| line.folder.as_ref().is_some_and(|at| outcome.changed.contains(at)))
@@ -165,4 +190,5 @@ pub(super) fn synced(outcome: &sync::Outcome, verbose: bool, printer: &mut Print
             printer.say(&change(one, verbose));
         }
     }
+    unsigned(&outcome.unsigned, packages, printer);
 }

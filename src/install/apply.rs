@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use crate::install::check::{TASK, pack};
 use crate::install::disk;
 use crate::install::error::InstallError;
-use crate::install::place::{self, Place, Placer};
+use crate::install::place::{self, Place, Placer, Supply};
 use crate::install::plan::ancestors;
 use crate::install::receipt::{Link, PlacedFile, PlacedPackage, Receipt};
 use crate::install::records::Records;
@@ -40,12 +40,12 @@ pub(super) fn apply(
     let mut removed = remove(site.project, plan.remove.iter().filter(|path| conflicts.contains(path)))?;
     make_folders(site.project, plan)?;
     let placer = Placer::new(site.link, progress);
-    let placed = place_all(site, plan, &placer, cancel, progress)?;
-    removed += remove(site.project, plan.remove.iter().filter(|path| !conflicts.contains(path)))?;
+    let placed = place_all(site, (plan, wanted), &placer, cancel, progress)?;
+    removed.extend(remove(site.project, plan.remove.iter().filter(|path| !conflicts.contains(path)))?);
     if placer.wrote.load(Ordering::Relaxed) {
         barrier(site.project);
     }
-    let applied = summary(&placed, removed, plan.adopted);
+    let applied = summary(plan, &placed, &removed);
     let receipt = receipt(site.project, &records, plan, wanted, (inputs, placed))?;
     records.write_receipt(&receipt)?;
     if work {
@@ -63,7 +63,7 @@ pub(super) fn place_without_records(
 ) -> Result<BTreeMap<RelPath, PlacedFile>, InstallError> {
     make_folders(site.project, plan)?;
     let placer = Placer::new(site.link, progress);
-    let placed = place_all(site, plan, &placer, cancel, progress)?;
+    let placed = place_all(site, (plan, &[]), &placer, cancel, progress)?;
     if placer.wrote.load(Ordering::Relaxed) {
         barrier(site.project);
     }
@@ -72,7 +72,7 @@ pub(super) fn place_without_records(
 
 /// What placing came to.
 pub(super) fn summary_of(placed: &BTreeMap<RelPath, PlacedFile>, plan: &Plan) -> Applied {
-    summary(placed, 0, plan.adopted)
+    summary(plan, placed, &[])
 }
 
 fn tell(plan: &Plan, progress: &dyn Progress) {
@@ -108,14 +108,14 @@ fn conflicting(plan: &Plan) -> BTreeSet<&RelPath> {
         .collect()
 }
 
-/// Removes files, then the folders that became empty.
-fn remove<'a>(project: &Path, paths: impl Iterator<Item = &'a RelPath>) -> Result<u64, InstallError> {
-    let mut count = 0;
+/// Removes files, then the folders that became empty; returns what was there to remove.
+fn remove<'a>(project: &Path, paths: impl Iterator<Item = &'a RelPath>) -> Result<Vec<&'a RelPath>, InstallError> {
+    let mut removed = Vec::new();
     let mut folders = BTreeSet::new();
     for path in paths {
         let full = path.under(project);
         match std::fs::remove_file(&full) {
-            Ok(()) => count += 1,
+            Ok(()) => removed.push(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(InstallError::Disk { doing: "remove", path: full, source }),
         }
@@ -125,7 +125,7 @@ fn remove<'a>(project: &Path, paths: impl Iterator<Item = &'a RelPath>) -> Resul
     for folder in folders.into_iter().rev() {
         let _ = std::fs::remove_dir(folder.under(project));
     }
-    Ok(count)
+    Ok(removed)
 }
 
 fn make_folders(project: &Path, plan: &Plan) -> Result<(), InstallError> {
@@ -147,7 +147,7 @@ fn make_folders(project: &Path, plan: &Plan) -> Result<(), InstallError> {
 
 fn place_all(
     site: &Site<'_>,
-    plan: &Plan,
+    (plan, wanted): (&Plan, &[Wanted]),
     placer: &Placer<'_>,
     cancel: &Cancel,
     progress: &dyn Progress,
@@ -157,16 +157,37 @@ fn place_all(
     }
     let bytes = plan.place.iter().map(|(_, pin)| pin.size).sum();
     progress.on(&Event::Started { task: TASK, doing: Doing::Install, what: "files", bytes: Some(bytes) });
-    let placed = disk::on_all_cores(&plan.place, cancel, &|(path, pin): &(RelPath, Pin)| {
+    let homes = homes(plan, wanted);
+    let place = |(path, pin): &&(RelPath, Pin)| {
         let missing = || InstallError::NotInStore { path: path.clone(), pin: *pin };
         let blob = site.store.find(pin)?.ok_or_else(missing)?;
         let at = if plan.replace.contains(path) { Place::Taken } else { Place::Free };
-        let (stat, link) = placer.place(site.project, (path, pin), &blob.path, at)?;
+        let from = match (plan.laid.contains(path), homes.get(pin)) {
+            (false, _) => Supply::Store,
+            (true, Some(home)) => Supply::Home(home),
+            (true, None) => Supply::Made,
+        };
+        let (stat, link) = placer.place(site.project, (path, pin), (&blob.path, from), at)?;
         progress.on(&Event::Advanced { task: TASK, bytes: pin.size });
         Ok((path.clone(), PlacedFile { path: path.clone(), pin: *pin, stat, link }))
+    };
+    // Layouts come last: their files are linked to those that then stand.
+    let (laid, own): (Vec<_>, Vec<_>) = plan.place.iter().partition(|(path, _)| plan.laid.contains(path));
+    let placed = disk::on_all_cores(&own, cancel, &place).and_then(|mut placed| {
+        placed.extend(disk::on_all_cores(&laid, cancel, &place)?);
+        Ok(placed)
     });
     progress.on(&Event::Finished { task: TASK, ok: placed.is_ok() });
     Ok(placed?.into_iter().collect())
+}
+
+/// Where packages have the bytes that layouts place again.
+fn homes<'w>(plan: &Plan, wanted: &'w [Wanted]) -> BTreeMap<Pin, &'w RelPath> {
+    if plan.laid.is_empty() {
+        return BTreeMap::new();
+    }
+    let packages = wanted.iter().filter(|package| package.layout.is_none());
+    packages.flat_map(|package| &package.files).map(|(path, pin)| (*pin, path)).collect()
 }
 
 /// One barrier for all bytes that were written, before the receipt vouches for them.
@@ -183,16 +204,20 @@ fn barrier(project: &Path) {
     }
 }
 
-fn summary(placed: &BTreeMap<RelPath, PlacedFile>, removed: u64, adopted: u64) -> Applied {
+fn summary(plan: &Plan, placed: &BTreeMap<RelPath, PlacedFile>, removed: &[&RelPath]) -> Applied {
+    let own: Vec<&PlacedFile> = placed.values().filter(|file| !plan.laid.contains(&file.path)).collect();
     // The way that most bytes came speaks for all.
     let by = [Link::Reflink, Link::Hard, Link::Symlink, Link::Copy];
-    let bytes_by = |link| placed.values().filter(|file| file.link == link).map(|file| file.pin.size + 1).sum::<u64>();
-    let link = by.into_iter().max_by_key(|link| bytes_by(*link)).filter(|_| !placed.is_empty());
+    let bytes_by = |link| own.iter().filter(|file| file.link == link).map(|file| file.pin.size + 1).sum::<u64>();
+    let link = by.into_iter().max_by_key(|link| bytes_by(*link)).filter(|_| !own.is_empty());
+    let unlaid = removed.iter().filter(|path| plan.laid.contains(**path)).count();
     Applied {
-        placed: placed.len() as u64,
-        bytes: placed.values().map(|file| file.pin.size).sum(),
-        removed,
-        adopted,
+        placed: own.len() as u64,
+        bytes: own.iter().map(|file| file.pin.size).sum(),
+        removed: (removed.len() - unlaid) as u64,
+        laid: (placed.len() - own.len()) as u64,
+        unlaid: unlaid as u64,
+        adopted: plan.adopted,
         link: link.map(Link::as_str),
     }
 }
@@ -217,6 +242,7 @@ fn receipt(
         packages.push(PlacedPackage {
             key: package.key.clone(),
             id: package.id.clone(),
+            layout: package.layout.map(str::to_owned),
             folder: package.folder.clone(),
             statement: package.release.as_ref().and_then(|id| plan.statements.get(id).copied()),
             variants: package.variants.clone(),
@@ -225,5 +251,5 @@ fn receipt(
             files: pack(project, &package.folder, files, records)?,
         });
     }
-    Ok(Receipt { inputs: Some(inputs), choice: plan.choice.clone(), packages })
+    Ok(Receipt { inputs: Some(inputs), choice: plan.choice.clone(), meaning: plan.meaning, packages })
 }

@@ -1,6 +1,6 @@
 //! Whether placed files are still as they were placed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::install::disk::{self, Ground, Grounds, Standing};
@@ -105,8 +105,7 @@ fn settle(
         looked.get(doubt.package).and_then(Option::as_ref).and_then(|files| files.get(doubt.file)).cloned()
     };
     let pairs: Vec<(&Doubt, Option<PlacedFile>)> = doubts.iter().map(|doubt| (doubt, file_of(looked, doubt))).collect();
-    let bytes = pairs.iter().filter_map(|(_, file)| file.as_ref()).map(|file| file.pin.size).sum();
-    let found = hash_all(project, &pairs, bytes, cancel, progress)?;
+    let found = hash_all(project, &pairs, cancel, progress)?;
     let mut touched = BTreeSet::new();
     for ((doubt, file), found) in pairs.into_iter().zip(found) {
         let Some(file) = file else { continue };
@@ -128,15 +127,16 @@ fn settle(
 fn hash_all(
     project: &Path,
     pairs: &[(&Doubt, Option<PlacedFile>)],
-    bytes: u64,
     cancel: &Cancel,
     progress: &dyn Progress,
 ) -> Result<Vec<Pin>, InstallError> {
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
+    let (distinct, numbers) = apart(project, pairs);
+    let bytes = distinct.iter().filter_map(|(_, file)| file.as_ref()).map(|file| file.pin.size).sum();
     progress.on(&Event::Started { task: TASK, doing: Doing::Hash, what: "placed files", bytes: Some(bytes) });
-    let found = disk::on_all_cores(pairs, cancel, &|(doubt, file)| {
+    let found = disk::on_all_cores(&distinct, cancel, &|(doubt, file)| {
         let path = doubt.path.under(project);
         let size = file.as_ref().map_or(0, |file| file.pin.size);
         let told = std::cell::Cell::new(0_u64);
@@ -152,7 +152,28 @@ fn hash_all(
         }
     });
     progress.on(&Event::Finished { task: TASK, ok: found.is_ok() });
-    found
+    let found = found?;
+    Ok(numbers.into_iter().filter_map(|number| found.get(number).copied()).collect())
+}
+
+/// Each file on disk once, and for each pair its number among them: what a layout shares with a package is read once.
+fn apart<'p>(
+    project: &Path,
+    pairs: &'p [(&'p Doubt, Option<PlacedFile>)],
+) -> (Vec<&'p (&'p Doubt, Option<PlacedFile>)>, Vec<usize>) {
+    let mut known: BTreeMap<(u64, u64), usize> = BTreeMap::new();
+    let (mut distinct, mut numbers) = (Vec::new(), Vec::with_capacity(pairs.len()));
+    for pair in pairs {
+        let (doubt, file) = pair;
+        let behind = file.as_ref().filter(|file| file.link == Link::Symlink);
+        let behind = behind.and_then(|_| std::fs::metadata(doubt.path.under(project)).ok());
+        let stat = behind.map_or(doubt.stat, |found| disk::stat(&found));
+        numbers.push(*known.entry((stat.device, stat.inode)).or_insert_with(|| {
+            distinct.push(pair);
+            distinct.len() - 1
+        }));
+    }
+    (distinct, numbers)
 }
 
 /// The files as the receipt holds them: inline, or in a table with their folders.

@@ -6,6 +6,7 @@ use crate::install::apply::{place_without_records, summary_of};
 use crate::install::error::InstallError;
 use crate::install::plan::{plan, plan_without_records};
 use crate::install::{Applied, OnChanged, Plan, Receipt, Site, Wanted};
+use crate::layout::Layout;
 use crate::policy::Cleared;
 use crate::progress::Progress;
 use crate::select::Selected;
@@ -28,18 +29,18 @@ impl Site<'_> {
         plan_without_records(self.project, &wanted(selected), cancel).map(drop)
     }
 
-    /// The same for a project.
+    /// The same for a project, layouts included.
     ///
     /// # Errors
     /// As for [`Site::plan`].
     pub fn foresee(
         &self,
-        selected: &Selected,
+        (selected, layouts): (&Selected, &[Layout]),
         receipt: Option<&Receipt>,
         on_changed: OnChanged,
         cancel: &Cancel,
     ) -> Result<(), InstallError> {
-        plan(self.project, &super::wanted(selected), receipt, on_changed, cancel).map(drop)
+        plan(self.project, &super::wanted(selected, layouts), receipt, on_changed, cancel).map(drop)
     }
 
     /// Does it. Nothing is remembered: what stands there is its owner's.
@@ -68,6 +69,7 @@ fn wanted(selected: &Selected) -> Vec<Wanted> {
         key: None,
         id: package.origin.to_string(),
         release: None,
+        layout: None,
         folder: package.folder.clone(),
         variants: Vec::new(),
         files: package.files.iter().map(|file| (file.path.clone(), file.pin)).collect(),

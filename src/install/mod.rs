@@ -22,6 +22,7 @@ use std::path::Path;
 use crate::config::LinkMode;
 use crate::install::check::Renewal;
 use crate::install::records::Records;
+use crate::layout::{Content, Layout};
 use crate::model::{PackageId, Pin, RelPath, Sha256};
 use crate::policy::Cleared;
 use crate::progress::Progress;
@@ -94,8 +95,12 @@ pub struct Plan {
     pub statements: BTreeMap<PackageId, Sha256>,
     /// What was chosen, which the receipt records; filled by the caller as well.
     pub choice: Choice,
+    /// Digest over what decides which files are placed, which the receipt records; filled by the caller as well.
+    pub meaning: Option<Sha256>,
     /// Those of `place` that replace a file of ours.
     replace: BTreeSet<RelPath>,
+    /// Those of `place` and `remove` that belong to layouts.
+    laid: BTreeSet<RelPath>,
     /// How the files of `keep` look, by project path.
     kept: BTreeMap<RelPath, PlacedFile>,
     /// What an interrupted run was about to place.
@@ -117,12 +122,16 @@ impl Plan {
 /// What was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Files placed.
+    /// Files placed, those of layouts not counted.
     pub placed: u64,
-    /// Bytes placed (by link or copy).
+    /// Bytes placed (by link or copy), those of layouts not counted.
     pub bytes: u64,
-    /// Files removed.
+    /// Files removed, those of layouts not counted.
     pub removed: u64,
+    /// Files placed for layouts.
+    pub laid: u64,
+    /// Files of layouts removed.
+    pub unlaid: u64,
     /// Files taken over that stood there with the right bytes.
     pub adopted: u64,
     /// How: `reflink`, `hard link`, `symlink`, `copy`.
@@ -146,9 +155,20 @@ struct Wanted {
     key: Option<String>,
     id: String,
     release: Option<PackageId>,
+    /// The layout that it belongs to; none: it is a package.
+    layout: Option<&'static str>,
     folder: RelPath,
     variants: Vec<String>,
     files: Vec<(RelPath, Pin)>,
+}
+
+/// What is placed: a cleared selection, and layouts of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Placing<'a> {
+    /// The selection.
+    pub cleared: &'a Cleared<'a>,
+    /// Layouts that were made of the same selection: their files are looked up in it.
+    pub layouts: &'a [Layout],
 }
 
 impl Site<'_> {
@@ -203,8 +223,8 @@ impl Site<'_> {
     /// # Errors
     /// `E0754` files of the user's in the way, `E0755` placed files that were changed, `E0756` a symlink where a folder must
     /// be: each names all of them. `E0751`, `E0752`: the project can't be read.
-    pub fn plan(&self, cleared: &Cleared<'_>, receipt: Option<&Receipt>) -> Result<Plan, InstallError> {
-        self.plan_with(cleared, receipt, OnChanged::Refuse)
+    pub fn plan(&self, placing: Placing<'_>, receipt: Option<&Receipt>) -> Result<Plan, InstallError> {
+        self.plan_with(placing, receipt, OnChanged::Refuse)
     }
 
     /// The same, with the choice to replace placed files that were changed.
@@ -213,11 +233,11 @@ impl Site<'_> {
     /// As for [`Site::plan`].
     pub fn plan_with(
         &self,
-        cleared: &Cleared<'_>,
+        placing: Placing<'_>,
         receipt: Option<&Receipt>,
         on_changed: OnChanged,
     ) -> Result<Plan, InstallError> {
-        plan::plan(self.project, &wanted(cleared.selected()), receipt, on_changed, &Cancel::new())
+        plan::plan(self.project, &placing.wanted(), receipt, on_changed, &Cancel::new())
     }
 
     /// Does it, and writes the receipt last.
@@ -228,20 +248,47 @@ impl Site<'_> {
     pub fn apply(
         &self,
         plan: &Plan,
-        cleared: &Cleared<'_>,
+        placing: Placing<'_>,
         inputs: Sha256,
         cancel: &Cancel,
         progress: &dyn Progress,
     ) -> Result<Applied, InstallError> {
-        apply::apply(self, plan, &wanted(cleared.selected()), inputs, cancel, progress)
+        apply::apply(self, plan, &placing.wanted(), inputs, cancel, progress)
     }
+}
+
+impl Placing<'_> {
+    fn wanted(self) -> Vec<Wanted> {
+        wanted(self.cleared.selected(), self.layouts)
+    }
+}
+
+fn wanted(selected: &Selected, layouts: &[Layout]) -> Vec<Wanted> {
+    let mut wanted = packages(selected);
+    for layout in layouts {
+        for laid in &layout.folders {
+            // A file that the selection does not have is not placed.
+            let file = |(path, content): (&RelPath, &Content)| Some((path.clone(), content.pin(selected)?));
+            wanted.push(Wanted {
+                key: None,
+                id: laid.id.clone(),
+                release: None,
+                layout: Some(layout.kind.as_str()),
+                folder: laid.folder.clone(),
+                variants: Vec::new(),
+                files: laid.files.iter().filter_map(file).collect(),
+            });
+        }
+    }
+    wanted.sort_by(|left, right| left.folder.cmp(&right.folder));
+    wanted
 }
 
 #[expect(
     clippy::expect_used,
     reason = "only `select` makes it, and refuses a folder and a path that do not fit together"
 )]
-fn wanted(selected: &Selected) -> Vec<Wanted> {
+fn packages(selected: &Selected) -> Vec<Wanted> {
     selected
         .packages()
         .iter()
@@ -258,6 +305,7 @@ fn wanted(selected: &Selected) -> Vec<Wanted> {
                 key: package.key.as_ref().map(ToString::to_string),
                 id,
                 release,
+                layout: None,
                 folder: package.folder.clone(),
                 variants: package.variants.iter().map(ToString::to_string).collect(),
                 files: files.collect(),

@@ -26,6 +26,18 @@ pub(super) enum Place {
     Taken,
 }
 
+/// Where a file's bytes are taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Supply<'a> {
+    /// From the store.
+    Store,
+    /// From the project's own file with the same bytes, which a layout shares: never a second copy where a link will do.
+    Home(&'a RelPath),
+    /// From the store, as a copy: small bytes that were made for a layout, whose owner may write there as if they were its
+    /// own, and must not reach the store.
+    Made,
+}
+
 /// Places files; remembers which ways this pair of file systems does not have.
 pub(super) struct Placer<'a> {
     mode: LinkMode,
@@ -60,24 +72,21 @@ impl<'a> Placer<'a> {
         &self,
         project: &Path,
         (path, pin): (&RelPath, &Pin),
-        blob: &Path,
+        (blob, from): (&Path, Supply<'_>),
         at: Place,
     ) -> Result<(Stat, Link), InstallError> {
         let target = path.under(project);
         let fail = |source| InstallError::Disk { doing: "place", path: target.clone(), source };
         sys::fault::point("place-file").map_err(fail)?;
         let staged = staged(&target, path);
-        let link = match self.mode {
-            LinkMode::Auto => self.auto(path, pin, blob, &staged)?,
-            LinkMode::Reflink => forced(path, Link::Reflink, reflink(blob, &staged))?,
-            LinkMode::Hard => match hard(blob, &staged) {
-                Err(error) if error.kind() == io::ErrorKind::TooManyLinks => {
-                    self.without_link(path, pin, blob, &staged)?
-                }
-                other => forced(path, Link::Hard, other)?,
+        let link = match from {
+            Supply::Store => self.stored(path, pin, blob, &staged)?,
+            Supply::Made => self.copy(path, pin, blob, &staged)?,
+            Supply::Home(home) => match beside(&home.under(project), &staged) {
+                Ok(()) => Link::Hard,
+                Err(error) if is_full(&error) => return Err(disk_error(path, &staged, error)),
+                Err(_) => self.stored(path, pin, blob, &staged)?,
             },
-            LinkMode::Symlink => forced(path, Link::Symlink, symlink(blob, &staged))?,
-            LinkMode::Copy => self.copy(path, pin, blob, &staged)?,
         };
         if matches!(link, Link::Reflink | Link::Copy) {
             self.wrote.store(true, Ordering::Relaxed);
@@ -97,6 +106,20 @@ impl<'a> Placer<'a> {
         }
         let found = std::fs::symlink_metadata(&target).map_err(fail)?;
         Ok((disk::stat(&found), link))
+    }
+
+    /// The way that was asked for.
+    fn stored(&self, path: &RelPath, pin: &Pin, blob: &Path, staged: &Path) -> Result<Link, InstallError> {
+        match self.mode {
+            LinkMode::Auto => self.auto(path, pin, blob, staged),
+            LinkMode::Reflink => forced(path, Link::Reflink, reflink(blob, staged)),
+            LinkMode::Hard => match hard(blob, staged) {
+                Err(error) if error.kind() == io::ErrorKind::TooManyLinks => self.without_link(path, pin, blob, staged),
+                other => forced(path, Link::Hard, other),
+            },
+            LinkMode::Symlink => forced(path, Link::Symlink, symlink(blob, staged)),
+            LinkMode::Copy => self.copy(path, pin, blob, staged),
+        }
     }
 
     /// The best way that works here.
@@ -181,6 +204,15 @@ fn hard(blob: &Path, staged: &Path) -> io::Result<()> {
             clear_then(staged, || std::fs::hard_link(blob, staged))
         }
         other => other,
+    }
+}
+
+/// A hard link to a placed file. A symbolic link is not one to share: what it leads to is in the store.
+fn beside(home: &Path, staged: &Path) -> io::Result<()> {
+    if std::fs::symlink_metadata(home)?.is_file() {
+        hard(home, staged)
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
     }
 }
 

@@ -54,7 +54,8 @@ pub(super) fn plan(
     for (path, pin) in &interrupted {
         claims.entry(path.clone()).or_default().push(Claim { pin: *pin, seen: None });
     }
-    let plan = Plan { interrupted, ..Plan::default() };
+    let laid = laid(project, &records, wanted, receipt)?;
+    let plan = Plan { laid, interrupted, ..Plan::default() };
     compare((project, wanted), claims, plan, on_changed, cancel)
 }
 
@@ -103,6 +104,25 @@ fn compare(
     plan.remove.sort();
     plan.left.sort();
     Ok(plan)
+}
+
+/// The files of layouts, wanted and placed.
+fn laid(
+    project: &Path,
+    records: &Records,
+    wanted: &[Wanted],
+    receipt: Option<&Receipt>,
+) -> Result<BTreeSet<RelPath>, InstallError> {
+    let layouts = wanted.iter().filter(|package| package.layout.is_some());
+    let mut laid: BTreeSet<RelPath> = layouts.flat_map(|layout| &layout.files).map(|(path, _)| path.clone()).collect();
+    let placed = receipt.into_iter().flat_map(|receipt| &receipt.packages);
+    for package in placed.filter(|package| package.layout.is_some()) {
+        records.each_file(package, &mut |file| {
+            laid.insert(inside(project, package, &file)?);
+            Ok(())
+        })?;
+    }
+    Ok(laid)
 }
 
 fn claims_of(project: &Path, records: &Records, receipt: Option<&Receipt>) -> Result<Claims, InstallError> {

@@ -13,7 +13,10 @@ pub struct Receipt {
     pub inputs: Option<Sha256>,
     /// What was chosen: a repair brings back this, not something else.
     pub choice: Choice,
-    /// Placed packages, sorted by folder.
+    /// Digest over what of manifest, lock and choice decides which files are placed: edits that change none of it leave it
+    /// alone.
+    pub meaning: Option<Sha256>,
+    /// Placed packages and folders of layouts, sorted by folder.
     pub packages: Vec<PlacedPackage>,
 }
 
@@ -22,8 +25,10 @@ pub struct Receipt {
 pub struct PlacedPackage {
     /// The key, for direct dependencies.
     pub key: Option<String>,
-    /// `registry:ns/name@version` or a source id.
+    /// `registry:ns/name@version` or a source id; for a folder of a layout, the layout and a name.
     pub id: String,
+    /// The layout that it belongs to; none: it is a package.
+    pub layout: Option<String>,
     /// The folder, relative to the project.
     pub folder: RelPath,
     /// Statement digest, for releases.
@@ -125,8 +130,13 @@ impl Link {
 }
 
 impl Receipt {
+    /// What was placed for dependencies: all but the folders of layouts.
+    pub fn dependencies(&self) -> impl Iterator<Item = &PlacedPackage> {
+        self.packages.iter().filter(|package| package.layout.is_none())
+    }
+
     /// The package placed for a key.
     pub fn package(&self, key: &str) -> Option<&PlacedPackage> {
-        self.packages.iter().find(|package| package.key.as_deref() == Some(key))
+        self.dependencies().find(|package| package.key.as_deref() == Some(key))
     }
 }

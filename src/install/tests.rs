@@ -57,7 +57,7 @@ impl Bench {
             .collect();
         files.sort();
         let id = format!("test:{key}@1.0.0");
-        Wanted { key: Some(key.to_owned()), id, release: None, folder, variants: Vec::new(), files }
+        Wanted { key: Some(key.to_owned()), id, release: None, layout: None, folder, variants: Vec::new(), files }
     }
 
     fn plan(&self, wanted: &[Wanted], on_changed: OnChanged) -> Result<Plan, InstallError> {

@@ -36,6 +36,8 @@ struct WireReceipt {
     kind: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     inputs: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    meaning: Option<String>,
     #[serde(default, skip_serializing_if = "WireChoice::is_default")]
     choice: WireChoice,
     packages: Vec<WirePackage>,
@@ -64,6 +66,8 @@ struct WirePackage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layout: Option<String>,
     folder: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     statement: Option<String>,
@@ -117,9 +121,10 @@ pub(super) fn parse_receipt(bytes: &[u8]) -> Result<Receipt, Unreadable> {
     }
     let wire: WireReceipt = serde_json::from_slice(bytes).map_err(|error| Unreadable::Damaged(error.to_string()))?;
     let inputs = wire.inputs.as_deref().map(Sha256::parse).transpose().map_err(damaged)?;
+    let meaning = wire.meaning.as_deref().map(Sha256::parse).transpose().map_err(damaged)?;
     let choice = choice(wire.choice).map_err(Unreadable::Damaged)?;
     let packages = wire.packages.into_iter().map(package).collect::<Result<_, _>>().map_err(Unreadable::Damaged)?;
-    Ok(Receipt { inputs, choice, packages })
+    Ok(Receipt { inputs, choice, meaning, packages })
 }
 
 /// The text of a receipt.
@@ -127,6 +132,7 @@ pub(super) fn render_receipt(receipt: &Receipt) -> Vec<u8> {
     let wire = WireReceipt {
         kind: TYPE.to_owned(),
         inputs: receipt.inputs.map(|digest| digest.hex()),
+        meaning: receipt.meaning.map(|digest| digest.hex()),
         choice: wire_choice(&receipt.choice),
         packages: receipt.packages.iter().map(wire_package).collect(),
     };
@@ -209,6 +215,7 @@ fn package(wire: WirePackage) -> Result<PlacedPackage, String> {
     Ok(PlacedPackage {
         key: wire.key,
         id: wire.id,
+        layout: wire.layout,
         folder: RelPath::parse(&wire.folder).map_err(|error| text(&error))?,
         statement: wire.statement.as_deref().map(Sha256::parse).transpose().map_err(|error| text(&error))?,
         variants: wire.variants,
@@ -256,6 +263,7 @@ fn wire_package(package: &PlacedPackage) -> WirePackage {
     WirePackage {
         key: package.key.clone(),
         id: package.id.clone(),
+        layout: package.layout.clone(),
         folder: package.folder.as_str().to_owned(),
         statement: package.statement.map(|digest| digest.hex()),
         variants: package.variants.clone(),

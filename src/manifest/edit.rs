@@ -2,7 +2,7 @@
 
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{LayoutKind, Manifest, ManifestError};
 use crate::model::tables::Source;
 use crate::model::{
     DependencyKey, Glob, GroupName, HubRepository, HubRevision, Namespace, PackageKind, PackageName, RegistryId,
@@ -109,6 +109,20 @@ pub fn add_registry(text: &str, registry: &NewRegistry) -> Result<String, Manife
             let names: Array = registry.namespaces.iter().map(Namespace::as_str).collect();
             set(table, "namespaces", Value::Array(names));
         }
+    }
+    checked(&document)
+}
+
+/// Turns a layout on, comments kept, if the file says nothing about layouts: an empty list is somebody's wish too.
+///
+/// # Errors
+/// A text that does not parse, before the edit or after it.
+pub fn add_layout(text: &str, kind: LayoutKind) -> Result<String, ManifestError> {
+    let mut document = document(text)?;
+    if let Some(table) = table_at(document.as_table_mut(), &["install"])
+        && !table.contains_key("layouts")
+    {
+        table.insert("layouts", Item::Value(Value::Array(Array::from_iter([kind.as_str()]))));
     }
     checked(&document)
 }

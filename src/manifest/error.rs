@@ -136,6 +136,12 @@ pub(super) enum Rule {
     /// A list that must hold something.
     #[error("the list is empty")]
     Empty,
+    /// A layout that nobody knows.
+    #[error("{found:?} is no layout: known is \"huggingface\"")]
+    Layout { found: String },
+    /// A layout that stands in the list already.
+    #[error("the layout stands in the list twice")]
+    LayoutTwice,
     /// A registry id that means something else in Model.lock.
     #[error("the registry id {found:?} is reserved")]
     RegistryId { found: String },

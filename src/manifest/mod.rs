@@ -20,7 +20,9 @@ use crate::model::{
     RelPath, Requirement, SafeUrl, Sha256, VariantName, Version,
 };
 
-pub use edit::{NewDependency, NewRegistry, NewSource, add_dependency, add_registry, new_manifest, remove_dependency};
+pub use edit::{
+    NewDependency, NewRegistry, NewSource, add_dependency, add_layout, add_registry, new_manifest, remove_dependency,
+};
 pub use error::ManifestError;
 
 /// The parsed Model.toml.
@@ -122,6 +124,24 @@ pub struct InstallFolders {
     pub models: RelPath,
     /// Folder of datasets.
     pub datasets: RelPath,
+    /// Layouts for other tools, each kind at most once.
+    pub layouts: Vec<LayoutDeclaration>,
+}
+
+/// A layout: the same files placed as another tool expects them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LayoutKind {
+    /// The cache of the Hugging Face hub's clients.
+    HuggingFace,
+}
+
+/// An entry of `[install] layouts`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayoutDeclaration {
+    /// Which.
+    pub kind: LayoutKind,
+    /// Its folder instead of the usual one.
+    pub to: Option<RelPath>,
 }
 
 /// `[policy]`, as far as it is built.
@@ -230,11 +250,23 @@ impl fmt::Display for UnsafeSubject {
     }
 }
 
+impl LayoutKind {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::HuggingFace];
+
+    /// The word in files and output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HuggingFace => "huggingface",
+        }
+    }
+}
+
 impl Default for InstallFolders {
     #[expect(clippy::expect_used, reason = "two constant words are safe paths")]
     fn default() -> Self {
         let folder = |name| RelPath::parse(name).expect("a constant word is a safe path");
-        Self { models: folder("models"), datasets: folder("datasets") }
+        Self { models: folder("models"), datasets: folder("datasets"), layouts: Vec::new() }
     }
 }
 

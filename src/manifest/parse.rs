@@ -6,7 +6,10 @@ use crate::manifest::dependency::dependencies;
 use crate::manifest::error::{ManifestError, Rule};
 use crate::manifest::publisher::publisher;
 use crate::manifest::registry::registries;
-use crate::manifest::{InstallFolders, Manifest, PolicyDeclaration, UnsafeAllowance, UnsafeSubject, Unsigned};
+use crate::manifest::{
+    InstallFolders, LayoutDeclaration, LayoutKind, Manifest, PolicyDeclaration, UnsafeAllowance, UnsafeSubject,
+    Unsigned,
+};
 use crate::model::tables::{Source, Table, TomlError, Value};
 use crate::model::{DependencyKey, HubId, PackageName, RelPath, Sha256, VariantName, Version, nearest};
 
@@ -182,15 +185,47 @@ fn install(value: Option<Value<'_>>) -> Result<InstallFolders, ManifestError> {
     let mut folders = InstallFolders::default();
     let Some(value) = value else { return Ok(folders) };
     let mut table = value.table()?;
-    not_built(&table, &["layouts"])?;
     if let Some(models) = table.take("models") {
         folders.models = place(&models)?;
     }
     if let Some(datasets) = table.take("datasets") {
         folders.datasets = place(&datasets)?;
     }
-    finish(table, &["models", "datasets"])?;
+    if let Some(value) = table.take("layouts") {
+        folders.layouts = layouts(value)?;
+    }
+    finish(table, &["models", "datasets", "layouts"])?;
     Ok(folders)
+}
+
+fn layouts(value: Value<'_>) -> Result<Vec<LayoutDeclaration>, ManifestError> {
+    let mut layouts: Vec<LayoutDeclaration> = Vec::new();
+    for value in value.list()? {
+        let twice = value.refused(Rule::LayoutTwice);
+        let declaration = if value.is_string() {
+            LayoutDeclaration { kind: layout_kind(&value)?, to: None }
+        } else {
+            let mut table = value.table()?;
+            let kind = layout_kind(&table.require("layout")?)?;
+            let to = table.take("to").map(|value| place(&value)).transpose()?;
+            finish(table, &["layout", "to"])?;
+            LayoutDeclaration { kind, to }
+        };
+        if layouts.iter().any(|other| other.kind == declaration.kind) {
+            return Err(twice.into());
+        }
+        layouts.push(declaration);
+    }
+    Ok(layouts)
+}
+
+fn layout_kind(value: &Value<'_>) -> Result<LayoutKind, ManifestError> {
+    let found = value.string()?;
+    if found == "ollama" {
+        return Err(ManifestError::NotBuilt { spot: value.spot(), key: found.to_owned() });
+    }
+    let known = LayoutKind::ALL.iter().find(|kind| kind.as_str() == found);
+    Ok(*known.ok_or_else(|| value.refused(Rule::Layout { found: found.chars().take(40).collect() }))?)
 }
 
 fn policy(value: Option<Value<'_>>) -> Result<PolicyDeclaration, ManifestError> {

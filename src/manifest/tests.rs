@@ -4,8 +4,8 @@ use proptest::prelude::{any, prop_assert_eq, proptest};
 
 use crate::diagnose::Diagnose;
 use crate::manifest::{
-    DependencySource, IndexAddress, Manifest, NewDependency, NewRegistry, NewSource, add_dependency, add_registry,
-    new_manifest, remove_dependency,
+    DependencySource, IndexAddress, LayoutKind, Manifest, NewDependency, NewRegistry, NewSource, add_dependency,
+    add_layout, add_registry, new_manifest, remove_dependency,
 };
 use crate::model::{
     DependencyKey, Glob, GroupName, HubRepository, HubRevision, PackageKind, PackageName, RegistryId, Requirement,
@@ -54,7 +54,13 @@ fn broken_manifests_are_refused_with_their_place() {
     check("[policy]\nunsigned = \"maybe\"\n", "E0304", 2, 12);
     check("[policy.unsafe]\n\"hf:a/b@main\" = { formats = [\"pickle\"], reason = \"x\" }\n", "E0304", 2, 17);
     check("[workspace]\n", "E0305", 1, 2);
-    check("[install]\nlayouts = [\"huggingface\"]\n", "E0305", 2, 1);
+    check("[install]\nlayouts = [\"ollama\"]\n", "E0305", 2, 12);
+    check("[install]\nlayouts = \"huggingface\"\n", "E0303", 2, 11);
+    check("[install]\nlayouts = [\"hugging-face\"]\n", "E0304", 2, 12);
+    check("[install]\nlayouts = [\"huggingface\", { layout = \"huggingface\" }]\n", "E0304", 2, 27);
+    check("[install]\nlayouts = [{ layout = \"huggingface\", to = \"/hf\" }]\n", "E0304", 2, 43);
+    check("[install]\nlayouts = [{ layout = \"huggingface\", to = \".mpm/hf\" }]\n", "E0304", 2, 43);
+    check("[install]\nlayouts = [{ to = \"hf\" }]\n", "E0303", 2, 12);
     check("[policy]\nbans = []\n", "E0305", 2, 1);
     check("proxy = \"http://me:pw@proxy\"\n", "E0306", 1, 1);
     check("[registries.a]\ntoken = \"x\"\nindex = \"builtin\"\nroot = \"sha256:00\"\n", "E0306", 2, 1);
@@ -241,6 +247,37 @@ fn a_fresh_manifest_grows() {
     assert_eq!(text, expected);
     let key = DependencyKey::parse("demo/digits").unwrap();
     assert!(remove_dependency(&text, &key, group.as_ref()).unwrap().is_some());
+}
+
+#[test]
+fn layouts_are_named_or_given_a_folder() {
+    let layouts = |text: &str| -> Vec<(LayoutKind, Option<String>)> {
+        let manifest = Manifest::parse(text).expect(text);
+        let layouts = manifest.install.layouts.into_iter();
+        layouts.map(|layout| (layout.kind, layout.to.map(|to| to.to_string()))).collect()
+    };
+    assert_eq!(layouts("[install]\nmodels = \"m\"\n"), []);
+    assert_eq!(layouts("[install]\nlayouts = []\n"), []);
+    assert_eq!(layouts("[install]\nlayouts = [\"huggingface\"]\n"), [(LayoutKind::HuggingFace, None)]);
+    let table = "[install]\nlayouts = [{ layout = \"huggingface\", to = \"caches/hf\" }]\n";
+    assert_eq!(layouts(table), [(LayoutKind::HuggingFace, Some("caches/hf".to_owned()))]);
+}
+
+#[test]
+fn a_layout_is_turned_on_where_nobody_said_otherwise() {
+    let check = |before: &str, after: &str| {
+        assert_eq!(add_layout(before, LayoutKind::HuggingFace).expect(before), after);
+    };
+    check("", "[install]\nlayouts = [\"huggingface\"]\n");
+    check(
+        "# a\n[install] # b\n# c\nmodels = \"m\" # d\n\n[models]\n",
+        "# a\n[install] # b\n# c\nmodels = \"m\" # d\nlayouts = [\"huggingface\"]\n\n[models]\n",
+    );
+    for set in ["[install]\nlayouts = [] # none\n", "[install]\nlayouts = [{ layout = \"huggingface\", to = \"x\" }]\n"]
+    {
+        check(set, set);
+    }
+    assert!(add_layout("[install]\nlayouts = 1\n", LayoutKind::HuggingFace).is_err());
 }
 
 proptest! {

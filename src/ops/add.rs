@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::catalog::Listing;
 use crate::index::{Gate, Registry};
-use crate::manifest::{self, Manifest, NewDependency, NewRegistry, NewSource};
+use crate::manifest::{self, LayoutKind, Manifest, NewDependency, NewRegistry, NewSource};
 use crate::model::{
     DependencyKey, Glob, GroupName, HubId, HumanSize, Namespace, PackageKind, PackageName, RegistryId, Requirement,
     VariantName, Version,
@@ -69,6 +69,8 @@ pub struct Added {
     pub registry: Option<RegistryId>,
     /// Whether the registry was written down with it.
     pub registry_written: bool,
+    /// Whether the layout of the hub's cache was turned on with it.
+    pub layout_written: bool,
 }
 
 /// What was done.
@@ -179,7 +181,13 @@ fn edit(
         variants,
     };
     write_down(request, project, &text, (&key, kind, source))?;
-    Ok(Added { key, requirement: requirement.to_string(), registry: Some(id), registry_written: written })
+    Ok(Added {
+        key,
+        requirement: requirement.to_string(),
+        registry: Some(id),
+        registry_written: written,
+        layout_written: false,
+    })
 }
 
 /// What a registry says about a package that is wanted.
@@ -228,9 +236,11 @@ fn edit_hub(request: &Request, id: &HubId, project: &mut Project) -> Result<Adde
         })?,
     };
     let source = NewSource::Hub { repository: id.repository.clone(), revision: id.revision.clone() };
-    let text = project.manifest_text.clone();
+    // Code asks for it by its id on the hub: unless Model.toml says otherwise, it is where that code looks.
+    let text = manifest::add_layout(&project.manifest_text, LayoutKind::HuggingFace)?;
+    let layout_written = text != project.manifest_text;
     write_down(request, project, &text, (&key, id.kind, source))?;
-    Ok(Added { key, requirement: id.to_string(), registry: None, registry_written: false })
+    Ok(Added { key, requirement: id.to_string(), registry: None, registry_written: false, layout_written })
 }
 
 /// The key that a repository gets where nobody names one: its id in lower case.

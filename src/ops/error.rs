@@ -9,6 +9,7 @@ use crate::fetch::hub::HubFetchError;
 use crate::index::IndexError;
 use crate::inspect::InspectError;
 use crate::install::InstallError;
+use crate::layout::LayoutError;
 use crate::lock::LockError;
 use crate::manifest::ManifestError;
 use crate::model::{Fingerprint, Namespace, PackageName, RegistryId, Sha256};
@@ -117,6 +118,9 @@ pub enum PipelineError {
     /// Selecting.
     #[error(transparent)]
     Select(#[from] SelectError),
+    /// Laying out for another tool.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// Policy.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -243,6 +247,12 @@ pub enum PipelineError {
         /// The key.
         key: String,
     },
+    /// Placed files that don't answer Model.toml and Model.lock as they stand.
+    #[error("the project is not placed as Model.toml and Model.lock say:\n{}", lines(reasons))]
+    NotCurrent {
+        /// What differs.
+        reasons: Vec<String>,
+    },
     /// A revision that git does not know, or without a lock.
     #[error("no Model.lock at revision {revision:?}: {problem}")]
     NoRevision {
@@ -301,6 +311,7 @@ impl PipelineError {
             Self::Index(error) => error,
             Self::Statement(error) => error,
             Self::Select(error) => error,
+            Self::Layout(error) => error,
             Self::Refused(error) => error,
             Self::Fetch(error) => error,
             Self::Hub(error) => error,
@@ -331,7 +342,7 @@ impl Diagnose for PipelineError {
             Self::PinDisagrees { .. } => "E0916",
             Self::SourceFolder { .. } => "E0917",
             Self::Cancelled => "E0918",
-            Self::NotPlaced { .. } => "E0919",
+            Self::NotPlaced { .. } | Self::NotCurrent { .. } => "E0919",
             Self::NoRevision { .. } => "E0920",
             Self::NotConfigured { .. } => "E0922",
             Self::UnknownPackage { .. } => "E0923",
@@ -409,7 +420,7 @@ impl Diagnose for PipelineError {
             ],
             Self::SourceFolder { .. } => vec![note("nothing was changed")],
             Self::Cancelled => vec![note("partial downloads are kept; the same command goes on where it stopped")],
-            Self::NotPlaced { .. } => vec![run("mpm sync")],
+            Self::NotPlaced { .. } | Self::NotCurrent { .. } => vec![run("mpm sync")],
             Self::NoRelease { name, versions, .. } => {
                 let mut hints = vec![Hint::Note(there_are(versions)), note("nothing was changed")];
                 let newest = versions.iter().find(|version| !version.contains(' '));

@@ -25,6 +25,8 @@ pub struct Request {
 pub struct Outcome {
     /// By name.
     pub packages: Vec<PackageLine>,
+    /// Ids of those that nobody signed.
+    pub unsigned: Vec<String>,
     /// Whether the project is placed as the lock says, as far as the receipt tells.
     pub placed: bool,
 }
@@ -54,7 +56,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         }
     }
     packages.sort_by(|left, right| (&left.name, &left.version).cmp(&(&right.name, &right.version)));
-    Ok(Outcome { packages, placed: all_placed })
+    Ok(Outcome { unsigned: report::unsigned(&packages), packages, placed: all_placed })
 }
 
 fn locked_line(lock: &Lock, target: &Target) -> PackageLine {

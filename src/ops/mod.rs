@@ -44,7 +44,7 @@ pub mod verify;
 pub use adopting::{Left, Refused};
 pub use authoring::{AuthoringError, Protection};
 pub use error::{PipelineError, ProjectError};
-pub use report::{Change, FilesChange, PackageLine, Travel};
+pub use report::{Change, FilesChange, LaidOut, PackageLine, Travel};
 pub use services::{Ask, HubSettings, Nobody, Question, Services};
 
 /// Whether a command may change Model.lock.

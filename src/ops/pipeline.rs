@@ -6,7 +6,8 @@ use crate::config::LinkMode;
 use crate::diagnose::{Class, Diagnose as _};
 use crate::index::{Gate, VerifiedStatement};
 use crate::inspect::inspect;
-use crate::install::{OnChanged, Plan, Site};
+use crate::install::{OnChanged, Placing, Plan, Site};
+use crate::layout::{Layout, lay_out};
 use crate::lock::{Found, Lock, SourceId};
 use crate::manifest::{Manifest, Unsigned};
 use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, RegistryId, RelPath, Sha256};
@@ -179,8 +180,13 @@ pub(super) fn stale_sources(services: &Services, project: &Project, lock: &Lock)
 }
 
 /// What besides manifest and lock decides which files are placed, as text for the receipt.
-pub(super) fn settings_text(services: &Services, request: &Request) -> String {
-    format!("{:?} {:?}", request.choice, request.link.or(services.config.link).unwrap_or_default())
+pub(super) fn settings_text(choice: &Choice, link: LinkMode) -> String {
+    format!("{choice:?} {link:?}")
+}
+
+/// How files come from the store.
+pub(super) fn link_of(services: &Services, request: &Request) -> LinkMode {
+    request.link.or(services.config.link).unwrap_or_default()
 }
 
 struct Carrying<'a, 'r> {
@@ -212,14 +218,18 @@ impl Carrying<'_, '_> {
             return Ok(outcome);
         }
         let selected = select(&self.project.manifest, &settled.lock, &gathered.contents, &request.choice)?;
+        let layouts = self.lay_out(&settled.lock, &gathered, &selected)?;
         let policy = policy_of(services, &self.project.manifest, &settled.lock);
         let approved = policy.judge(&selected)?;
         outcome.packages = report::lines(&settled.lock, &selected);
+        outcome.unsigned = report::unsigned(&outcome.packages);
+        outcome.layouts = report::layouts(&self.project.manifest);
         let wanted = wanted(&settled.lock, &selected);
         if !request.dry_run {
             // What is named here, no collection removes from now on.
             let mut digests: BTreeSet<Sha256> = gathered.describing;
             digests.extend(selected.pins().iter().map(|pin| pin.sha256));
+            digests.extend(layouts.iter().flat_map(Layout::made_digests));
             store.keep(&self.project.folder, &digests, services.now)?;
             outcome.travel = bringing::seed(services, &store, &wanted)?;
         }
@@ -235,7 +245,7 @@ impl Carrying<'_, '_> {
         let travel = missing;
         if self.wish.reach == Reach::Place && travel.blobs > 0 {
             let site = Site { project: &self.project.folder, store: &store, link: LinkMode::Auto };
-            site.foresee(&selected, site.receipt()?.as_ref(), on_changed(request), &services.cancel)?;
+            site.foresee((&selected, &layouts), site.receipt()?.as_ref(), on_changed(request), &services.cancel)?;
         }
         ask_about(services, request.accepted.yes, &travel)?;
         bring(services, &store, &mut self.registries, &wanted)?;
@@ -247,7 +257,14 @@ impl Carrying<'_, '_> {
         let facts = inspect(&store, &selected, &services.cancel)?;
         let cleared = policy.clear(approved, &facts)?;
         tell(services, &cleared);
-        self.place(&store, &settled, &cleared, outcome)
+        for bytes in layouts.iter().flat_map(Layout::made) {
+            store.put_bytes(bytes)?;
+        }
+        self.place(&store, &settled, Placing { cleared: &cleared, layouts: &layouts }, outcome)
+    }
+
+    fn lay_out(&self, lock: &Lock, gathered: &Gathered, selected: &Selected) -> Result<Vec<Layout>, PipelineError> {
+        Ok(lay_out(&self.project.manifest.install.layouts, lock, &gathered.contents, selected)?)
     }
 
     /// What the lock's releases hold; a lock that is made anew is looked at whole, so that collisions between groups are
@@ -275,7 +292,8 @@ impl Carrying<'_, '_> {
         let gathered = gathered?;
         self.learn(settled)?;
         if settled.fresh {
-            select(&self.project.manifest, &settled.lock, &gathered.contents, &everything)?;
+            let selected = select(&self.project.manifest, &settled.lock, &gathered.contents, &everything)?;
+            self.lay_out(&settled.lock, &gathered, &selected)?;
         }
         Ok(gathered)
     }
@@ -285,23 +303,25 @@ impl Carrying<'_, '_> {
         &self,
         store: &Store,
         settled: &Settled,
-        cleared: &Cleared<'_>,
+        placing: Placing<'_>,
         mut outcome: Outcome,
     ) -> Result<Outcome, PipelineError> {
         let (services, request) = (self.services, self.wish.request);
-        let link = request.link.or(services.config.link).unwrap_or(LinkMode::Auto);
+        let link = link_of(services, request);
         let site = Site { project: &self.project.folder, store, link };
         let receipt = site.receipt()?;
-        let mut plan = site.plan_with(cleared, receipt.as_ref(), on_changed(request))?;
+        let mut plan = site.plan_with(placing, receipt.as_ref(), on_changed(request))?;
         plan.statements =
             settled.lock.packages.iter().map(|(id, locked)| (id.clone(), locked.statement.sha256)).collect();
         plan.choice = request.choice.clone();
+        plan.meaning = Some(project::meaning(&self.project.manifest, &settled.lock, &request.choice));
         outcome.lock_written = self.write(settled)?;
-        let text = settings_text(services, request);
+        let text = settings_text(&request.choice, link);
         let inputs = project::inputs(&self.project.manifest_text, &settled.lock.render(), &text);
-        outcome.changed = changed(&plan, cleared.selected());
-        outcome.removed = report::removed(receipt.as_ref(), cleared.selected());
-        outcome.applied = site.apply(&plan, cleared, inputs, &services.cancel, &*services.progress)?;
+        let selected = placing.cleared.selected();
+        outcome.changed = changed(&plan, selected);
+        outcome.removed = report::removed(receipt.as_ref(), selected);
+        outcome.applied = site.apply(&plan, placing, inputs, &services.cancel, &*services.progress)?;
         outcome.up_to_date = plan.is_empty() && !outcome.lock_written && !self.wish.manifest_changed;
         Ok(outcome)
     }

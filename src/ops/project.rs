@@ -8,6 +8,7 @@ use crate::lock::{Found, Lock, LockedSource, SourceFile, SourceFiles};
 use crate::manifest::Manifest;
 use crate::model::{Pin, Sha256};
 use crate::ops::{PipelineError, ProjectError, Services};
+use crate::select::Choice;
 use crate::sys::{Lease, files};
 
 /// Largest Model.toml or Model.lock that is read, in bytes.
@@ -156,4 +157,19 @@ pub(super) fn inputs(manifest: &str, lock: &str, rest: &str) -> Sha256 {
         bytes.extend_from_slice(part.as_bytes());
     }
     Sha256::of(&bytes)
+}
+
+/// What of manifest, lock and choice decides which files are placed, as a digest: comments, lines, floors and what the
+/// project publishes change none of it. Another version of this tool may see more in the same files, and then says so.
+pub(super) fn meaning(manifest: &Manifest, lock: &Lock, choice: &Choice) -> Sha256 {
+    let mut dependencies = manifest.dependencies.clone();
+    for dependency in &mut dependencies {
+        dependency.line = 0;
+    }
+    let mut policy = manifest.policy.clone();
+    for allowance in policy.unsafe_releases.values_mut() {
+        allowance.line = 0;
+    }
+    let declared = format!("{dependencies:?} {:?} {:?} {policy:?}", manifest.profiles, manifest.install);
+    inputs(&declared, &format!("{:?} {:?} {:?}", lock.direct, lock.packages, lock.sources), &format!("{choice:?}"))
 }

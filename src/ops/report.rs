@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::install::{PlacedPackage, Receipt};
+use crate::layout;
 use crate::lock::{Lock, LockedPackage, LockedSource, SourceFiles, Target};
+use crate::manifest::{LayoutDeclaration, Manifest};
 use crate::model::{Fingerprint, PackageId, PackageKind, PackageRef, Pin, RelPath, VariantName, Version};
 use crate::select::{Origin, Selected};
 
@@ -62,6 +64,15 @@ pub struct PackageLine {
     pub files: u64,
     /// Who signed; empty for sources.
     pub signers: BTreeSet<Fingerprint>,
+}
+
+/// A layout of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaidOut {
+    /// Which, as Model.toml calls it.
+    pub layout: &'static str,
+    /// Its folder, relative to the project.
+    pub folder: RelPath,
 }
 
 /// Bytes that travelled, or would.
@@ -228,7 +239,7 @@ pub(super) fn lines(lock: &Lock, selected: &Selected) -> Vec<PackageLine> {
 
 /// One line a package that the receipt names.
 pub(super) fn placed_lines(lock: &Lock, receipt: &Receipt) -> Vec<PackageLine> {
-    let mut all: Vec<PackageLine> = receipt.packages.iter().map(|placed| placed_line(lock, placed)).collect();
+    let mut all: Vec<PackageLine> = receipt.dependencies().map(|placed| placed_line(lock, placed)).collect();
     all.sort_by(|left, right| {
         (&left.name, &left.version, &left.folder).cmp(&(&right.name, &right.version, &right.folder))
     });
@@ -256,6 +267,20 @@ fn placed_line(lock: &Lock, placed: &PlacedPackage) -> PackageLine {
     }
 }
 
+/// The layouts that a project asks for.
+pub(super) fn layouts(manifest: &Manifest) -> Vec<LaidOut> {
+    let of = |declaration: &LayoutDeclaration| LaidOut {
+        layout: declaration.kind.as_str(),
+        folder: layout::root(declaration),
+    };
+    manifest.install.layouts.iter().map(of).collect()
+}
+
+/// Ids of those that nobody signed, one a package.
+pub(super) fn unsigned(lines: &[PackageLine]) -> Vec<String> {
+    lines.iter().filter(|line| line.signers.is_empty()).map(|line| line.id.clone()).collect()
+}
+
 /// Ids of packages that the receipt names and the selection does not.
 pub(super) fn removed(receipt: Option<&Receipt>, selected: &Selected) -> Vec<String> {
     let now: BTreeSet<String> = selected
@@ -266,7 +291,7 @@ pub(super) fn removed(receipt: Option<&Receipt>, selected: &Selected) -> Vec<Str
             Origin::Source(id) => id.to_string(),
         })
         .collect();
-    let placed = receipt.into_iter().flat_map(|receipt| &receipt.packages);
+    let placed = receipt.into_iter().flat_map(Receipt::dependencies);
     placed.map(|package| package.id.clone()).filter(|id| !now.contains(id)).collect()
 }
 

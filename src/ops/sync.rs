@@ -9,7 +9,7 @@ use crate::lock::{Found, Lock};
 use crate::model::RelPath;
 use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::{self, Project};
-use crate::ops::{Accepted, Change, LockRule, PackageLine, PipelineError, Services, Travel, locking, report};
+use crate::ops::{Accepted, Change, LaidOut, LockRule, PackageLine, PipelineError, Services, Travel, locking, report};
 use crate::select::Choice;
 use crate::store::Store;
 
@@ -57,6 +57,10 @@ pub struct Outcome {
     pub applied: Applied,
     /// Packages that the project now holds.
     pub packages: Vec<PackageLine>,
+    /// Ids of those that nobody signed.
+    pub unsigned: Vec<String>,
+    /// Layouts that the project now has.
+    pub layouts: Vec<LaidOut>,
     /// Packages that were placed or changed by this run, by folder.
     pub changed: Vec<RelPath>,
     /// Packages that are gone, by id.
@@ -89,7 +93,8 @@ fn nothing_to_do(services: &Services, project: &Project, request: &Request) -> R
     let store = Store::open(&services.folders.store)?;
     let site = Site { project: &project.folder, store: &store, link: LinkMode::Auto };
     let Some(receipt) = site.receipt()? else { return Ok(None) };
-    let inputs = project::inputs(&project.manifest_text, lock_text, &pipeline::settings_text(services, request));
+    let settings = pipeline::settings_text(&request.choice, pipeline::link_of(services, request));
+    let inputs = project::inputs(&project.manifest_text, lock_text, &settings);
     if receipt.inputs != Some(inputs) {
         return Ok(None);
     }
@@ -108,11 +113,14 @@ fn nothing_to_do(services: &Services, project: &Project, request: &Request) -> R
         let _lease = project.lease(services, request.wait)?;
         site.write_receipt(refreshed)?;
     }
+    let packages = report::placed_lines(&lock, &receipt);
     Ok(Some(Outcome {
         project: project.folder.clone(),
         up_to_date: true,
         dry_run: request.dry_run,
-        packages: report::placed_lines(&lock, &receipt),
+        unsigned: report::unsigned(&packages),
+        layouts: report::layouts(&project.manifest),
+        packages,
         ..Outcome::default()
     }))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::LinkMode;
-use crate::install::{Altered, PlacedFiles, Receipt, Scrutiny, Site};
+use crate::install::{Altered, Link, PlacedFiles, PlacedPackage, Receipt, Scrutiny, Site};
 use crate::model::RelPath;
 use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::Project;
@@ -42,6 +42,10 @@ pub struct Outcome {
     pub altered: Vec<Altered>,
     /// Blobs that are not what their name says.
     pub bad_blobs: Vec<BadBlob>,
+    /// Packages of the project.
+    pub packages: u64,
+    /// Ids of those that nobody signed.
+    pub unsigned: Vec<String>,
     /// Whether everything bad was mended.
     pub repaired: bool,
 }
@@ -69,7 +73,11 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         if let Some(receipt) = site.receipt()? {
             choice = receipt.choice.clone();
             outcome.files = receipt.packages.iter().map(|package| package.count).sum();
-            outcome.bytes = receipt.packages.iter().map(|package| package.size).sum();
+            outcome.bytes = receipt.packages.iter().map(own_bytes).sum();
+            outcome.packages = receipt.dependencies().count() as u64;
+            // What somebody signed has a statement.
+            let unsigned = receipt.dependencies().filter(|placed| placed.statement.is_none());
+            outcome.unsigned = unsigned.map(|placed| placed.id.clone()).collect();
             outcome.altered = site.altered(&receipt, Scrutiny::Hash, &services.cancel, &*services.progress)?;
             hashed = good_files(&project.folder, &receipt, &outcome.altered);
         }
@@ -88,6 +96,17 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         outcome.repaired = true;
     }
     Ok(outcome)
+}
+
+/// Bytes that are read for a package. What a layout shares with one is read there.
+fn own_bytes(placed: &PlacedPackage) -> u64 {
+    match (&placed.layout, &placed.files) {
+        (None, _) => placed.size,
+        (Some(_), PlacedFiles::Table { .. }) => 0,
+        (Some(_), PlacedFiles::Inline(files)) => {
+            files.iter().filter(|file| file.link != Link::Hard).map(|file| file.pin.size).sum()
+        }
+    }
 }
 
 /// Files that were just found to be what they were placed as. Those of packages whose table lies apart are hashed again as

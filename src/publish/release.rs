@@ -130,6 +130,7 @@ fn state_release(registry: &RegistryId, source: &Source<'_>, entries: &[FileEntr
         dependencies,
         base_model: source.facts.base_model.clone(),
         trained_on,
+        upstream: None,
     };
     if entries.len() <= MAX_INLINE_FILES {
         statement.files = Files::Inline(entries.to_vec());

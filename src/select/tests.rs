@@ -64,6 +64,7 @@ impl World {
             dependencies: Vec::new(),
             base_model: None,
             trained_on: Vec::new(),
+            upstream: None,
         };
         let files = ReleaseFiles::assemble(&statement, Vec::new()).unwrap();
         self.contents.releases.insert(id.clone(), (statement, files));

@@ -2,7 +2,7 @@
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::canonical::CanonicalError;
-use crate::model::{DigestError, KindError, NameError, PathError, RequirementError, TimeError};
+use crate::model::{DigestError, HubIdError, KindError, NameError, PathError, RequirementError, TimeError};
 
 /// A value that breaks the rules of its field.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,9 @@ pub enum FieldError {
     /// Not a point in time.
     #[error(transparent)]
     Time(#[from] TimeError),
+    /// Not an id of the hub.
+    #[error(transparent)]
+    Hub(#[from] HubIdError),
     /// Text that breaks a rule.
     #[error("{found:?} {rule}")]
     Text {

@@ -12,7 +12,9 @@ mod wire;
 
 use std::collections::BTreeMap;
 
-use crate::model::{PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName, Version};
+use crate::model::{
+    HubCommit, HubRepository, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName, Version,
+};
 
 pub use error::{FieldError, StatementError};
 pub use files::{FileEntry, Files, ListPin, MAX_FILES, MAX_LISTS, ReleaseFiles, parse_list, render_list};
@@ -47,6 +49,17 @@ pub struct Statement {
     pub base_model: Option<Provenance>,
     /// The releases that this one was trained on.
     pub trained_on: Vec<Provenance>,
+    /// Where the same files stand on the Hugging Face hub, if the publisher says so.
+    pub upstream: Option<Upstream>,
+}
+
+/// A commit of a repository of the Hugging Face hub, of the release's own kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The repository.
+    pub repository: HubRepository,
+    /// The commit.
+    pub commit: HubCommit,
 }
 
 /// A licence as the publisher states it.

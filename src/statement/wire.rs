@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{PackageKind, PackageName, RegistryId, Sha256, VariantName, canonical};
+use crate::model::{HubCommit, HubRepository, PackageKind, PackageName, RegistryId, Sha256, VariantName, canonical};
 use crate::statement::files::{FileWire, ListWire, check_inline, check_list_pins};
 use crate::statement::rules::{at, cut, dependency_set, line, requirement, sorted, version, word};
 use crate::statement::{
-    Dependency, DependencyKind, FieldError, Files, Licence, Provenance, Statement, StatementError, Variant,
+    Dependency, DependencyKind, FieldError, Files, Licence, Provenance, Statement, StatementError, Upstream, Variant,
 };
 
 /// Largest statement, in bytes.
@@ -23,12 +23,14 @@ pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 pub const MAX_VARIANTS: usize = 64;
 
 const TYPE: &str = "mpm.release/1";
+/// How statements call the only hub that `upstream` can name.
+const HUB: &str = "huggingface";
 const MAX_DESCRIPTION: usize = 1_024;
 const MAX_LICENCE: usize = 1_024;
 const MAX_TRAINED_ON: usize = 1_000;
 
 /// Fields that this version reads, and that `critical` may therefore name.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     "base-model",
     "critical",
     "default-variant",
@@ -42,6 +44,7 @@ const KNOWN: [&str; 15] = [
     "registry",
     "trained-on",
     "type",
+    "upstream",
     "variants",
     "version",
 ];
@@ -87,6 +90,17 @@ struct Wire {
     base_model: Option<ProvenanceWire>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     trained_on: Vec<ProvenanceWire>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upstream: Option<UpstreamWire>,
+    #[serde(flatten)]
+    rest: Unknown,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UpstreamWire {
+    hub: String,
+    id: String,
+    commit: String,
     #[serde(flatten)]
     rest: Unknown,
 }
@@ -199,7 +213,19 @@ fn read(wire: Wire) -> Result<Statement, StatementError> {
         dependencies,
         base_model: wire.base_model.map(|entry| at(field("base-model"), entry.read())).transpose()?,
         trained_on,
+        upstream: wire.upstream.and_then(|upstream| read_upstream(&upstream).transpose()).transpose()?,
     })
+}
+
+/// A hub that this version does not know says nothing to it.
+fn read_upstream(wire: &UpstreamWire) -> Result<Option<Upstream>, StatementError> {
+    if wire.hub != HUB {
+        return Ok(None);
+    }
+    Ok(Some(Upstream {
+        repository: at(|| "upstream.id".to_owned(), HubRepository::parse(&wire.id))?,
+        commit: at(|| "upstream.commit".to_owned(), HubCommit::parse(&wire.commit))?,
+    }))
 }
 
 fn read_variants(wire: BTreeMap<String, VariantWire>) -> Result<BTreeMap<VariantName, Variant>, StatementError> {
@@ -370,6 +396,12 @@ pub(super) fn render(statement: &Statement) -> Vec<u8> {
         dependencies: dependencies.iter().map(DependencyWire::of).collect(),
         base_model: statement.base_model.as_ref().map(ProvenanceWire::of),
         trained_on: trained_on.into_iter().map(ProvenanceWire::of).collect(),
+        upstream: statement.upstream.as_ref().map(|upstream| UpstreamWire {
+            hub: HUB.to_owned(),
+            id: upstream.repository.to_string(),
+            commit: upstream.commit.to_string(),
+            rest: Unknown {},
+        }),
         rest: Unknown {},
     })
 }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use modelpm::catalog::{Node, PackageLeaf, PackageLog, build_namespaces, build_packages};
 use modelpm::diagnose::{Class, Diagnose};
 use modelpm::model::{
-    FileClass, Namespace, PackageKind, PackageName, Pin, PublicKey, RegistryId, RelPath, Requirement, Sha256,
-    Signature, Timestamp, VariantName, Version, canonical,
+    FileClass, HubCommit, HubRepository, Namespace, PackageKind, PackageName, Pin, PublicKey, RegistryId, RelPath,
+    Requirement, Sha256, Signature, Timestamp, VariantName, Version, canonical,
 };
 use modelpm::statement::{
-    Dependency, DependencyKind, FileEntry, Files, Licence, ListPin, Provenance, ReleaseFiles, Statement, Variant,
-    parse_list, render_list,
+    Dependency, DependencyKind, FileEntry, Files, Licence, ListPin, Provenance, ReleaseFiles, Statement, Upstream,
+    Variant, parse_list, render_list,
 };
 use modelpm::trust::{Checkpoint, NamespaceEntry, Registrar, Revocations, Role, TrustRoot, YankRecord, count_signers};
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
@@ -449,6 +449,10 @@ fn statements() -> impl Strategy<Value = Statement> {
                     .collect(),
                 base_model: adapter.then(provenance),
                 trained_on: if adapter { Vec::new() } else { vec![provenance()] },
+                upstream: adapter.then(|| Upstream {
+                    repository: HubRepository::parse("Org/Name_1").expect("a repository"),
+                    commit: HubCommit::parse(&"0a".repeat(20)).expect("a commit"),
+                }),
             }
         },
     )

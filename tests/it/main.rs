@@ -30,6 +30,7 @@ mod hub_standin;
 mod index;
 mod install;
 mod kills;
+mod layout;
 mod network;
 mod policy;
 mod project;

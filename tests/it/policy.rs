@@ -69,6 +69,7 @@ fn world(files: &[(&str, &[u8], FileClass)], policy: &str) -> World {
         dependencies: Vec::new(),
         base_model: None,
         trained_on: Vec::new(),
+        upstream: None,
     };
     let listed = ReleaseFiles::assemble(&statement, Vec::new()).unwrap();
     let mut lock = Lock::default();

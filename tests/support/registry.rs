@@ -7,13 +7,13 @@ use std::process::Command;
 use modelpm::catalog::YankAction;
 use modelpm::keys::SecretKey;
 use modelpm::model::{
-    FileClass, Namespace, PackageKind, PackageName, Pin, RegistryId, RelPath, Requirement, Sha256, Timestamp,
-    VariantName, Version,
+    FileClass, HubCommit, HubRepository, Namespace, PackageKind, PackageName, Pin, RegistryId, RelPath, Requirement,
+    Sha256, Timestamp, VariantName, Version,
 };
 use modelpm::registry::{
     self, CheckpointOutcome, CheckpointRequest, EntryChange, Folder, Issue, NewRegistry, Roots, State, Submitted,
 };
-use modelpm::statement::{Dependency, DependencyKind, FileEntry, Files, Licence, Provenance, Statement};
+use modelpm::statement::{Dependency, DependencyKind, FileEntry, Files, Licence, Provenance, Statement, Upstream};
 use modelpm::trust::{Freshness, Role, RoleKeys, Severity, TrustRoot, YankRecord};
 
 use super::keys::key;
@@ -235,6 +235,7 @@ impl TestRegistry {
             dependencies: Vec::new(),
             base_model: None,
             trained_on: Vec::new(),
+            upstream: None,
         };
         ReleaseBuilder { registry: self, statement, files: Vec::new(), signers: None }
     }
@@ -429,6 +430,15 @@ impl ReleaseBuilder<'_> {
         let statement = self.registry.statement_sha256(name, at);
         let registry = self.registry.id.clone();
         self.statement.trained_on.push(Provenance { registry, name: parse(name), version: version(at), statement });
+        self
+    }
+
+    /// The same files stand on the hub.
+    #[must_use]
+    pub fn upstream(mut self, repository: &str, commit: &str) -> Self {
+        let repository = HubRepository::parse(repository).expect("a repository of a test");
+        let commit = HubCommit::parse(commit).expect("a commit of a test");
+        self.statement.upstream = Some(Upstream { repository, commit });
         self
     }
 

@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("formats", &[WORDS]),
     ("scan", &[WORDS, &["formats"]]),
     ("policy", &[WORDS, &["manifest", "statement", "catalog", "config", "lock", "select", "formats", "scan"]]),
+    ("layout", &[WORDS, &["manifest", "statement", "lock", "select"]]),
     ("hub", &[WORDS, &["statement"]]),
     // Stages.
     ("index", &[WORDS, EFFECTS, &["catalog", "trust", "statement", "manifest"]]),
@@ -32,7 +33,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("verify", &[WORDS, EFFECTS]),
     ("store", &[WORDS, EFFECTS, &["verify"]]),
     ("inspect", &[WORDS, EFFECTS, &["store", "formats", "scan", "select", "policy"]]),
-    ("install", &[WORDS, EFFECTS, &["store", "select", "policy"]]),
+    ("install", &[WORDS, EFFECTS, &["store", "select", "policy", "layout"]]),
     ("keys", &[WORDS, EFFECTS, &["trust"]]),
     ("registry", &[WORDS, EFFECTS, PURE, &["index", "keys"]]),
     ("publish", &[WORDS, EFFECTS, PURE, &["keys", "registry", "inspect"]]),
@@ -56,6 +57,7 @@ const PURE: &[&str] = &[
     "formats",
     "scan",
     "policy",
+    "layout",
     "hub",
 ];
 const STAGES: &[&str] = &["index", "fetch", "verify", "store", "inspect", "install", "keys", "registry", "publish"];

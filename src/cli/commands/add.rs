@@ -102,6 +102,11 @@ impl Add {
             let verb = if dry_run { "Would add" } else { "Added" };
             let from = added.registry.as_ref().map(|registry| format!(" from {registry}")).unwrap_or_default();
             printer.say(&format!("{verb} {} = \"{}\"{from}", added.key, visible(&added.requirement)));
+            if added.layout_written {
+                printer.say(&format!(
+                    "{verb} layouts = [\"huggingface\"]: `mpm run -- COMMAND` finds it under its id on the hub"
+                ));
+            }
         }
         text::synced(&outcome.sync, context.settings.verbose, printer);
         let added: Vec<_> = outcome
@@ -113,6 +118,7 @@ impl Add {
                     "requirement": added.requirement,
                     "registry": added.registry.as_ref().map(ToString::to_string),
                     "registry-written": added.registry_written,
+                    "layout-written": added.layout_written,
                 })
             })
             .collect();

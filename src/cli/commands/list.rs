@@ -33,8 +33,12 @@ impl List {
         } else if !outcome.placed {
             printer.say("Not everything is placed as Model.lock says: run `mpm sync`");
         }
+        text::unsigned(&outcome.unsigned, outcome.packages.len() as u64, printer);
         let packages: Vec<_> = outcome.packages.iter().map(json::package).collect();
-        printer.document("mpm.list/1", serde_json::json!({ "packages": packages, "placed": outcome.placed }));
+        printer.document(
+            "mpm.list/1",
+            serde_json::json!({ "packages": packages, "placed": outcome.placed, "unsigned": outcome.unsigned.len() }),
+        );
         Ok(Status::Done)
     }
 }

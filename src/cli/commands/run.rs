@@ -31,7 +31,11 @@ impl Run {
             self.command.split_first().ok_or_else(|| CliError::Usage { message: "a command is needed".to_owned() })?;
         context.printer.flush();
         // Replaces this process; it comes back only if it could not.
-        let source = std::process::Command::new(program).args(arguments).envs(outcome.variables).exec();
+        let mut command = std::process::Command::new(program);
+        for name in outcome.removed {
+            command.env_remove(name);
+        }
+        let source = command.args(arguments).envs(outcome.variables).exec();
         Err(CliError::Start { command: program.to_string_lossy().into_owned(), source }.into())
     }
 }

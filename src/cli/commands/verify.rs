@@ -60,6 +60,7 @@ fn tell(outcome: &verify::Outcome, printer: &mut Printer) {
         text::count(outcome.blobs, "blob"),
         text::bytes(outcome.blob_bytes)
     ));
+    text::unsigned(&outcome.unsigned, outcome.packages, printer);
     let bad = outcome.altered.len() as u64 + outcome.bad_blobs.len() as u64;
     if bad == 0 {
         printer.say("Everything is as it was placed");
@@ -107,5 +108,7 @@ fn document(outcome: &verify::Outcome) -> serde_json::Value {
         "altered": outcome.altered.iter().map(json::altered).collect::<Vec<_>>(),
         "bad-blobs": blobs,
         "repaired": outcome.repaired,
+        "packages": outcome.packages,
+        "unsigned": outcome.unsigned.len(),
     })
 }

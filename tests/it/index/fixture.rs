@@ -193,6 +193,7 @@ impl Index {
             dependencies: Vec::new(),
             base_model: None,
             trained_on: Vec::new(),
+            upstream: None,
         }
     }
 
