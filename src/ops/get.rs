@@ -268,8 +268,7 @@ impl Placing<'_, '_> {
             travel.add(&bringing::seed(services, self.store, &wanted)?);
         }
         let (_, missing) = bringing::missing(self.store, &wanted)?;
-        travel.add(&missing);
-        travel.free = missing.free;
+        travel.after(&missing);
         let to = request.to.clone();
         let outcome = Outcome { to, packages, travel, applied: Applied::default(), dry_run: request.dry_run, pin };
         if request.dry_run {

@@ -234,11 +234,9 @@ impl Carrying<'_, '_> {
             outcome.travel = bringing::seed(services, &store, &wanted)?;
         }
         let (_, missing) = bringing::missing(&store, &wanted)?;
-        let free = missing.free;
-        for part in [&missing, &gathered.travel, &settled.travel] {
-            outcome.travel.add(part);
-        }
-        outcome.travel.free = free;
+        outcome.travel.add(&settled.travel);
+        outcome.travel.after(&missing);
+        outcome.travel.add(&gathered.travel);
         if request.dry_run {
             return Ok(outcome);
         }

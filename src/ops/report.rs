@@ -95,6 +95,16 @@ pub struct Travel {
 }
 
 impl Travel {
+    /// Counts what the store lacks and has after some of it was brought: what came a moment ago was not reused.
+    pub(super) fn after(&mut self, lacking: &Self) {
+        let brought = (self.blobs + self.adopted_blobs, self.bytes + self.adopted_bytes);
+        self.blobs += lacking.blobs;
+        self.bytes += lacking.bytes;
+        self.reused_blobs += lacking.reused_blobs.saturating_sub(brought.0);
+        self.reused_bytes += lacking.reused_bytes.saturating_sub(brought.1);
+        self.free = lacking.free;
+    }
+
     /// Counts what another part of the run brought as well; free space stays.
     pub(super) fn add(&mut self, more: &Self) {
         self.blobs += more.blobs;

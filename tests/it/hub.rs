@@ -1,5 +1,6 @@
 //! Repositories of the Hugging Face hub as sources, against a stand-in with the real headers.
 
+mod clients;
 mod limits;
 mod wrong;
 
