@@ -2,6 +2,7 @@
 
 mod clients;
 mod limits;
+mod readme;
 mod wrong;
 
 use crate::support::hub::{Access, Hub, Life};

@@ -14,7 +14,7 @@ use crate::support::peers::{HubClient, minilm};
 use crate::support::project::{Project, Ran};
 use crate::support::server::Fault;
 
-const ID: &str = "sentence-transformers/all-MiniLM-L6-v2";
+pub const ID: &str = "sentence-transformers/all-MiniLM-L6-v2";
 
 /// The real embedder behind a stand-in.
 fn embedder(hub: &Hub, model: &Path) -> String {
