@@ -37,5 +37,6 @@ mod project;
 mod resolve;
 mod scale;
 mod store;
+mod transcripts;
 mod trust;
 mod wrong;
