@@ -356,6 +356,21 @@ fn get_brings_what_is_asked_for_and_says_how_to_pin_it() {
 #[test]
 fn get_takes_releases_of_registries_too() {
     let nowhere = Project::new();
+#[test]
+fn get_brings_no_records_into_a_project() {
+    let hub = Hub::start();
+    hub.model("org/records").file("a.json", "{}\n").file(".mpm/receipt.json", "{}\n").commit("main");
+    hub.model("org/git").file("a.json", "{}\n").file("sub/.git/config", "[core]\n").commit("main");
+    let project = machine(&hub);
+    let ran = project.mpm(&["get", "hf:org/records", "--to", "."]).expect(1);
+    ran.says(&["[E0751]", ".mpm/receipt.json", "--exclude"]);
+    assert!(!project.folder().join("a.json").exists() && !project.folder().join(".mpm/receipt.json").exists());
+    project.mpm(&["get", "hf:org/records", "--exclude", ".mpm/**", "--to", "."]).expect(0);
+    assert_eq!(project.text("a.json").unwrap(), "{}\n");
+    project.mpm(&["get", "hf:org/git", "--to", "git"]).expect(1).says(&["[E0675]", "sub/.git/config"]);
+    project.mpm(&["add", "hf:org/git"]).expect(1).says(&["[E0675]", "sub/.git/config"]);
+}
+
     let ran = nowhere.mpm(&["get", "demo/digits-mlp@^1.0", "--variant", "int8", "--to", "mlp"]).expect(0);
     let ran = ran.says(&["mpm add demo/digits-mlp@=1.1.0 --variant int8", "signed by"]);
     assert!(!ran.stderr.contains("nobody"), "{}", ran.stderr);
