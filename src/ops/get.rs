@@ -208,8 +208,9 @@ fn repository(
     if !listing.files.iter().any(|file| wanted(&file.path)) {
         return Err(SelectError::Nothing { key, line: 0 }.into());
     }
+    let yes = request.accepted.yes || request.dry_run;
     let lender = if request.dry_run { Lender::Nothing } else { Lender::Cache };
-    let (files, read) = hubs::pins(services, id, &listing, Reading { wanted: &wanted, lender, known: &[] })?;
+    let (files, read) = hubs::pins(services, id, &listing, Reading { wanted: &wanted, lender, known: &[], yes })?;
     let mut lock = Lock::default();
     let hashed = sources::locked(id.kind, Some(listing.commit.to_string()), files.clone());
     lock.sources.insert(source.clone(), hashed.locked);
