@@ -274,6 +274,9 @@ fn what_nobody_signed_can_be_refused() {
     let locked = machine(&hub);
     locked.mpm(&["add", "hf:Qwen/Qwen3-0.6B", "--no-sync"]).expect(0);
     let locked = locked.config("unsigned = \"deny\"\n");
+    hub.requests();
+    locked.mpm(&["update"]).expect(5).says(&["[E0602]"]);
+    assert_eq!(hub.requests().len(), 0, "nobody is asked for what would be refused");
     locked.mpm(&["sync", "--locked"]).expect(5);
     assert!(!locked.folder().join("models").exists());
 }
