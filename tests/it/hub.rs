@@ -357,9 +357,6 @@ fn get_brings_what_is_asked_for_and_says_how_to_pin_it() {
 }
 
 #[test]
-fn get_takes_releases_of_registries_too() {
-    let nowhere = Project::new();
-#[test]
 fn get_brings_no_records_into_a_project() {
     let hub = Hub::start();
     hub.model("org/records").file("a.json", "{}\n").file(".mpm/receipt.json", "{}\n").commit("main");
@@ -374,6 +371,9 @@ fn get_brings_no_records_into_a_project() {
     project.mpm(&["add", "hf:org/git"]).expect(1).says(&["[E0675]", "sub/.git/config"]);
 }
 
+#[test]
+fn get_takes_releases_of_registries_too() {
+    let nowhere = Project::new();
     let ran = nowhere.mpm(&["get", "demo/digits-mlp@^1.0", "--variant", "int8", "--to", "mlp"]).expect(0);
     let ran = ran.says(&["mpm add demo/digits-mlp@=1.1.0 --variant int8", "signed by"]);
     assert!(!ran.stderr.contains("nobody"), "{}", ran.stderr);
