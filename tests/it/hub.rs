@@ -357,6 +357,37 @@ fn get_brings_what_is_asked_for_and_says_how_to_pin_it() {
 }
 
 #[test]
+fn a_receipt_that_comes_with_a_project_proves_nothing() {
+    let hub = Hub::start();
+    qwen(&hub);
+    let made = machine(&hub);
+    made.mpm(&["add", "hf:Qwen/Qwen3-0.6B", "--as", "qwen"]).expect(0);
+    let (good, evil) = (weights(3_000_000, 1), weights(3_000_000, 9));
+    let sha256 = |bytes: &[u8]| modelpm::model::Sha256::of(bytes).hex();
+    let lock = made.text("Model.lock").unwrap();
+    let receipt = made.text(".mpm/receipt.json").unwrap().replace(&sha256(&good), &sha256(&evil));
+    let bare = {
+        let mut bare: serde_json::Value = serde_json::from_str(&receipt).unwrap();
+        for package in bare["packages"].as_array_mut().unwrap() {
+            package["files"] = serde_json::json!([]);
+        }
+        bare.to_string()
+    };
+    for receipt in [receipt, bare] {
+        let clone = machine(&hub).manifest(&made.text("Model.toml").unwrap()).lock(&lock);
+        for file in ["README.md", "config.json", ".gitattributes"] {
+            clone.write(&format!("models/qwen/{file}"), made.read(&format!("models/qwen/{file}")).unwrap());
+        }
+        clone.write("models/qwen/model.safetensors", &evil);
+        clone.write(".mpm/receipt.json", &receipt);
+        let ran = clone.mpm(&["sync", "--locked"]);
+        // What has the bytes of a receipt that lies counts as placed, and gives way to the right ones; what it does not name is in
+        // the way.
+        assert_ne!(clone.read("models/qwen/model.safetensors") == Some(evil.clone()), ran.code == 0, "{ran:?}");
+    }
+}
+
+#[test]
 fn get_brings_no_records_into_a_project() {
     let hub = Hub::start();
     hub.model("org/records").file("a.json", "{}\n").file(".mpm/receipt.json", "{}\n").commit("main");
