@@ -388,6 +388,28 @@ fn a_receipt_that_comes_with_a_project_proves_nothing() {
 }
 
 #[test]
+fn a_repository_that_holds_a_git_repository_is_refused() {
+    let hub = Hub::start();
+    let bare = |id: &str, below: &str, settings: &str| {
+        let draft = hub.model(id).file("config.json", "{}\n");
+        let draft = draft.file(&format!("{below}HEAD"), "ref: refs/heads/main\n").file(settings, "[core]\n");
+        draft.file(&format!("{below}objects/x"), "x\n").file(&format!("{below}refs/x"), "x\n").commit("main")
+    };
+    bare("org/whole", "", "config");
+    bare("org/below", "a/b/", "a/b/config");
+    hub.model("org/linked").file("HEAD", "ref: refs/heads/main\n").file("commondir", "c\n").commit("main");
+    for (id, file) in [("org/whole", "config"), ("org/below", "a/b/config"), ("org/linked", "commondir")] {
+        let id = format!("hf:{id}");
+        machine(&hub).mpm(&["add", &id]).expect(5).says(&["[E0601]", file, "git takes the folder"]);
+        machine(&hub).mpm(&["get", &id, "--to", "x"]).expect(5).says(&["[E0601]"]);
+    }
+    let project = machine(&hub);
+    project.mpm(&["add", "hf:org/whole", "--exclude", "HEAD"]).expect(0);
+    bare("org/apart", "a/", "config");
+    project.mpm(&["add", "hf:org/apart"]).expect(0);
+}
+
+#[test]
 fn get_brings_no_records_into_a_project() {
     let hub = Hub::start();
     hub.model("org/records").file("a.json", "{}\n").file(".mpm/receipt.json", "{}\n").commit("main");
