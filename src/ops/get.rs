@@ -277,6 +277,11 @@ impl Placing<'_, '_> {
             return Ok(outcome);
         }
         let link = request.link.or(services.config.link).unwrap_or(LinkMode::Auto);
+        if link == LinkMode::Symlink {
+            let text =
+                "the files are links into the store, and no lock keeps what they lead to: `mpm store gc` may remove it";
+            services.progress.warn("links-unkept", text.to_owned());
+        }
         let site = Site { project: &request.to, store: self.store, link };
         site.foresee_export(selected, &services.cancel)?;
         pipeline::ask_about(services, request.accepted.yes, &missing)?;

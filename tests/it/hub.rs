@@ -341,6 +341,8 @@ fn get_brings_what_is_asked_for_and_says_how_to_pin_it() {
     assert_eq!(downloads[0].sent, weights(50_007, 7).len() as u64);
 
     // Again: it is there. Something else in its place is not touched.
+    let links = nowhere.mpm(&["get", "hf:org/quants", "--include", "q7.*", "--to", "links", "--link", "symlink"]);
+    links.expect(0).says(&["links into the store", "mpm store gc"]);
     let again = nowhere.mpm(&["get", "hf:org/quants", "--include", "q7.*", "--to", "here", "--json"]).expect(0).json();
     assert_eq!((&again["applied"]["placed"], &again["travel"]["blobs"]), (&0.into(), &0.into()));
     nowhere.write("here/config.json", "mine");
