@@ -107,25 +107,23 @@ pub(super) fn read() -> Environment {
     let get = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let word =
         |name: &str| get(name).is_some_and(|value| !matches!(value.to_str(), Some("0" | "false" | "no" | "off")));
-    let path = |name: &str| get(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let hub_home = path("HF_HOME")
-        .or_else(|| path("XDG_CACHE_HOME").map(|folder| folder.join("huggingface")))
-        .or_else(|| path("HOME").map(|home| home.join(".cache/huggingface")));
-    let hub_token_file = path("HF_TOKEN_PATH").or_else(|| hub_home.map(|folder| folder.join("token")));
+    let folders = EnvironmentValues {
+        home: get("HOME"),
+        xdg_data_home: get("XDG_DATA_HOME"),
+        xdg_state_home: get("XDG_STATE_HOME"),
+        xdg_cache_home: get("XDG_CACHE_HOME"),
+        xdg_config_home: get("XDG_CONFIG_HOME"),
+        store: get("MPM_STORE"),
+        hf_hub_cache: get("HF_HUB_CACHE"),
+        huggingface_hub_cache: get("HUGGINGFACE_HUB_CACHE"),
+        hf_home: get("HF_HOME"),
+        hf_token_path: get("HF_TOKEN_PATH"),
+        working_folder: std::env::current_dir().ok(),
+    };
+    let hub_token_file = folders.hub_token_file();
     Environment {
         json: word("MPM_JSON"),
-        folders: EnvironmentValues {
-            home: get("HOME"),
-            xdg_data_home: get("XDG_DATA_HOME"),
-            xdg_state_home: get("XDG_STATE_HOME"),
-            xdg_cache_home: get("XDG_CACHE_HOME"),
-            xdg_config_home: get("XDG_CONFIG_HOME"),
-            store: get("MPM_STORE"),
-            hf_hub_cache: get("HF_HUB_CACHE"),
-            huggingface_hub_cache: get("HUGGINGFACE_HUB_CACHE"),
-            hf_home: get("HF_HOME"),
-            working_folder: std::env::current_dir().ok(),
-        },
+        folders,
         config: get("MPM_CONFIG").map(PathBuf::from),
         jobs: get("MPM_JOBS"),
         ca_file: get("MPM_CA_FILE").map(PathBuf::from),

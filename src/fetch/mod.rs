@@ -14,7 +14,7 @@ mod journal;
 mod stream;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -145,17 +145,26 @@ impl Fetcher<'_> {
         }
         let local = |source| FetchError::Local { path: self.staging.clone(), source };
         std::fs::create_dir_all(&self.staging).map_err(local)?;
-        let free = files::free_space(&self.staging).map_err(local)?;
         let needed = jobs.iter().fold(0_u64, |needed, job| {
             let part = self.staging.join(format!("{}.part", job.pin.sha256));
             let there = part.symlink_metadata().map_or(0, |file| file.len());
             needed.saturating_add(job.pin.size.saturating_sub(there))
         });
-        if needed > 0 && needed.saturating_add(MARGIN) > free {
-            return Err(FetchError::NoSpace { folder: self.staging.clone(), needed, margin: MARGIN, free });
-        }
-        Ok(())
+        room_for(&self.staging, needed)
     }
+}
+
+/// Whether so many bytes fit into a folder, and leave some room.
+///
+/// # Errors
+/// `E0721`: they do not.
+pub fn room_for(folder: &Path, needed: u64) -> Result<(), FetchError> {
+    let local = |source| FetchError::Local { path: folder.to_owned(), source };
+    let free = files::free_space(folder).map_err(local)?;
+    if needed > 0 && needed.saturating_add(MARGIN) > free {
+        return Err(FetchError::NoSpace { folder: folder.to_owned(), needed, margin: MARGIN, free });
+    }
+    Ok(())
 }
 
 /// One call of [`Fetcher::fetch`].

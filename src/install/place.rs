@@ -41,6 +41,8 @@ pub(super) enum Supply<'a> {
 /// Places files; remembers which ways this pair of file systems does not have.
 pub(super) struct Placer<'a> {
     mode: LinkMode,
+    /// Whether files may become links into the store unasked: only where a record keeps what they lead to.
+    kept: bool,
     /// The first way of the chain that still may work: 0 reflink, 1 hard link, 2 neither.
     level: AtomicU8,
     told_symlink: AtomicBool,
@@ -59,12 +61,18 @@ impl<'a> Placer<'a> {
     pub(super) fn new(mode: LinkMode, progress: &'a dyn Progress) -> Self {
         Self {
             mode,
+            kept: true,
             level: AtomicU8::new(0),
             told_symlink: AtomicBool::new(false),
             told_copy: AtomicBool::new(false),
             wrote: AtomicBool::new(false),
             progress,
         }
+    }
+
+    /// The same for a place of which no record is kept: one day, nobody needs the blobs any more.
+    pub(super) fn without_record(self) -> Self {
+        Self { kept: false, ..self }
     }
 
     /// Places the blob that stands at `blob` at `path` of the project.
@@ -149,7 +157,7 @@ impl<'a> Placer<'a> {
 
     /// Large files by symlink, if the file system has them; others by copy.
     fn without_link(&self, path: &RelPath, pin: &Pin, blob: &Path, staged: &Path) -> Result<Link, InstallError> {
-        if pin.size >= LARGE && clear_then(staged, || symlink(blob, staged)).is_ok() {
+        if self.kept && pin.size >= LARGE && clear_then(staged, || symlink(blob, staged)).is_ok() {
             if !self.told_symlink.swap(true, Ordering::Relaxed) {
                 self.progress.note(
                     "placed-by-symlink",
@@ -258,4 +266,32 @@ fn is_full(error: &io::Error) -> bool {
 fn disk_error(path: &RelPath, staged: &Path, source: io::Error) -> InstallError {
     let _ = std::fs::remove_file(staged);
     InstallError::Disk { doing: "write", path: path.as_str().into(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::FileExt as _;
+
+    use crate::config::LinkMode;
+    use crate::install::place::{LARGE, Placer, staged};
+    use crate::install::receipt::Link;
+    use crate::model::{Pin, RelPath, Sha256};
+    use crate::progress::Silent;
+
+    #[test]
+    fn a_large_file_that_nobody_keeps_does_not_become_a_link_into_the_store() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blob = folder.path().join("blob");
+        let file = fs::File::create(&blob).expect("made");
+        file.write_all_at(b"x", LARGE).expect("written");
+        let pin = Pin { sha256: Sha256::of(b"whatever"), size: LARGE + 1 };
+        let path = RelPath::parse("w.bin").expect("a path");
+        let staged = staged(&folder.path().join("w.bin"), &path);
+        for (kept, expected) in [(true, Link::Symlink), (false, Link::Copy)] {
+            let placer = Placer::new(LinkMode::Auto, &Silent);
+            let placer = if kept { placer } else { placer.without_record() };
+            assert_eq!(placer.without_link(&path, &pin, &blob, &staged).expect("placed"), expected);
+        }
+    }
 }

@@ -26,7 +26,7 @@ pub use digest::{DigestError, Pin, Sha256, Sha256Hasher};
 pub use floor::{CheckpointNumber, Floor};
 pub use git::{GitBlobId, GitBlobIdError};
 pub use glob::{Glob, GlobError};
-pub use hub::{HubCommit, HubId, HubIdError, HubRepository, HubRevision};
+pub use hub::{HubCommit, HubId, HubIdError, HubRepository, HubRevision, hub_cache_folder};
 pub use key::{Fingerprint, KeyError, PublicKey};
 pub use kind::{FileClass, KindError, PackageKind};
 pub use name::{

@@ -90,11 +90,11 @@ pub(super) fn missing<'w>(
     for (pin, wanted) in distinct {
         if lacking.contains(&pin) {
             travel.blobs += 1;
-            travel.bytes += pin.size;
+            travel.bytes = travel.bytes.saturating_add(pin.size);
             needed.insert(pin, wanted);
         } else {
             travel.reused_blobs += 1;
-            travel.reused_bytes += pin.size;
+            travel.reused_bytes = travel.reused_bytes.saturating_add(pin.size);
         }
     }
     Ok((needed, travel))

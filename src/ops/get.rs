@@ -208,8 +208,9 @@ fn repository(
     if !listing.files.iter().any(|file| wanted(&file.path)) {
         return Err(SelectError::Nothing { key, line: 0 }.into());
     }
+    let yes = request.accepted.yes || request.dry_run;
     let lender = if request.dry_run { Lender::Nothing } else { Lender::Cache };
-    let (files, read) = hubs::pins(services, id, &listing, Reading { wanted: &wanted, lender, known: &[] })?;
+    let (files, read) = hubs::pins(services, id, &listing, Reading { wanted: &wanted, lender, known: &[], yes })?;
     let mut lock = Lock::default();
     let hashed = sources::locked(id.kind, Some(listing.commit.to_string()), files.clone());
     lock.sources.insert(source.clone(), hashed.locked);
@@ -275,6 +276,11 @@ impl Placing<'_, '_> {
             return Ok(outcome);
         }
         let link = request.link.or(services.config.link).unwrap_or(LinkMode::Auto);
+        if link == LinkMode::Symlink {
+            let text =
+                "the files are links into the store, and no lock keeps what they lead to: `mpm store gc` may remove it";
+            services.progress.warn("links-unkept", text.to_owned());
+        }
         let site = Site { project: &request.to, store: self.store, link };
         site.foresee_export(selected, &services.cancel)?;
         pipeline::ask_about(services, request.accepted.yes, &missing)?;

@@ -260,7 +260,7 @@ impl Making<'_, '_> {
                 made.lock.sources.insert(id, locked.clone());
             } else {
                 let known = locked.map(|locked| project::locked_files(self.project, locked)).unwrap_or_default();
-                let (hashed, travel) = hubs::lock(self.services, &id, (self.lender, &known))?;
+                let (hashed, travel) = hubs::lock(self.services, &id, (self.lender, &known, self.accepted.yes))?;
                 made.travel.add(&travel);
                 put_source(made, id, hashed);
             }

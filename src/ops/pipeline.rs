@@ -84,12 +84,12 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
     if request.lock_rule == LockRule::Locked && !reasons.is_empty() {
         return Err(PipelineError::Stale { reasons });
     }
-    if !reasons.is_empty() {
+    let fresh = !reasons.is_empty() || !wish.released.is_empty();
+    if fresh {
         // Nobody is asked for what would be refused.
         let asked = sources::ids(&project.manifest);
         policy_of(services, &project.manifest, &Lock::default()).judge_sources(asked)?;
     }
-    let fresh = !reasons.is_empty() || !wish.released.is_empty();
     let old = found.map(|found| match found {
         Found::Whole(lock) | Found::Conflict { merged: lock } => lock,
     });

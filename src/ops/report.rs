@@ -108,11 +108,11 @@ impl Travel {
     /// Counts what another part of the run brought as well; free space stays.
     pub(super) fn add(&mut self, more: &Self) {
         self.blobs += more.blobs;
-        self.bytes += more.bytes;
+        self.bytes = self.bytes.saturating_add(more.bytes);
         self.adopted_blobs += more.adopted_blobs;
-        self.adopted_bytes += more.adopted_bytes;
+        self.adopted_bytes = self.adopted_bytes.saturating_add(more.adopted_bytes);
         self.reused_blobs += more.reused_blobs;
-        self.reused_bytes += more.reused_bytes;
+        self.reused_bytes = self.reused_bytes.saturating_add(more.reused_bytes);
     }
 }
 
@@ -235,7 +235,7 @@ pub(super) fn lines(lock: &Lock, selected: &Selected) -> Vec<PackageLine> {
                 key: package.key.as_ref().map(ToString::to_string),
                 variants: package.variants.clone(),
                 folder: Some(package.folder.clone()),
-                bytes: package.files.iter().map(|file| file.pin.size).sum(),
+                bytes: package.files.iter().map(|file| file.pin.size).fold(0, u64::saturating_add),
                 files: package.files.len() as u64,
                 signers,
             }

@@ -99,7 +99,14 @@ impl Policy {
         let mut objections = Vec::new();
         for package in selected.packages() {
             let allowance = self.allowance(&package.origin);
+            let settings = git_settings(package);
             for file in &package.files {
+                let declared = file.class == FileClass::Code || covers(&allowance, "script");
+                if settings.contains(&file.path) && !declared {
+                    let detail = "git takes the folder that it lies in for a repository, whose settings run programs";
+                    objections.push(objection(package, file, Hit::new("script", detail.to_owned()), &allowance));
+                    continue;
+                }
                 let rules = name_rules(&file.release_path);
                 let Some(first) = rules.first() else { continue };
                 let declared = rules.contains(&"script") && file.class == FileClass::Code;
@@ -197,6 +204,27 @@ fn objection(package: &SelectedPackage, file: &SelectedFile, hit: Hit, allowance
 
 fn covers(allowance: &Allowance<'_>, rule: &str) -> bool {
     matches!(allowance, Allowance::Covers(allowance) if allowance.formats.iter().any(|format| format == rule))
+}
+
+/// Settings that git would obey in a folder of this package: a repository needs no `.git` around it.
+fn git_settings(package: &SelectedPackage) -> BTreeSet<&RelPath> {
+    let named = |name: &str| matches!(name.to_ascii_lowercase().as_str(), "config" | "commondir");
+    let settings = || package.files.iter().map(|file| &file.path).filter(|path| named(path.file_name()));
+    if settings().next().is_none() {
+        return BTreeSet::new();
+    }
+    // File systems that don't tell cases apart have one `HEAD`.
+    let paths: BTreeSet<String> = package.files.iter().map(|file| file.path.as_str().to_ascii_lowercase()).collect();
+    let obeyed = |path: &&RelPath| {
+        let folder = path.parent().map_or_else(String::new, |folder| format!("{folder}/").to_ascii_lowercase());
+        let below = |name: &str| {
+            let start = format!("{folder}{name}/");
+            paths.range(start.clone()..).next().is_some_and(|path| path.starts_with(&start))
+        };
+        let whole = below("objects") && below("refs");
+        paths.contains(&format!("{folder}head")) && (whole || path.file_name().eq_ignore_ascii_case("commondir"))
+    };
+    settings().filter(obeyed).collect()
 }
 
 /// What speaks against one file, less what its declaration or an ONNX model beside it explains.
