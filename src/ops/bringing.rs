@@ -102,7 +102,12 @@ pub(super) fn missing<'w>(
 
 /// Takes what the store lacks and the user's Hugging Face cache has, if it is for a repository of the hub.
 pub(super) fn seed(services: &Services, store: &Store, wanted: &[Wanted]) -> Result<Travel, PipelineError> {
-    let (needed, _) = missing(store, wanted)?;
+    let hub: Vec<Wanted> =
+        wanted.iter().filter(|wanted| matches!(wanted.supplier, Supplier::Hub { .. })).cloned().collect();
+    if hub.is_empty() {
+        return Ok(Travel::default());
+    }
+    let (needed, _) = missing(store, &hub)?;
     let sought: Vec<HubWanted> = needed
         .into_iter()
         .filter_map(|(pin, wanted)| match &wanted.supplier {

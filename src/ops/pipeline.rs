@@ -246,7 +246,9 @@ impl Carrying<'_, '_> {
             site.foresee((&selected, &layouts), site.receipt()?.as_ref(), on_changed(request), &services.cancel)?;
         }
         ask_about(services, request.accepted.yes, &travel)?;
-        bring(services, &store, &mut self.registries, &wanted)?;
+        if travel.blobs > 0 {
+            bring(services, &store, &mut self.registries, &wanted)?;
+        }
         bringing::bring_sources(services, &store, &self.project.folder, &selected)?;
         if self.wish.reach == Reach::Fetch {
             outcome.lock_written = self.write(&settled)?;
