@@ -412,7 +412,11 @@ pub(super) fn policy_of(services: &Services, manifest: &Manifest, lock: &Lock) -
     Policy {
         declared,
         statements: lock.packages.iter().map(|(id, locked)| (id.clone(), locked.statement.sha256)).collect(),
-        commits: lock.sources.iter().filter_map(|(id, locked)| Some((id.clone(), locked.commit()?))).collect(),
+        commits: lock
+            .sources
+            .iter()
+            .filter_map(|(id, locked)| Some((id.clone(), (locked.commit()?, locked.table_digest()))))
+            .collect(),
     }
 }
 

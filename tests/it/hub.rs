@@ -314,6 +314,14 @@ fn code_among_the_files_is_refused_left_out_or_allowed_for_one_commit() {
     ran.expect(0).says(&["[policy.unsafe] allows"]);
     assert!(allowing.text("Model.lock").unwrap().contains("[[unsafe]]\npackage = \"hf:org/old@main\"\n"));
     allowing.mpm(&["sync", "--locked"]).expect(0);
+    // It was for exactly these files.
+    let manifest = allowing.text("Model.toml").unwrap();
+    let at = manifest.find("sha256:").unwrap();
+    let other = manifest.replace(&manifest[at..at + 71], &format!("sha256:{}", "0".repeat(64)));
+    allowing.write("Model.toml", other);
+    allowing.mpm(&["sync"]).expect(5).says(&["but for sha256 000000000000"]);
+    allowing.write("Model.toml", &manifest);
+    allowing.mpm(&["sync"]).expect(0);
     // It was for that commit: the next one asks again.
     hub.model("org/old").file("config.json", "{\"n\": 2}\n").commit("main");
     allowing.mpm(&["update"]).expect(0);
