@@ -8,6 +8,7 @@ use crate::support::hub::Hub;
 use crate::support::peers;
 use crate::support::project::Project;
 use crate::support::transcript::Transcript;
+use crate::wrong::in_mounts;
 
 #[test]
 fn first_use() {
@@ -109,6 +110,40 @@ fn a_merge_conflict() {
     session.types("diff");
     session.types("sync");
     session.matches("merge-conflict");
+}
+
+#[test]
+fn the_disk_is_full() {
+    let registry = fixture::registry();
+    let project = fixture::project(&registry, "[models]\n\"acme/minilm\" = \"1\"\n");
+    let store = project.store();
+    std::fs::create_dir_all(&store).unwrap();
+    let small = format!("mount -t tmpfs -o size=1m tmpfs '{}'", store.display());
+    let Some(ran) = in_mounts(&project, &small, &["sync"]) else { return };
+    let mut session = Transcript::new(&project).called(fixture::folder(&registry), "/srv/acme");
+    session.reads("sync", &ran);
+    session.note("somebody made room");
+    session.types("sync");
+    session.types("store size");
+    session.matches("disk-full");
+}
+
+#[test]
+fn upgrading() {
+    let mut registry = fixture::registry();
+    let project = fixture::project(&registry, "[models]\n\"acme/minilm\" = \"~1.0\"\n\"acme/vocab\" = \"1\"\n");
+    fixture::ok(&project, &["sync"]);
+    registry.release("acme/minilm", "1.0.5").file("config.json", "{\"seed\": 5}\n").publish();
+    registry.yank("acme/minilm", "1.0.0", "the tokenizer is of another model");
+    let mut session = Transcript::new(&project).called(fixture::folder(&registry), "/srv/acme");
+    session.note("1.0.5 was published, 1.0.0 was yanked");
+    session.types("sync");
+    session.types("update --dry-run");
+    session.types("update");
+    session.types("sync");
+    session.types("info acme/minilm");
+    session.types("update");
+    session.matches("upgrading");
 }
 
 #[test]

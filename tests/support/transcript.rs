@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::project::Project;
+use super::project::{Project, Ran};
 
 /// A session being written down.
 pub struct Transcript<'a> {
@@ -36,6 +36,11 @@ impl<'a> Transcript<'a> {
     pub fn types(&mut self, line: &str) {
         let words: Vec<&str> = line.split(' ').collect();
         let ran = self.project.mpm(&words);
+        self.reads(line, &ran);
+    }
+
+    /// Reads what a command printed that was typed elsewhere.
+    pub fn reads(&mut self, line: &str, ran: &Ran) {
         let _ = writeln!(self.text, "$ mpm {line}");
         let printed = format!("{}{}", ran.stdout, ran.stderr);
         self.text.push_str(&filtered(&printed, &self.names));
@@ -80,6 +85,7 @@ fn filtered(text: &str, names: &[(String, &'static str)]) -> String {
     text.lines()
         .map(|line| format!("{}\n", after(&after(line, "127.0.0.1:", "<port>"), "process ", "<number>")))
         .map(free)
+        .map(dates)
         .collect()
 }
 
@@ -124,4 +130,17 @@ fn free(line: String) -> String {
         return format!("{head}{}", &line[at..]);
     }
     line
+}
+
+/// `2026-11-25` is today, and another day tomorrow.
+fn dates(line: String) -> String {
+    let is_date = |word: &str| {
+        word.len() == 10
+            && word
+                .bytes()
+                .enumerate()
+                .all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() })
+    };
+    let parts: Vec<&str> = line.split(' ').map(|word| if is_date(word) { "<date>" } else { word }).collect();
+    parts.join(" ")
 }
