@@ -38,4 +38,5 @@ mod resolve;
 mod scale;
 mod store;
 mod trust;
+mod tuf;
 mod wrong;

@@ -7,6 +7,7 @@ use crate::catalog::{Listing, MAX_LOG, MAX_NODE, Node, PackageLeaf, PackageLog, 
 use crate::index::reader::Registry;
 use crate::index::reader::source::Pinned;
 use crate::index::{Freshness, IndexError};
+use crate::manifest::IndexAddress;
 use crate::model::{PackageName, PackageRef, Pin, RegistryId, Sha256};
 
 /// A package whose log was read.
@@ -40,9 +41,11 @@ impl Registry {
         }
         for name in wanted {
             let leaf = leaves.get(&name).into_iter().flatten().find(|leaf| leaf.name.normalised() == name);
-            match leaf {
-                Some(leaf) => found.push((name, leaf.clone())),
-                None => drop(self.seen().packages.insert(name, None)),
+            if let Some(leaf) = leaf {
+                found.push((name, leaf.clone()));
+            } else {
+                self.check_absent(names.iter().find(|asked| asked.normalised() == name))?;
+                self.seen().packages.insert(name, None);
             }
         }
         let leaves: Vec<&PackageLeaf> = found.iter().map(|(_, leaf)| leaf).collect();
@@ -156,24 +159,35 @@ impl Registry {
         })
     }
 
+    /// A package that this machine has read can't be absent: its log would have been cut to nothing.
+    fn check_absent(&self, package: Option<&PackageName>) -> Result<(), IndexError> {
+        let Some(package) = package else { return Ok(()) };
+        match self.read_before(package)? {
+            Some(Pin { size, sha256: stored }) if !self.memory.is_ahead_of(self.state.checkpoint.at)? => {
+                let (registry, package) = (self.id().clone(), package.clone());
+                Err(IndexError::Delisted { registry, package, size, stored })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The prefix of a log that this machine read in this epoch. Where it does not fit, another process may have read a
+    /// later checkpoint since this one opened its memory.
+    fn read_before(&self, package: &PackageName) -> Result<Option<Pin>, IndexError> {
+        if self.address == IndexAddress::Builtin {
+            return Ok(None);
+        }
+        let stored = self.memory.prefix(package)?.filter(|stored| stored.epoch == self.state.checkpoint.at.epoch);
+        Ok(stored.map(|stored| stored.pin))
+    }
+
     /// Parses a log whose bytes were pinned, and compares it with what this machine read before.
     fn checked_log(&self, leaf: &PackageLeaf, bytes: &[u8]) -> Result<PackageLog, IndexError> {
-        let builtin = self.address == crate::manifest::IndexAddress::Builtin;
-        if let Some(stored) = self.memory.prefix(&leaf.name)?
-            && stored.epoch == self.state.checkpoint.at.epoch
-            && !builtin
-        {
-            let size = usize::try_from(stored.pin.size).ok();
-            let same = size.and_then(|size| bytes.get(..size)).map(Sha256::of) == Some(stored.pin.sha256);
-            // Another process may have read a later checkpoint since this one opened its memory.
-            if !same && !self.memory.is_ahead_of(self.state.checkpoint.at)? {
+        if let Some(Pin { size, sha256: stored }) = self.read_before(&leaf.name)? {
+            let prefix = usize::try_from(size).ok().and_then(|size| bytes.get(..size));
+            if prefix.map(Sha256::of) != Some(stored) && !self.memory.is_ahead_of(self.state.checkpoint.at)? {
                 let (registry, package) = (self.id().clone(), leaf.name.clone());
-                return Err(IndexError::Rewritten {
-                    registry,
-                    package,
-                    size: stored.pin.size,
-                    stored: stored.pin.sha256,
-                });
+                return Err(IndexError::Rewritten { registry, package, size, stored });
             }
         }
         PackageLog::parse(bytes).map_err(|source| IndexError::Log {
