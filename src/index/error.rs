@@ -340,7 +340,7 @@ impl Diagnose for IndexError {
             ),
             Self::Pin { .. } | Self::NotListed { .. } => vec![
                 Hint::Note(
-                    "Model.lock was edited, or belongs to another registry: compare it with its history".to_owned(),
+                    "Model.lock was edited, belongs to another registry, or the index was changed where it may only grow: compare the lock with its history".to_owned(),
                 ),
                 Hint::Run("mpm diff".to_owned()),
                 Hint::Note("nothing was placed".to_owned()),

@@ -22,6 +22,8 @@ mod author;
 mod cli;
 mod crash;
 mod demo;
+mod drills;
+mod evil;
 mod fetch;
 mod flows;
 mod formats;

@@ -25,6 +25,10 @@ impl Looked {
 /// A node that is to be read, with the keys and names that are looked for below it.
 type Level<'n> = (Sha256, Vec<(String, &'n String)>);
 
+/// How far a log may be ahead of its checkpoint, in bytes: it is read whole, and nobody vouches for what comes after the
+/// pinned prefix.
+const MAX_LEAD: u64 = 8 << 20;
+
 /// Deepest prefix: all hex digits of a key.
 const MAX_PREFIX: usize = 64;
 
@@ -122,7 +126,7 @@ impl Registry {
             let paths: Vec<_> = open
                 .iter()
                 .filter_map(|place| leaves.get(*place))
-                .map(|leaf| (log_path(&leaf.name), MAX_LOG))
+                .map(|leaf| (log_path(&leaf.name), cap_of(leaf)))
                 .collect();
             let answers = self.source.get_many(&paths, freshness)?;
             for (place, bytes) in std::mem::take(&mut open).into_iter().zip(answers) {
@@ -143,7 +147,7 @@ impl Registry {
 
     fn log(&self, leaf: &PackageLeaf, freshness: Freshness) -> Result<Vec<u8>, IndexError> {
         let path = log_path(&leaf.name);
-        let bytes = self.source.required(&path, MAX_LOG, freshness)?;
+        let bytes = self.source.required(&path, cap_of(leaf), freshness)?;
         prefix(bytes, &leaf.log).map_err(|odd| match odd {
             Odd::Short(found) => IndexError::Behind {
                 registry: self.id().clone(),
@@ -213,6 +217,11 @@ fn prefix(mut bytes: Vec<u8>, pin: &Pin) -> Result<Vec<u8>, Odd> {
     bytes.truncate(size);
     let found = Sha256::of(&bytes);
     if found == pin.sha256 { Ok(bytes) } else { Err(Odd::Differs(found)) }
+}
+
+/// How much of a log is read.
+fn cap_of(leaf: &PackageLeaf) -> u64 {
+    leaf.log.size.saturating_add(MAX_LEAD).min(MAX_LOG)
 }
 
 fn log_path(name: &PackageName) -> String {
