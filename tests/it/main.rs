@@ -27,6 +27,7 @@ mod evil;
 mod fetch;
 mod flows;
 mod formats;
+mod fuzz;
 mod hub;
 mod hub_standin;
 mod index;
