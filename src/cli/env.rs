@@ -100,6 +100,8 @@ pub(super) struct TestEnvironment {
     pub(super) site_config: Option<PathBuf>,
     /// Seconds for which an index whose files do not fit together is asked again.
     pub(super) lag: Option<u64>,
+    /// Milliseconds that a server may be silent, and in which it must send what it usually has a minute for.
+    pub(super) stall: Option<u64>,
 }
 
 /// Reads it.
@@ -140,6 +142,7 @@ pub(super) fn read() -> Environment {
             now: get("MPM_TEST_NOW").and_then(|value| value.to_str().and_then(|text| text.parse().ok())),
             site_config: get("MPM_TEST_SITE_CONFIG").map(PathBuf::from),
             lag: get("MPM_TEST_LAG").and_then(|value| value.to_str().and_then(|text| text.parse().ok())),
+            stall: get("MPM_TEST_STALL").and_then(|value| value.to_str().and_then(|text| text.parse().ok())),
         },
     }
 }

@@ -117,7 +117,14 @@ fn from_environment(environment: &Environment) -> Result<Config, CliError> {
 /// How long to wait for what a server owes.
 fn patience(environment: &Environment) -> Patience {
     let usual = Patience::default();
-    Patience { lag: environment.test.lag.map_or(usual.lag, std::time::Duration::from_secs), ..usual }
+    let stall = environment.test.stall.map(std::time::Duration::from_millis);
+    Patience {
+        lag: environment.test.lag.map_or(usual.lag, std::time::Duration::from_secs),
+        stall: stall.unwrap_or(usual.stall),
+        window: stall.unwrap_or(usual.window),
+        pause: stall.unwrap_or(usual.pause),
+        ..usual
+    }
 }
 
 #[cfg(not(feature = "faults"))]

@@ -1,6 +1,6 @@
 //! Named fault points, compiled in under the feature `faults` alone: tests end a process between two steps.
 //!
-//! `MPM_FAULT` is `NAME:kill`, `NAME:error:ENOSPC` or `NAME:error:EIO`; `NAME@3:…` acts at the third passage only. The
+//! `MPM_FAULT` is `NAME:kill` or `NAME:error:` with `ENOSPC`, `EDQUOT` or `EIO`; `NAME@3:…` acts at the third passage only. The
 //! points, each just before the step that it names:
 //!
 //! | point | step |
@@ -76,6 +76,7 @@ impl Wanted {
         let fault = match fault {
             "kill" => Fault::Kill,
             "error:ENOSPC" => Fault::Error(rustix::io::Errno::NOSPC),
+            "error:EDQUOT" => Fault::Error(rustix::io::Errno::DQUOT),
             "error:EIO" => Fault::Error(rustix::io::Errno::IO),
             _ => return None,
         };

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 #[cfg(target_os = "linux")]
@@ -203,6 +203,13 @@ fn parent(path: &Path) -> io::Result<PathBuf> {
 /// It can't be made, or something that is no folder stands there.
 pub fn create_private_dirs(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Whether others than this user may write in a folder: by its mode, or because it is theirs. Root may everywhere and does not
+/// count.
+pub fn others_may_write(folder: &Path) -> bool {
+    let mine = |owner: u32| owner == 0 || owner == rustix::process::geteuid().as_raw();
+    folder.symlink_metadata().is_ok_and(|found| found.mode() & 0o022 != 0 || !mine(found.uid()))
 }
 
 /// What stands in a folder.

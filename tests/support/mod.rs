@@ -2,6 +2,7 @@
 
 pub mod blob;
 pub mod certificates;
+pub mod evil;
 pub mod http;
 pub mod hub;
 pub mod keys;
