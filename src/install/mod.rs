@@ -180,6 +180,14 @@ impl Site<'_> {
         Records::of(self.project).receipt()
     }
 
+    /// Whether a run began to place files and did not come to say that it was done.
+    ///
+    /// # Errors
+    /// `E0751`: the project can't be read.
+    pub fn was_interrupted(&self) -> Result<bool, InstallError> {
+        Records::of(self.project).has_pending()
+    }
+
     /// Writes a receipt that [`Site::examine`] refreshed.
     ///
     /// # Errors

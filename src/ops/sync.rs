@@ -105,7 +105,8 @@ fn nothing_to_do(services: &Services, project: &Project, request: &Request) -> R
     }
     let scrutiny = if request.check { Scrutiny::Stat } else { Scrutiny::Quick };
     let examined = site.examine(&receipt, scrutiny, &services.cancel, &*services.progress)?;
-    if !examined.altered.is_empty() {
+    // What a run left that was killed between its receipt and its last step goes in the long way, under the lease.
+    if !examined.altered.is_empty() || site.was_interrupted()? {
         return Ok(None);
     }
     if let (Some(refreshed), false) = (&examined.refreshed, request.dry_run) {
