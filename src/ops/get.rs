@@ -265,6 +265,7 @@ impl Placing<'_, '_> {
         let wanted = pipeline::wanted(self.lock, selected);
         let mut travel = read;
         if !request.dry_run {
+            self.store.claim(&wanted.iter().map(|wanted| wanted.pin).collect())?;
             travel.add(&bringing::seed(services, self.store, &wanted)?);
         }
         let (_, missing) = bringing::missing(self.store, &wanted)?;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::model::{Pin, Sha256};
 use crate::store::{Entry, Store, StoreError, look};
-use crate::sys::{Staged, Staging, fault, files};
+use crate::sys::{LeaseError, Staged, Staging, fault, files};
 use crate::verify::{Verified, verify};
 
 /// From so many blobs on, one barrier for the whole file system is cheaper than one for each.
@@ -148,6 +148,22 @@ impl Store {
             freshen(file);
         }
         Ok(found.is_some())
+    }
+
+    /// Has a collection leave alone those of these blobs that are there, for as long as this process is at work: for who
+    /// places blobs that no root names. Where the store can't be written, nothing is claimed, and nothing fails.
+    ///
+    /// # Errors
+    /// The store can't be read, or a collection takes too long.
+    pub fn claim(&self, pins: &BTreeSet<Pin>) -> Result<(), StoreError> {
+        match self.enter_clean() {
+            Err(StoreError::Busy(LeaseError::Unusable { .. })) => return Ok(()),
+            other => other?,
+        }
+        for pin in pins {
+            self.hold(pin)?;
+        }
+        Ok(())
     }
 
     /// Removes a blob that failed, so that it is fetched again.

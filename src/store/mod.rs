@@ -26,8 +26,9 @@ use crate::sys::Lease;
 pub use insert::Inserted;
 pub use survey::Hashed;
 
-pub use collect::Collected;
+pub use collect::{Collected, Rules};
 pub use error::StoreError;
+pub use roots::{Hold, Root};
 
 /// The store. Cheap to clone; clones share what they know of blobs.
 #[derive(Debug, Clone)]

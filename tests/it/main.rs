@@ -25,6 +25,7 @@ mod demo;
 mod fetch;
 mod flows;
 mod formats;
+mod gc;
 mod hub;
 mod hub_standin;
 mod index;
