@@ -245,7 +245,32 @@ impl Site<'_> {
         receipt: Option<&Receipt>,
         on_changed: OnChanged,
     ) -> Result<Plan, InstallError> {
-        plan::plan(self.project, &placing.wanted(), receipt, on_changed, &Cancel::new())
+        let mut plan = plan::plan(self.project, &placing.wanted(), receipt, on_changed, &Cancel::new())?;
+        if on_changed == OnChanged::Replace {
+            self.relink(&mut plan)?;
+        }
+        Ok(plan)
+    }
+
+    /// Symbolic links that lead elsewhere than to where the store has the blob now are made anew: what they lead to, a layer
+    /// may have that is passed over.
+    fn relink(&self, plan: &mut Plan) -> Result<(), InstallError> {
+        let links = plan.kept.values().filter(|file| file.link == Link::Symlink);
+        let mut wrong = Vec::new();
+        for file in links {
+            let Some(blob) = self.store.find(&file.pin)? else { continue };
+            if std::fs::read_link(file.path.under(self.project)).is_ok_and(|target| target != blob.path) {
+                wrong.push((file.path.clone(), file.pin));
+            }
+        }
+        for (path, pin) in wrong {
+            plan.kept.remove(&path);
+            plan.keep = plan.keep.saturating_sub(1);
+            plan.replace.insert(path.clone());
+            plan.place.push((path, pin));
+        }
+        plan.place.sort();
+        Ok(())
     }
 
     /// Does it, and writes the receipt last.

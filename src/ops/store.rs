@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::lock::{Found, Lock};
 use crate::model::{Pin, Sha256};
+use crate::ops::services::WAIT;
 use crate::ops::{PipelineError, ProjectError, Services, project};
 use crate::statement::{Files, MAX_LIST, MAX_STATEMENT, Statement, parse_list};
 use crate::store::{Collected, DryRun, Rules, Store, StoreError};
@@ -21,6 +22,8 @@ pub struct Request {
     pub keep_locks: Vec<PathBuf>,
     /// Only tell.
     pub dry_run: DryRun,
+    /// How long to wait for another collection.
+    pub wait: Duration,
 }
 
 /// Where the store is.
@@ -36,12 +39,22 @@ pub fn size(services: &Services) -> Result<(u64, u64), StoreError> {
     Store::open(&services.folders.store)?.size()
 }
 
+/// Number of blobs, and their bytes, of each layer.
+///
+/// # Errors
+/// A layer can't be read.
+pub fn sizes_of_layers(services: &Services) -> Result<Vec<(PathBuf, u64, u64)>, StoreError> {
+    let store = services.store(WAIT)?;
+    let size = |folder: &Path| store.size_of_layer(folder).map(|(blobs, bytes)| (folder.to_owned(), blobs, bytes));
+    store.layers().map(size).collect()
+}
+
 /// Removes what no project's lock keeps, and no rule spares.
 ///
 /// # Errors
 /// The store can't be read or written, somebody holds its lease, or a lock that was named can't be read.
 pub fn gc(services: &Services, request: &Request) -> Result<Collected, PipelineError> {
-    let store = Store::open(&services.folders.store)?;
+    let store = services.store(request.wait)?;
     let mut keep = BTreeSet::new();
     for path in &request.keep_locks {
         keep_lock(services, &store, path, &mut keep)?;

@@ -13,8 +13,6 @@ use crate::store::survey::Found;
 use crate::store::{DryRun, Hold, Root, Store, StoreError};
 use crate::sys::{Cancel, Lease, fault, files};
 
-/// How long a collection waits for another one where nothing else is said.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Seconds after which a partial download that nobody went on with is removed.
 const PARTIAL: i64 = 7 * 86_400;
 /// Seconds after which a scratch file is a dead process's.
@@ -120,7 +118,7 @@ impl Store {
     ) -> Result<Collected, StoreError> {
         let sweeps = rules.dry_run == DryRun::No;
         // The lease comes before the marks and the roots are read: see `presence`.
-        let _lease = if sweeps { Some(Lease::take(&self.collection(), PATIENCE, &|_| ())?) } else { None };
+        let _lease = if sweeps { Some(self.collection_lease()?) } else { None };
         let mut collected = Collected::default();
         let at_work = self.at_work_since(clock, sweeps, &mut collected.leftovers)?;
         let sweep = Sweep { store: self, rules, now, clock, at_work, roots: self.roots(now)? };
@@ -128,10 +126,19 @@ impl Store {
         sweep.blobs(limit, &mut collected, cancel)?;
         if sweeps {
             sweep.records()?;
+            self.forget_passed_over(clock)?;
         }
         self.collect_leftovers(clock, sweeps, &mut collected)?;
         collected.roots = sweep.roots;
         Ok(collected)
+    }
+
+    /// The lease of collections; whoever is waited for is named.
+    pub(super) fn collection_lease(&self) -> Result<Lease, StoreError> {
+        let waiting = |holder: &str| {
+            self.voice.progress.note("waiting", format!("waiting for {holder}, which collects in the store"));
+        };
+        Ok(Lease::take(&self.collection(), self.voice.patience, &waiting)?)
     }
 
     fn collect_leftovers(&self, clock: i64, sweep: bool, collected: &mut Collected) -> Result<(), StoreError> {

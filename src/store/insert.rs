@@ -104,7 +104,7 @@ impl Store {
                 return Ok(shard);
             }
             // Somebody was first. A damaged blob is set aside by the look, and ours takes its place.
-            if let Some((_, file)) = self.find_open(&pin)? {
+            if let Some((_, file)) = self.look(&pin)? {
                 freshen(&file);
                 blob.discard();
                 return Ok(shard);
@@ -123,8 +123,7 @@ impl Store {
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Pin, StoreError> {
         let pin = Pin::of(bytes);
         self.enter_clean()?;
-        if let Some((_, file)) = self.find_open(&pin)? {
-            freshen(&file);
+        if self.freshened(&pin)? {
             return Ok(pin);
         }
         let partial = self.staging();
@@ -143,7 +142,15 @@ impl Store {
     /// # Errors
     /// The store can't be read.
     pub fn hold(&self, pin: &Pin) -> Result<bool, StoreError> {
-        let found = self.find_open(pin)?;
+        self.freshened(pin)
+    }
+
+    /// Whether the blob is there; a file of the store itself changes its time, one of a layer is not touched.
+    fn freshened(&self, pin: &Pin) -> Result<bool, StoreError> {
+        if self.look_below(pin).is_some() {
+            return Ok(true);
+        }
+        let found = self.look(pin)?;
         if let Some((_, file)) = &found {
             freshen(file);
         }

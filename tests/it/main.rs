@@ -31,6 +31,7 @@ mod hub_standin;
 mod index;
 mod install;
 mod kills;
+mod layers;
 mod layout;
 mod network;
 mod policy;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::args::WaitArgs;
 use crate::cli::commands::{Context, Status};
 use crate::cli::errors::Failed;
 use crate::cli::printer::{Printer, visible};
@@ -58,6 +59,8 @@ struct Gc {
     /// Only tell what would be removed
     #[arg(short = 'n', long)]
     dry_run: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 impl Gc {
@@ -67,6 +70,7 @@ impl Gc {
             max_size: self.max_size.map(|size| size.0),
             keep_locks: self.keep_lock.iter().map(|path| settings.start.join(path)).collect(),
             dry_run: if self.dry_run { DryRun::Yes } else { DryRun::No },
+            wait: self.wait.duration(),
         }
     }
 }
@@ -81,9 +85,7 @@ impl Store {
                 context.printer.document("mpm.store-dir/1", serde_json::json!({ "folder": folder }));
             }
             Action::Size => {
-                let (blobs, bytes) = store::size(&context.brief()?)?;
-                context.printer.data(&format!("{} ({})", text::bytes(bytes), text::count(blobs, "blob")));
-                context.printer.document("mpm.store-size/1", serde_json::json!({ "blobs": blobs, "bytes": bytes }));
+                size(context)?;
             }
             Action::Adopt { folder, copy, dry_run } => {
                 let request = adopt::Request {
@@ -97,6 +99,23 @@ impl Store {
         }
         Ok(Status::Done)
     }
+}
+
+fn size(context: &mut Context<'_>) -> Result<(), Failed> {
+    let services = context.brief()?;
+    let (blobs, bytes) = store::size(&services)?;
+    let layers = store::sizes_of_layers(&services)?;
+    let amount = |blobs, bytes| format!("{} ({})", text::bytes(bytes), text::count(blobs, "blob"));
+    context.printer.data(&amount(blobs, bytes));
+    let mut documents = Vec::new();
+    for (folder, blobs, bytes) in layers {
+        let folder = folder.to_string_lossy();
+        context.printer.data(&visible(&format!("{} in the layer {folder}", amount(blobs, bytes))));
+        documents.push(serde_json::json!({ "folder": folder, "blobs": blobs, "bytes": bytes }));
+    }
+    let document = serde_json::json!({ "blobs": blobs, "bytes": bytes, "layers": documents });
+    context.printer.document("mpm.store-size/1", document);
+    Ok(())
 }
 
 fn gc(context: &mut Context<'_>, request: &store::Request) -> Result<(), Failed> {
