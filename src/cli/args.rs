@@ -120,7 +120,7 @@ impl AcceptArgs {
 /// How long to wait for another process.
 #[derive(Debug, Clone, Args)]
 pub(super) struct WaitArgs {
-    /// Wait at most so long for another mpm that works in this project
+    /// Wait at most so long for another mpm that works in this project or collects in the store
     #[arg(long, value_name = "SECONDS", default_value_t = 300, env = "MPM_WAIT", hide_env_values = true)]
     wait: u32,
 }

@@ -41,6 +41,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("MPM_PROFILE", "--profile"),
     variable("MPM_QUIET", "--quiet"),
     variable("MPM_STORE", "store.dir"),
+    variable("MPM_STORE_LAYERS", "store.layers"),
     variable("MPM_VERBOSE", "--verbose"),
     variable("MPM_WAIT", "--wait"),
     variable("MPM_YES", "--yes"),
@@ -69,6 +70,8 @@ pub(super) struct Environment {
     pub(super) folders: EnvironmentValues,
     /// `MPM_CONFIG`.
     pub(super) config: Option<PathBuf>,
+    /// `MPM_STORE_LAYERS`, as written.
+    pub(super) layers: Option<OsString>,
     /// `MPM_JOBS`, as written.
     pub(super) jobs: Option<OsString>,
     /// `MPM_CA_FILE`.
@@ -127,6 +130,7 @@ pub(super) fn read() -> Environment {
         json: word("MPM_JSON"),
         folders,
         config: get("MPM_CONFIG").map(PathBuf::from),
+        layers: get("MPM_STORE_LAYERS"),
         jobs: get("MPM_JOBS"),
         ca_file: get("MPM_CA_FILE").map(PathBuf::from),
         netrc: get("MPM_NETRC").map(PathBuf::from),

@@ -33,8 +33,6 @@ use hub::HubPlace;
 const MARGIN: u64 = 16 << 20;
 /// Pause before jobs that another process is at are looked at again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long another process may hold a blob without any byte coming.
-const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Where blobs can be had. Each reads a range of a pin as a stream.
 #[derive(Clone)]
@@ -71,6 +69,8 @@ pub struct Fetcher<'a> {
     pub jobs: usize,
     /// Whether another process has stored the blob meanwhile; asked under the blob's lease.
     pub already: &'a (dyn Fn(&Pin) -> bool + Sync),
+    /// How long another process may hold a blob without any byte coming.
+    pub patience: Duration,
     /// Stops between chunks.
     pub cancel: &'a Cancel,
     /// Takes events.
@@ -273,7 +273,7 @@ impl Run<'_> {
             let length = part.symlink_metadata().map_or(0, |file| file.len());
             match wait.seen {
                 Some((before, since)) if before == length => {
-                    if since.elapsed() >= PATIENCE {
+                    if since.elapsed() >= self.fetcher.patience {
                         return Err(wait.attempt.given_up(since.elapsed()).into());
                     }
                 }

@@ -1,10 +1,12 @@
 //! One file from the store to its place: reflink, hard link, symlink or copy, whole or not at all.
 
-use std::fs::Permissions;
+use std::collections::BTreeMap;
+use std::fs::{Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::config::LinkMode;
 use crate::install::disk;
@@ -38,13 +40,23 @@ pub(super) enum Supply<'a> {
     Made,
 }
 
+/// Ways that share bytes, from the best.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    #[default]
+    Reflink,
+    Hard,
+    Neither,
+}
+
 /// Places files; remembers which ways this pair of file systems does not have.
 pub(super) struct Placer<'a> {
     mode: LinkMode,
     /// Whether files may become links into the store unasked: only where a record keeps what they lead to.
     kept: bool,
-    /// The first way of the chain that still may work: 0 reflink, 1 hard link, 2 neither.
-    level: AtomicU8,
+    /// The first way of the chain that still may work, by the device that holds the blob: a layer of the store may lie on
+    /// another one.
+    levels: Mutex<BTreeMap<u64, Level>>,
     told_symlink: AtomicBool,
     told_copy: AtomicBool,
     /// A file of its own bytes was written: they need a barrier.
@@ -62,7 +74,7 @@ impl<'a> Placer<'a> {
         Self {
             mode,
             kept: true,
-            level: AtomicU8::new(0),
+            levels: Mutex::default(),
             told_symlink: AtomicBool::new(false),
             told_copy: AtomicBool::new(false),
             wrote: AtomicBool::new(false),
@@ -132,27 +144,36 @@ impl<'a> Placer<'a> {
 
     /// The best way that works here.
     fn auto(&self, path: &RelPath, pin: &Pin, blob: &Path, staged: &Path) -> Result<Link, InstallError> {
-        if self.level.load(Ordering::Relaxed) == 0 {
+        let found = std::fs::metadata(blob).map_err(|error| disk_error(path, staged, error))?;
+        if self.level(&found) == Level::Reflink {
             match reflink(blob, staged) {
                 Ok(()) => return Ok(Link::Reflink),
                 Err(error) if is_full(&error) => return Err(disk_error(path, staged, error)),
-                Err(_) => self.level.fetch_max(1, Ordering::Relaxed),
-            };
+                Err(_) => self.no_better_than(&found, Level::Hard),
+            }
         }
-        if self.level.load(Ordering::Relaxed) == 1 {
-            match hard(blob, staged) {
+        if self.level(&found) == Level::Hard {
+            match hard_of(&found, blob, staged) {
                 Ok(()) => return Ok(Link::Hard),
                 Err(error) if is_full(&error) || error.kind() == io::ErrorKind::NotFound => {
                     return Err(disk_error(path, staged, error));
                 }
                 // This blob has its fill of links, or is writable; others may still be linked.
                 Err(error) if error.kind() == io::ErrorKind::TooManyLinks || error.raw_os_error().is_none() => {}
-                Err(_) => {
-                    self.level.fetch_max(2, Ordering::Relaxed);
-                }
+                Err(_) => self.no_better_than(&found, Level::Neither),
             }
         }
         self.without_link(path, pin, blob, staged)
+    }
+
+    fn level(&self, blob: &Metadata) -> Level {
+        self.levels.lock().unwrap_or_else(PoisonError::into_inner).get(&blob.dev()).copied().unwrap_or_default()
+    }
+
+    fn no_better_than(&self, blob: &Metadata, level: Level) {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = levels.entry(blob.dev()).or_default();
+        *known = level.max(*known);
     }
 
     /// Large files by symlink, if the file system has them; others by copy.
@@ -204,7 +225,11 @@ fn reflink(blob: &Path, staged: &Path) -> io::Result<()> {
 
 /// A hard link, and only to an inode that nobody can write through by accident.
 fn hard(blob: &Path, staged: &Path) -> io::Result<()> {
-    if std::fs::metadata(blob)?.permissions().mode() & 0o222 != 0 {
+    hard_of(&std::fs::metadata(blob)?, blob, staged)
+}
+
+fn hard_of(found: &Metadata, blob: &Path, staged: &Path) -> io::Result<()> {
+    if found.permissions().mode() & 0o222 != 0 {
         return Err(io::Error::other("the blob is writable"));
     }
     match std::fs::hard_link(blob, staged) {

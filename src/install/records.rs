@@ -153,6 +153,16 @@ impl Records {
         Ok(digest)
     }
 
+    /// Whether something of an interrupted run is written down.
+    pub(super) fn has_pending(&self) -> Result<bool, InstallError> {
+        let path = self.pending_path();
+        match path.symlink_metadata() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(disk("look at", &path)(error)),
+        }
+    }
+
     /// What an interrupted run was about to place.
     pub(super) fn pending(&self) -> Result<Vec<(RelPath, Pin)>, InstallError> {
         let path = self.pending_path();
@@ -186,6 +196,7 @@ impl Records {
 
     pub(super) fn clear_pending(&self) -> Result<(), InstallError> {
         let path = self.pending_path();
+        sys::fault::point("pending-clear").map_err(disk("remove", &path))?;
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk("remove", &path)(error)),
             _ => Ok(()),

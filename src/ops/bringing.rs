@@ -139,6 +139,7 @@ pub(super) fn bring(
         staging: store.begin()?,
         jobs: services.config.jobs.unwrap_or(JOBS),
         already: &|pin| matches!(store.find(pin), Ok(Some(_))),
+        patience: store.patience(),
         cancel: &services.cancel,
         progress: &*services.progress,
     };

@@ -18,6 +18,7 @@ use crate::ops::locking::{self, Making};
 use crate::ops::pipeline::{self, Released};
 use crate::ops::project::{self, Project};
 use crate::ops::registries::Registries;
+use crate::ops::services::WAIT;
 use crate::ops::{Accepted, PackageLine, PipelineError, Services, Travel, hubs, info, report, sources};
 use crate::select::{Choice, Contents, SelectError, Selected, select};
 use crate::store::Store;
@@ -146,7 +147,7 @@ fn release(
         lender: Lender::Nothing,
     };
     let made = making.make()?;
-    let store = Store::open(&services.folders.store)?;
+    let store = services.store(WAIT)?;
     let releases: BTreeSet<PackageId> = match made.lock.direct.get(&(key, None)) {
         Some(Target::Release(id)) => BTreeSet::from([id.clone()]),
         _ => BTreeSet::new(),
@@ -223,7 +224,7 @@ fn repository(
     project.manifest.dependencies.push(plain);
     let contents = Contents { releases: BTreeMap::new(), sources: BTreeMap::from([(source, files)]) };
     let selected = select(&project.manifest, &lock, &contents, &Choice::default())?;
-    let store = Store::open(&services.folders.store)?;
+    let store = services.store(WAIT)?;
     let registries = Registries::new(services, &project.folder, &project.manifest, None, Gate::Locked);
     let mut placing = Placing { services, request, store: &store, registries, project: &project, lock: &lock };
     let pinned = format!("{}@{}", id.name(), listing.commit);
@@ -266,6 +267,7 @@ impl Placing<'_, '_> {
         let wanted = pipeline::wanted(self.lock, selected);
         let mut travel = read;
         if !request.dry_run {
+            self.store.claim(&wanted.iter().map(|wanted| wanted.pin).collect())?;
             travel.add(&bringing::seed(services, self.store, &wanted)?);
         }
         let (_, missing) = bringing::missing(self.store, &wanted)?;

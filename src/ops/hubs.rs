@@ -10,6 +10,7 @@ use crate::model::{HubId, Pin, RelPath};
 use crate::ops::bringing::JOBS;
 use crate::ops::pipeline::ask_about;
 use crate::ops::seeding::{HubUnpinned, pin_from_cache};
+use crate::ops::services::WAIT;
 use crate::ops::sources::{self, Hashed};
 use crate::ops::{PipelineError, Services, Travel};
 use crate::store::{Store, StoreError};
@@ -73,7 +74,7 @@ pub(super) fn pins(
             HubIdentity::Small { size, git } => small.push(SmallFile { path: file.path.clone(), size, git }),
         }
     }
-    let store = Store::open(&services.folders.store)?;
+    let store = services.store(WAIT)?;
     unchanged(services, &store, reading.known, &mut small, &mut pinned)?;
     let mut travel = match reading.lender {
         Lender::Cache => from_cache(services, &store, id, &mut small, &mut pinned)?,

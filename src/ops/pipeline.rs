@@ -210,7 +210,7 @@ impl Carrying<'_, '_> {
             outcome.lock_written = self.write(&settled)?;
             return Ok(outcome);
         }
-        let store = Store::open(&services.folders.store)?;
+        let store = services.store(request.wait)?;
         let fresh = std::mem::take(&mut settled.statements);
         let gathered = self.gather(&store, &settled, fresh)?;
         if self.wish.reach == Reach::Lock {

@@ -124,7 +124,9 @@ fn nothing_to_do(services: &Services, project: &Project, request: &Request) -> R
     // A receipt may have come with the project, from whoever made it: it counts for files that look as it says. Others are
     // compared with the lock, and looked into.
     let examined = site.examine_looks(&receipt, scrutiny, &services.cancel, &*services.progress)?;
-    if !examined.altered.is_empty() || !names_all(project, &lock, request, &receipt) {
+    // What a run left that was killed between its receipt and its last step goes in the long way, under the lease.
+    let whole = names_all(project, &lock, request, &receipt) && !site.was_interrupted()?;
+    if !examined.altered.is_empty() || !whole {
         return Ok(None);
     }
     if let (Some(refreshed), false) = (&examined.refreshed, request.dry_run) {

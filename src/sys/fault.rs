@@ -12,6 +12,7 @@
 //! | `statement-write` | a release statement goes into the store |
 //! | `lock-write` | Model.lock is written |
 //! | `receipt-write` | the receipt is written |
+//! | `pending-clear` | what was about to be placed is forgotten |
 //! | `place-file` | a file is placed in a project |
 //! | `trust-state-write` | trust state is written |
 //! | `gc-remove` | a blob is removed by a collection |

@@ -42,6 +42,15 @@ pub fn read_open(file: &File, cap: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > cap { Err(too_large()) } else { Ok(bytes) }
 }
 
+/// Reads an open file of at most `cap` bytes from its start, wherever it stands.
+///
+/// # Errors
+/// As for [`read_open`].
+pub fn read_whole(mut file: &File, cap: u64) -> io::Result<Vec<u8>> {
+    io::Seek::rewind(&mut file)?;
+    read_open(file, cap)
+}
+
 /// Opens a regular file for reading; `None` if it is not there. A symlink is not followed, a pipe does not block.
 ///
 /// # Errors
