@@ -11,6 +11,7 @@ mod init;
 mod key;
 mod list;
 mod lock;
+mod outdated;
 mod path;
 mod publish;
 mod remove;
@@ -19,7 +20,9 @@ mod store;
 mod sync;
 mod tree;
 mod update;
+mod upgrade;
 mod verify;
+mod why;
 
 use std::sync::Arc;
 
@@ -84,12 +87,15 @@ pub(super) enum Command {
     Remove(remove::Remove),
     Lock(lock::Lock),
     Update(update::Update),
+    Upgrade(upgrade::Upgrade),
     #[command(visible_alias = "install")]
     Sync(sync::Sync),
     Fetch(fetch::Fetch),
     Get(get::Get),
     List(list::List),
     Tree(tree::Tree),
+    Why(why::Why),
+    Outdated(outdated::Outdated),
     Info(info::Info),
     Path(path::Path),
     Run(run::Run),
@@ -111,11 +117,14 @@ impl Command {
             Self::Remove(command) => command.exec(context),
             Self::Lock(command) => command.exec(context),
             Self::Update(command) => command.exec(context),
+            Self::Upgrade(command) => command.exec(context),
             Self::Sync(command) => command.exec(context),
             Self::Fetch(command) => command.exec(context),
             Self::Get(command) => command.exec(context),
             Self::List(command) => command.exec(context),
             Self::Tree(command) => command.exec(context),
+            Self::Why(command) => command.exec(context),
+            Self::Outdated(command) => command.exec(context),
             Self::Info(command) => command.exec(context),
             Self::Path(command) => command.exec(context),
             Self::Run(command) => command.exec(context),
