@@ -26,7 +26,7 @@ use crate::sys::{BlobReader, HttpClient, Scope};
 pub use error::IndexError;
 pub use memory::Memory;
 pub use origin::{Freshness, Origin, OriginError};
-pub use reader::{Familiarity, Registry};
+pub use reader::{Extent, Familiarity, Names, Registry};
 
 /// Fingerprint of the first root of the registry that is compiled in.
 pub fn builtin_root() -> Sha256 {

@@ -22,6 +22,7 @@ mod sources;
 
 pub mod add;
 pub mod adopt;
+pub mod complete;
 pub mod diff;
 pub mod fetch;
 pub mod get;
@@ -37,6 +38,7 @@ pub mod path;
 pub mod publish;
 pub mod remove;
 pub mod run;
+pub mod search;
 pub mod store;
 pub mod sync;
 pub mod tree;

@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     "upgrade",
     "why",
     "outdated",
+    "search",
     "sync",
     "fetch",
     "list",
@@ -140,7 +141,8 @@ fn the_environment_moves_the_store() {
 #[test]
 fn completions_name_the_commands() {
     let project = Project::new();
-    for shell in ["bash", "zsh", "fish"] {
+    project.mpm(&["completions"]).expect(2);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = project.mpm(&["completions", shell]).expect(0).stdout;
         assert!(script.contains("completions") && script.contains("sync"), "{shell}");
     }

@@ -6,6 +6,7 @@ pub(crate) mod fixture;
 mod flipped;
 mod looking;
 mod mirrors;
+mod named;
 mod newer;
 mod updates;
 mod versions;

@@ -1,6 +1,7 @@
 //! One file a command: what was typed, what it means, and how its outcome reads.
 
 mod add;
+mod complete;
 mod completions;
 mod diff;
 mod fetch;
@@ -16,6 +17,7 @@ mod path;
 mod publish;
 mod remove;
 mod run;
+mod search;
 mod store;
 mod sync;
 mod tree;
@@ -96,6 +98,7 @@ pub(super) enum Command {
     Tree(tree::Tree),
     Why(why::Why),
     Outdated(outdated::Outdated),
+    Search(search::Search),
     Info(info::Info),
     Path(path::Path),
     Run(run::Run),
@@ -106,6 +109,8 @@ pub(super) enum Command {
     Publish(publish::Publish),
     Index(index::Index),
     Completions(completions::Completions),
+    #[command(hide = true)]
+    Complete(complete::Complete),
 }
 
 impl Command {
@@ -125,6 +130,7 @@ impl Command {
             Self::Tree(command) => command.exec(context),
             Self::Why(command) => command.exec(context),
             Self::Outdated(command) => command.exec(context),
+            Self::Search(command) => command.exec(context),
             Self::Info(command) => command.exec(context),
             Self::Path(command) => command.exec(context),
             Self::Run(command) => command.exec(context),
@@ -134,7 +140,8 @@ impl Command {
             Self::Key(command) => command.exec(context),
             Self::Publish(command) => command.exec(context),
             Self::Index(command) => command.exec(context),
-            Self::Completions(command) => Ok(command.exec()),
+            Self::Completions(command) => command.exec(context),
+            Self::Complete(command) => command.exec(context),
         }
     }
 }
