@@ -24,7 +24,7 @@ use crate::statement::Statement;
 use crate::sys::{BlobReader, HttpClient, Scope};
 
 pub use error::IndexError;
-pub use memory::Memory;
+pub use memory::{Memory, Remembered};
 pub use origin::{Freshness, Origin, OriginError};
 pub use reader::{Extent, Familiarity, Names, Registry};
 

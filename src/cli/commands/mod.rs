@@ -3,7 +3,9 @@
 mod add;
 mod complete;
 mod completions;
+mod config;
 mod diff;
+mod doctor;
 mod fetch;
 mod get;
 mod index;
@@ -12,6 +14,7 @@ mod init;
 mod key;
 mod list;
 mod lock;
+mod login;
 mod outdated;
 mod path;
 mod publish;
@@ -108,6 +111,10 @@ pub(super) enum Command {
     Key(key::Key),
     Publish(publish::Publish),
     Index(index::Index),
+    Config(config::Config),
+    Doctor(doctor::Doctor),
+    Login(login::Login),
+    Logout(login::Logout),
     Completions(completions::Completions),
     #[command(hide = true)]
     Complete(complete::Complete),
@@ -140,6 +147,10 @@ impl Command {
             Self::Key(command) => command.exec(context),
             Self::Publish(command) => command.exec(context),
             Self::Index(command) => command.exec(context),
+            Self::Config(command) => command.exec(context),
+            Self::Doctor(command) => command.exec(context),
+            Self::Login(command) => command.exec(context),
+            Self::Logout(command) => command.exec(context),
             Self::Completions(command) => command.exec(context),
             Self::Complete(command) => command.exec(context),
         }
