@@ -61,6 +61,10 @@ pub const VARIABLES: &[Variable] = &[
     variable("CLICOLOR_FORCE", "colour even without a terminal"),
 ];
 
+/// Variables that name proxies, as everybody reads them; the lower case comes first.
+const PROXIES: &[&str] =
+    &["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"];
+
 /// What the environment says, besides what the options read for themselves.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Environment {
@@ -84,6 +88,8 @@ pub(super) struct Environment {
     pub(super) hub_token: Option<Secret>,
     /// `HF_TOKEN_PATH`, or where the hub's own tools keep it; none: no token without being asked.
     pub(super) hub_token_file: Option<PathBuf>,
+    /// What the proxy variables say, which the HTTP client reads for itself: for `mpm doctor`.
+    pub(super) proxies: Vec<(String, String)>,
     /// `MPM_KEY_PASSWORD`; shown by nothing.
     pub(super) key_password: Option<Secret>,
     /// The working folder; none: it is gone.
@@ -139,6 +145,10 @@ pub(super) fn read() -> Environment {
             .and_then(|value| value.into_string().ok())
             .map(|text| Secret::new(text.trim().to_owned())),
         hub_token_file: hub_token_file.filter(|_| !word("HF_HUB_DISABLE_IMPLICIT_TOKEN")),
+        proxies: PROXIES
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), get(name)?.to_string_lossy().into_owned())))
+            .collect(),
         key_password: get("MPM_KEY_PASSWORD").and_then(|value| value.into_string().ok()).map(Secret::new),
         working_folder: std::env::current_dir().ok(),
         #[cfg(feature = "faults")]

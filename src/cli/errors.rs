@@ -52,6 +52,14 @@ pub(super) enum CliError {
         /// What it is.
         found: String,
     },
+    /// Pages for man that can't be written.
+    #[error("pages can't be written into {}", path.display())]
+    Pages {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The command of `mpm run` can't be started.
     #[error("can't start {command:?}")]
     Start {
@@ -71,6 +79,7 @@ impl Diagnose for CliError {
             Self::NoWorkingFolder => "E0994",
             Self::Variable { .. } => "E0995",
             Self::Start { .. } => "E0996",
+            Self::Pages { .. } => "E0997",
         })
     }
 
@@ -87,7 +96,7 @@ impl Diagnose for CliError {
             Self::Folders { .. } => vec![Hint::Note("set HOME to an absolute path".to_owned())],
             Self::NoWorkingFolder => vec![Hint::Note("pass -C with an absolute folder".to_owned())],
             Self::Start { .. } => vec![Hint::Note("mpm looks for it in PATH, or takes a path with a slash".to_owned())],
-            Self::Config { .. } => vec![Hint::Note("nothing was changed".to_owned())],
+            Self::Config { .. } | Self::Pages { .. } => vec![Hint::Note("nothing was changed".to_owned())],
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::config::LinkMode;
 use crate::model::Sha256;
 use crate::ops::LockRule;
 use crate::ops::add::Item;
+use crate::ops::update::What;
 use crate::select::Groups;
 
 fn parse(line: &str) -> (Command, Settings) {
@@ -99,8 +100,16 @@ fn the_other_commands_say_what_was_typed() {
     let request = command.to_request(&settings);
     assert!(request.repair && request.store_only);
     let (Command::Update(command), settings) = parse("update demo/digits -n") else { panic!("update") };
-    let request = command.to_request(&settings);
-    assert!(request.dry_run && request.names.len() == 1);
+    let request = command.to_request(&settings).expect("one name");
+    assert!(request.dry_run && matches!(request.what, What::Named(names) if names.len() == 1));
+    let (Command::Update(command), settings) = parse("update --precise 1.2.3 a/b") else { panic!("update") };
+    assert!(
+        matches!(command.to_request(&settings).expect("one").what, What::Precise(_, version) if version.minor == 2)
+    );
+    let (Command::Update(command), settings) = parse("update --precise 1.2.3 a/b c/d") else { panic!("update") };
+    assert!(command.to_request(&settings).is_err());
+    let (Command::Upgrade(command), settings) = parse("upgrade a/b hf:A/b -n") else { panic!("upgrade") };
+    assert_eq!(command.to_request(&settings).names.len(), 2);
     let (Command::Remove(command), settings) = parse("remove minilm --from-group eval") else { panic!("remove") };
     assert_eq!(command.to_request(&settings).keys.len(), 1);
     let (Command::Init(command), settings) = parse("init sub --name x") else { panic!("init") };
@@ -127,6 +136,9 @@ fn what_makes_no_sense_is_refused() {
         "store",
         "path a/b/c",
         "login",
+        "update --precise 1.0.0",
+        "update --precise newest a/b",
+        "why",
         "frobnicate",
         "sync --frob",
     ] {

@@ -8,8 +8,9 @@ use crate::cli::ask::Terminal;
 use crate::cli::bars::Bars;
 use crate::cli::env::Environment;
 use crate::cli::errors::{CliError, Failed};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Secret};
 use crate::model::Timestamp;
+use crate::ops::config_show::{self, Origin};
 use crate::ops::{HubSettings, Services};
 use crate::sys::{self, Cancel, Clock as _, Folders, HttpClient, HttpSettings, NetworkPolicy, Patience, SystemClock};
 
@@ -24,7 +25,7 @@ pub(super) fn services(
     cancel: Cancel,
 ) -> Result<Services, Failed> {
     let (folders, config) = places(environment)?;
-    let hub = hub(environment, &config)?;
+    let hub = hub(environment, &config, &folders)?;
     let mut tokens = config.tokens.clone();
     if let Some(token) = &environment.hub_token {
         tokens.insert(hub.endpoint.host(), token.clone());
@@ -37,6 +38,8 @@ pub(super) fn services(
         allow_private: config.allow_private.clone(),
         tokens,
         token_file,
+        credentials: Some(folders.credentials.clone()),
+        helper: config.helper.clone(),
         netrc: config.netrc.clone(),
         patience: patience(environment),
     })?;
@@ -46,7 +49,7 @@ pub(super) fn services(
 }
 
 /// Which hub is asked, and as whom: what the environment says counts before the configuration.
-fn hub(environment: &Environment, config: &Config) -> Result<HubSettings, CliError> {
+fn hub(environment: &Environment, config: &Config, folders: &Folders) -> Result<HubSettings, CliError> {
     let named = environment.hub_endpoint.as_ref().map(|text| text.to_string_lossy().into_owned());
     // What the configuration says was checked when it was read.
     let mut hub =
@@ -55,13 +58,46 @@ fn hub(environment: &Environment, config: &Config) -> Result<HubSettings, CliErr
             expected: "an https or http address without credentials and query",
             found: "another text".to_owned(),
         })?;
+    let host = hub.endpoint.host();
     hub.token = match (&environment.hub_token, &environment.hub_token_file) {
         (Some(_), _) => Some("HF_TOKEN".to_owned()),
-        (None, _) if config.tokens.contains_key(&hub.endpoint.host()) => Some("[tokens] in config.toml".to_owned()),
+        (None, _) if config.tokens.contains_key(&host) => Some("[tokens] in config.toml".to_owned()),
+        // One that can't be read says so when it is needed.
+        (None, _) if sys::credentials_file::read(&folders.credentials).is_ok_and(|kept| kept.contains_key(&host)) => {
+            Some("credentials.toml".to_owned())
+        }
+        (None, _) if config.helper.is_some() => Some("the credential helper".to_owned()),
         (None, Some(path)) => Some(path.display().to_string()),
         (None, None) => None,
     };
     Ok(hub)
+}
+
+/// What `mpm config show` looks at: each layer of the configuration by itself, lowest first.
+pub(super) fn settings(environment: &Environment) -> Result<config_show::Request, Failed> {
+    let (folders, config) = places(environment)?;
+    let hub = hub(environment, &config, &folders)?.endpoint;
+    let one = |token: &Secret| Config { tokens: [(hub.host(), token.clone())].into(), ..Config::default() };
+    let mut layers = Vec::new();
+    if let Some(path) = environment.hub_token_file.as_ref().filter(|path| path.is_file()) {
+        layers.push((Origin::File(path.clone()), one(&Secret::new(String::new()))));
+    }
+    let stored = sys::credentials_file::read(&folders.credentials)?;
+    layers.push((Origin::File(folders.credentials.clone()), Config { tokens: stored, ..Config::default() }));
+    layers.push((Origin::Site(folders.site_config.clone()), read_config(&folders.site_config)?));
+    layers.push((Origin::User(folders.user_config.clone()), read_config(&folders.user_config)?));
+    let said = from_environment(environment)?;
+    let mut variable = |name, config| layers.push((Origin::Environment(name), config));
+    variable("MPM_JOBS", Config { jobs: said.jobs, ..Config::default() });
+    variable("MPM_CA_FILE", Config { ca_file: said.ca_file, ..Config::default() });
+    variable("MPM_NETRC", Config { netrc: said.netrc, ..Config::default() });
+    let store = environment.folders.store.as_ref().map(std::path::PathBuf::from);
+    variable("MPM_STORE", Config { store, ..Config::default() });
+    let endpoint = environment.hub_endpoint.as_ref().map(|text| text.to_string_lossy().into_owned());
+    variable("HF_ENDPOINT", Config { hub_endpoint: endpoint, ..Config::default() });
+    variable("HF_TOKEN", environment.hub_token.as_ref().map(one).unwrap_or_default());
+    let merged = layers.iter().fold(Config::default(), |under, (_, config)| under.under(config.clone()));
+    Ok(config_show::Request { layers, merged, folders, hub: hub.url().to_string() })
 }
 
 /// Folders and configuration: the site's, the user's over it, the environment over both.

@@ -2,6 +2,8 @@
 //!
 //! Pure: texts in, values out. Refuses to know the environment and files; `ops` reads those. A project can set none of this.
 
+mod credentials;
+mod entries;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,8 @@ use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::Sha256;
 use crate::model::tables::{Spot, TomlError};
 
+pub use credentials::{parse_credentials, parse_host, parse_token, render_credentials};
+pub use entries::Entry;
 pub use parse::parse;
 
 /// Whether registries that no configuration lists may be met.
@@ -83,6 +87,8 @@ pub struct Config {
     pub netrc: Option<PathBuf>,
     /// `[tokens]`: bearer tokens by host (with port if any).
     pub tokens: BTreeMap<String, Secret>,
+    /// `credentials.helper`: a program that keeps tokens, with its arguments.
+    pub helper: Option<Vec<String>>,
     /// `registries = "any" | "listed"`.
     pub registry_rule: Option<RegistryRule>,
     /// `[trusted]`: roots that are listed, with their ids.
@@ -163,6 +169,7 @@ impl Config {
             allow_private: self.allow_private.into_iter().chain(over.allow_private).collect(),
             netrc: over.netrc.or(self.netrc),
             tokens: self.tokens.into_iter().chain(over.tokens).collect(),
+            helper: over.helper.or(self.helper),
             registry_rule,
             trusted,
             mirrors,

@@ -8,7 +8,7 @@ use crate::model::tables::{Source, Table, TomlError, Value};
 use crate::model::{RegistryId, SafeUrl, Sha256, UrlError};
 
 /// Largest file, in bytes.
-const MAX_FILE: usize = 1 << 20;
+pub(super) const MAX_FILE: usize = 1 << 20;
 /// Most blobs in parallel that can be asked for.
 const MAX_JOBS: u64 = 256;
 /// Longest token and longest host, in bytes.
@@ -17,7 +17,7 @@ const MAX_HOST: usize = 260;
 
 /// A rule that a single value breaks. No variant holds the value: it may be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum Rule {
+pub(super) enum Rule {
     #[error("a path here is absolute; ~ and variables are not replaced")]
     Path,
     #[error("write \"auto\", \"reflink\", \"hard\", \"symlink\" or \"copy\"")]
@@ -34,6 +34,8 @@ enum Rule {
     Unsigned,
     #[error("an endpoint is an https or http address without a query")]
     Endpoint,
+    #[error("a helper is a list: the absolute path of a program, then its arguments, without control characters")]
+    Helper,
     #[error("a mirror is an https or http address, or an absolute folder")]
     Mirror,
 }
@@ -82,6 +84,11 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
             config.tokens.insert(host, value.parse(token)?);
         }
     }
+    if let Some(value) = top.take("credentials") {
+        let mut table = value.table()?;
+        config.helper = table.take("helper").map(helper).transpose()?;
+        table.finish(&["helper"])?;
+    }
     if let Some(value) = top.take("trusted") {
         for (root, value) in value.table()?.into_entries() {
             let root = Sha256::parse(&root).map_err(|error| value.refused(error))?;
@@ -91,8 +98,28 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
     if let Some(value) = top.take("mirrors") {
         config.mirrors = mirrors(value.table()?)?;
     }
-    top.finish(&["registries", "unsigned", "store", "install", "network", "tokens", "trusted", "mirrors", "hub"])?;
+    top.finish(&[
+        "registries",
+        "unsigned",
+        "store",
+        "install",
+        "network",
+        "tokens",
+        "credentials",
+        "trusted",
+        "mirrors",
+        "hub",
+    ])?;
     Ok(config)
+}
+
+/// A program by its absolute path: what a search path finds is whoever wrote to it last.
+fn helper(value: Value<'_>) -> Result<Vec<String>, TomlError> {
+    let empty = value.refused(Rule::Helper);
+    let plain = |text: &str| if text.chars().any(char::is_control) { Err(Rule::Helper) } else { Ok(text.to_owned()) };
+    let words = value.parse_list(plain)?;
+    let good = words.first().is_some_and(|program| Path::new(program).is_absolute());
+    if good { Ok(words) } else { Err(empty) }
 }
 
 fn network(mut table: Table<'_>, config: &mut Config) -> Result<(), TomlError> {
@@ -163,13 +190,13 @@ fn absolute(text: &str) -> Result<PathBuf, Rule> {
 }
 
 /// Hosts are compared in lower case.
-fn host(text: &str) -> Result<String, Rule> {
+pub(super) fn host(text: &str) -> Result<String, Rule> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     let good = !text.is_empty() && text.len() <= MAX_HOST && text.chars().all(plain);
     if good { Ok(text.to_ascii_lowercase()) } else { Err(Rule::Host) }
 }
 
-fn token(text: &str) -> Result<Secret, Rule> {
+pub(super) fn token(text: &str) -> Result<Secret, Rule> {
     let good = !text.is_empty() && text.len() <= MAX_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic());
     if good { Ok(Secret::new(text.to_owned())) } else { Err(Rule::Token) }
 }

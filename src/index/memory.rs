@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::index::IndexError;
-use crate::model::{CheckpointNumber, Fingerprint, Floor, Namespace, PackageName, Pin, Sha256};
+use crate::model::{CheckpointNumber, Fingerprint, Floor, Namespace, PackageName, Pin, RegistryId, Sha256, Timestamp};
 use crate::sys::{Lease, fault, files};
 use crate::trust::{Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations, TrustRoot};
 
@@ -44,6 +44,19 @@ pub(super) struct State {
 pub(super) struct Prefix {
     pub(super) epoch: u64,
     pub(super) pin: Pin,
+}
+
+/// What is remembered of a registry's head, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Its id.
+    pub registry: RegistryId,
+    /// The number of the newest checkpoint that was verified.
+    pub checkpoint: CheckpointNumber,
+    /// When that was signed.
+    pub issued: Timestamp,
+    /// When the first of root, registrar file and checkpoint expires; none: never.
+    pub expires: Option<Timestamp>,
 }
 
 /// What a run learnt.
@@ -86,6 +99,18 @@ impl Memory {
     /// Revocations of the newest registrar file that was verified.
     pub fn revocations(&self) -> &Revocations {
         self.state.as_ref().map_or(&self.nothing, |state| &state.registrar.revocations)
+    }
+
+    /// The head that was verified last, if any was.
+    pub fn remembered(&self) -> Option<Remembered> {
+        let state = self.state.as_ref()?;
+        let ends = [state.root.expires, state.registrar.expires, state.checkpoint.expires];
+        Some(Remembered {
+            registry: state.checkpoint.registry.clone(),
+            checkpoint: state.checkpoint.at,
+            issued: state.checkpoint.issued,
+            expires: ends.into_iter().flatten().min(),
+        })
     }
 
     /// Who was verified to have signed a statement under this root, on this machine. The store is shared between

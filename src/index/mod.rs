@@ -24,9 +24,9 @@ use crate::statement::Statement;
 use crate::sys::{BlobReader, HttpClient, Scope};
 
 pub use error::IndexError;
-pub use memory::Memory;
+pub use memory::{Memory, Remembered};
 pub use origin::{Freshness, Origin, OriginError};
-pub use reader::{Familiarity, Registry};
+pub use reader::{Extent, Familiarity, Names, Registry};
 
 /// Fingerprint of the first root of the registry that is compiled in.
 pub fn builtin_root() -> Sha256 {

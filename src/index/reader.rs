@@ -5,6 +5,7 @@
 
 mod head;
 mod lookup;
+mod names;
 mod roots;
 mod signers;
 mod source;
@@ -30,6 +31,8 @@ use head::Judge;
 use lookup::Looked;
 use source::Source;
 use statement::KnownEntry;
+
+pub use names::{Extent, Names};
 
 /// An opened registry: roots walked, checkpoint and registrar file checked.
 pub struct Registry {

@@ -113,6 +113,33 @@ pub fn add_registry(text: &str, registry: &NewRegistry) -> Result<String, Manife
     checked(&document)
 }
 
+/// Writes another requirement at a key, in every table that has it, comments kept.
+///
+/// # Errors
+/// A text that does not parse, before the edit or after it.
+pub fn set_requirement(text: &str, key: &DependencyKey, requirement: &Requirement) -> Result<String, ManifestError> {
+    let before = Manifest::parse(text)?;
+    let mut document = document(text)?;
+    for dependency in before.dependencies.iter().filter(|dependency| dependency.key == *key) {
+        let name = if dependency.kind == PackageKind::Model { "models" } else { "datasets" };
+        let path: Vec<&str> = match &dependency.group {
+            Some(group) => vec!["groups", group.as_str(), name],
+            None => vec![name],
+        };
+        let Some(table) = table_at(document.as_table_mut(), &path) else { continue };
+        match table.get_mut(key.as_str()) {
+            Some(item) if item.is_table_like() => {
+                if let Some(table) = item.as_table_like_mut() {
+                    set(table, "version", requirement.as_str().into());
+                }
+            }
+            Some(_) => set(table, key.as_str(), requirement.as_str().into()),
+            None => {}
+        }
+    }
+    checked(&document)
+}
+
 /// Turns a layout on, comments kept, if the file says nothing about layouts: an empty list is somebody's wish too.
 ///
 /// # Errors

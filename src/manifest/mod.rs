@@ -22,6 +22,7 @@ use crate::model::{
 
 pub use edit::{
     NewDependency, NewRegistry, NewSource, add_dependency, add_layout, add_registry, new_manifest, remove_dependency,
+    set_requirement,
 };
 pub use error::ManifestError;
 

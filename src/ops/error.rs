@@ -12,7 +12,7 @@ use crate::install::InstallError;
 use crate::layout::LayoutError;
 use crate::lock::LockError;
 use crate::manifest::ManifestError;
-use crate::model::{Fingerprint, Namespace, PackageName, RegistryId, Sha256};
+use crate::model::{Fingerprint, Namespace, PackageName, RegistryId, Sha256, Version};
 use crate::policy::Refused;
 use crate::resolve::NoSolution;
 use crate::select::SelectError;
@@ -173,6 +173,26 @@ pub enum PipelineError {
         key: String,
         /// Keys near it.
         near: Vec<String>,
+    },
+    /// A name that the lock does not hold.
+    #[error("Model.lock holds nothing called {name:?}")]
+    NotLocked {
+        /// The name.
+        name: String,
+        /// Names near it.
+        near: Vec<String>,
+    },
+    /// One version for what has none, or for several things.
+    #[error("{name} can't be locked at {version}: {why}")]
+    NotPrecise {
+        /// What was named.
+        name: String,
+        /// The version.
+        version: Version,
+        /// Why not.
+        why: &'static str,
+        /// What to do instead.
+        instead: String,
     },
     /// A package that its registry does not have.
     #[error("{registry} has no package {name}")]
@@ -346,6 +366,8 @@ impl Diagnose for PipelineError {
             Self::NoRevision { .. } => "E0920",
             Self::NotConfigured { .. } => "E0922",
             Self::UnknownPackage { .. } => "E0923",
+            Self::NotLocked { .. } => "E0925",
+            Self::NotPrecise { .. } => "E0926",
             _ => "E0924",
         })
     }
@@ -378,7 +400,8 @@ impl Diagnose for PipelineError {
             Self::Unanswered { flag, .. } => {
                 vec![Hint::Note(format!("nobody is there to answer; pass {flag}")), note("nothing was changed")]
             }
-            Self::UnknownKey { near, .. } => {
+            Self::NotPrecise { instead, .. } => vec![Hint::Note(instead.clone()), note("nothing was changed")],
+            Self::UnknownKey { near, .. } | Self::NotLocked { near, .. } => {
                 let mut hints = near_hint(near);
                 hints.push(run("mpm list"));
                 hints

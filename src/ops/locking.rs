@@ -69,6 +69,7 @@ impl Making<'_, '_> {
             let locked = self.pin(id, listed, &resolved.dependencies, &mut made)?;
             made.lock.packages.insert(id.clone(), locked);
         }
+        self.tell_yanked(&snapshot)?;
         self.add_sources(&mut made)?;
         self.add_unsafe(&mut made);
         self.add_registries(&mut made)?;
@@ -105,6 +106,19 @@ impl Making<'_, '_> {
                 Err(error) => return Err(self.with_near_names(error)),
             }
         }
+    }
+
+    /// Who asks for a yanked release by its exact name should know why it was yanked.
+    fn tell_yanked(&mut self, snapshot: &Snapshot) -> Result<(), PipelineError> {
+        for id in self.released.precise.clone() {
+            let release = listed(snapshot, &id)?;
+            let Some(record) = self.registries.open(&id.package.registry)?.yank(&id.package.name, release)? else {
+                continue;
+            };
+            let reason = record.reason.escape_debug();
+            self.services.progress.warn("yanked", format!("{id} is yanked, and taken because you named it: {reason}"));
+        }
+        Ok(())
     }
 
     fn load(&mut self, packages: &BTreeSet<PackageRef>, snapshot: &mut Snapshot) -> Result<(), PipelineError> {
@@ -151,7 +165,11 @@ impl Making<'_, '_> {
     }
 
     fn preferences(&self) -> Preferences {
-        let mut prefer = Preferences { released: self.released.packages.clone(), ..Preferences::default() };
+        let mut prefer = Preferences {
+            released: self.released.packages.clone(),
+            precise: self.released.precise.clone(),
+            ..Preferences::default()
+        };
         for id in self.old.into_iter().flat_map(|lock| lock.packages.keys()) {
             if self.keeps_root(&id.package.registry) {
                 prefer.locked.entry(id.package.clone()).or_default().insert(id.version.clone());

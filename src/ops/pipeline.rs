@@ -56,11 +56,13 @@ pub(super) struct Released {
     pub(super) packages: BTreeSet<PackageRef>,
     /// Sources of the hub.
     pub(super) sources: BTreeSet<SourceId>,
+    /// Releases asked for by exact name, yanked or not (`update --precise`).
+    pub(super) precise: BTreeSet<PackageId>,
 }
 
 impl Released {
     fn is_empty(&self) -> bool {
-        self.packages.is_empty() && self.sources.is_empty()
+        self.packages.is_empty() && self.sources.is_empty() && self.precise.is_empty()
     }
 }
 

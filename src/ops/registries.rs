@@ -171,6 +171,7 @@ mod tests {
             cache: nowhere(),
             user_config: nowhere(),
             site_config: nowhere(),
+            credentials: nowhere(),
             keys: nowhere(),
             hub_cache: None,
         };

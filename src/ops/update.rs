@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::lock::{Found, Lock, SourceId, Target};
-use crate::model::{DependencyKey, HubId, PackageRef, nearest};
+use crate::lock::{Found, Lock, SourceId};
+use crate::model::{PackageId, Version};
+use crate::ops::named::{self, Named};
 use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::Project;
-use crate::ops::{Accepted, Change, LockRule, PipelineError, Services, sync};
+use crate::ops::{Accepted, Change, LockRule, Name, PipelineError, Services, sync};
 use crate::select::Choice;
 
 /// What is asked.
@@ -15,8 +16,8 @@ use crate::select::Choice;
 pub struct Request {
     /// Where to look for Model.toml.
     pub start: PathBuf,
-    /// Only these; empty: all.
-    pub names: Vec<Name>,
+    /// What may change.
+    pub what: What,
     /// Only tell.
     pub dry_run: bool,
     /// What a person has accepted.
@@ -25,13 +26,15 @@ pub struct Request {
     pub wait: Duration,
 }
 
-/// What is to be updated.
+/// What may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Name {
-    /// A dependency by its key, or a package by its name wherever it stands in the lock.
-    Key(DependencyKey),
-    /// A repository of the hub, at whatever revisions the lock has it.
-    Hub(HubId),
+pub enum What {
+    /// Everything.
+    All,
+    /// Only these.
+    Named(Vec<Name>),
+    /// One package, to exactly this version, yanked or not.
+    Precise(Name, Version),
 }
 
 /// What was done.
@@ -48,15 +51,17 @@ pub struct Outcome {
 /// Does it.
 ///
 /// # Errors
-/// `E0912` for a name that the lock does not hold, and those of resolving and verifying.
+/// `E0925` for a name that the lock does not hold, `E0926` for a version of what has none, `E0404` for a version that does
+/// not exist or that no requirement admits, and those of resolving and verifying.
 pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineError> {
     let project = Project::open(&request.start)?;
     let _lease = if request.dry_run { None } else { Some(project.lease(services, request.wait)?) };
     let project = Project::open(&project.folder)?;
-    let released = match project.lock()? {
-        Some(Found::Whole(lock) | Found::Conflict { merged: lock }) => released(&lock, &request.names)?,
-        None => Released::default(),
+    let lock = match project.lock()? {
+        Some(Found::Whole(lock) | Found::Conflict { merged: lock }) => lock,
+        None => Lock::default(),
     };
+    let released = released(&lock, &request.what)?;
     let wish = sync::Request {
         start: project.folder.clone(),
         choice: Choice::default(),
@@ -73,54 +78,62 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     Ok(Outcome { project: done.project, changes: done.lock_changes, written: done.lock_written })
 }
 
-fn released(lock: &Lock, names: &[Name]) -> Result<Released, PipelineError> {
-    let hub = |id: &&SourceId| id.hub().is_some();
-    let all = Released {
-        packages: lock.packages.keys().map(|id| id.package.clone()).collect(),
-        sources: lock.sources.keys().filter(hub).cloned().collect(),
-    };
-    if names.is_empty() {
-        return Ok(all);
-    }
+fn released(lock: &Lock, what: &What) -> Result<Released, PipelineError> {
     let mut released = Released::default();
-    for name in names {
-        let mut named = Released::default();
-        match name {
-            Name::Hub(id) => {
-                let same = |other: &&SourceId| {
-                    other.hub().is_some_and(|other| other.kind == id.kind && other.repository == id.repository)
-                };
-                named.sources = all.sources.iter().filter(same).cloned().collect();
-            }
-            Name::Key(key) => {
-                let same = |package: &&PackageRef| package.name.as_str() == key.as_str();
-                named.packages = all.packages.iter().filter(same).cloned().collect();
-                for (_, target) in lock.direct.iter().filter(|((other, _), _)| other == key) {
-                    match target {
-                        Target::Release(id) => drop(named.packages.insert(id.package.clone())),
-                        Target::Source(id) => drop(named.sources.insert(id.clone())),
-                    }
-                }
+    match what {
+        What::All => {
+            released.packages = lock.packages.keys().map(|id| id.package.clone()).collect();
+            released.sources = lock.sources.keys().filter(|id| id.hub().is_some()).cloned().collect();
+        }
+        What::Named(names) => {
+            for name in names {
+                released.add(named::find(lock, name)?);
             }
         }
-        if named == Released::default() {
-            return Err(unknown(lock, name));
+        What::Precise(name, version) => {
+            let found = named::find(lock, name)?;
+            released.precise.insert(precisely(&found, version)?);
+            released.add(found);
         }
-        released.packages.extend(named.packages);
-        released.sources.extend(named.sources);
     }
     Ok(released)
 }
 
-fn unknown(lock: &Lock, name: &Name) -> PipelineError {
-    let typed = match name {
-        Name::Key(key) => key.to_string(),
-        Name::Hub(id) => id.name(),
-    };
-    let keys = lock.direct.keys().map(|(key, _)| key.to_string());
-    let names = lock.packages.keys().map(|id| id.package.name.to_string());
-    let hubs = lock.sources.keys().filter_map(|id| id.hub().map(HubId::name));
-    let known: Vec<String> = keys.chain(names).chain(hubs).collect();
-    let near = nearest(&typed, known.iter().map(String::as_str)).into_iter().map(str::to_owned).collect();
-    PipelineError::UnknownKey { key: typed, near }
+impl Released {
+    /// Lets go of what a name leads to.
+    pub(super) fn add(&mut self, named: Named) {
+        self.packages.extend(named.releases.into_iter().map(|id| id.package));
+        self.sources.extend(named.sources);
+    }
+}
+
+/// The one release that a name and a version mean.
+fn precisely(found: &Named, version: &Version) -> Result<PackageId, PipelineError> {
+    let refused =
+        |name: String, why, instead| PipelineError::NotPrecise { name, version: version.clone(), why, instead };
+    if let Some(source) = found.sources.first() {
+        let why = "a source has no versions";
+        let instead = match source.hub() {
+            Some(_) => {
+                "write the revision that you want beside hf = \"…\" in Model.toml, then run `mpm lock`".to_owned()
+            }
+            None => "the lock follows what the folder holds".to_owned(),
+        };
+        return Err(refused(source.to_string(), why, instead));
+    }
+    let mut packages: Vec<_> = found.releases.iter().map(|id| &id.package).collect();
+    packages.dedup();
+    match packages.as_slice() {
+        [one] => Ok(PackageId { package: (*one).clone(), version: version.clone() }),
+        several => {
+            let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+            let instead = "name it by the key that one of them has in Model.toml".to_owned();
+            Err(refused(names.join(" and "), "the name means several packages", instead))
+        }
+    }
+}
+
+/// Whether a source may move: a commit never does.
+pub(super) fn moves(id: &SourceId) -> bool {
+    id.hub().is_some_and(|hub| hub.revision.commit().is_none())
 }

@@ -7,6 +7,7 @@ mod address;
 mod body;
 mod credentials;
 mod error;
+mod helper;
 mod reply;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use crate::sys::runtime::block_on;
 pub use address::{AddressClass, AddressError, Scope};
 pub use body::RangeBody;
 pub use error::HttpError;
+pub use helper::{Action as HelperAction, HelperError, ask as ask_helper};
 pub use reply::{Reply, Said};
 
 use address::{Guard, Reach, Targets};
@@ -92,6 +94,10 @@ pub struct HttpSettings {
     pub allow_private: BTreeSet<String>,
     /// Bearer tokens by host.
     pub tokens: BTreeMap<String, Secret>,
+    /// A file with tokens by host, and where it lies; it counts behind `tokens`.
+    pub credentials: Option<PathBuf>,
+    /// A program that keeps tokens, with its arguments; it is asked behind the file.
+    pub helper: Option<Vec<String>>,
     /// A netrc file.
     pub netrc: Option<PathBuf>,
     /// A file that holds the token for one host, if it is there and `tokens` has none for that host.
@@ -282,7 +288,7 @@ impl HttpClient {
             let mut request = self.client(reach)?.get(at.inner().clone()).headers(headers.clone());
             // Redirected to another host, port or scheme, credentials stay behind.
             if at.inner().origin() == url.inner().origin()
-                && let Some(value) = self.credentials()?.for_url(at.inner())
+                && let Some(value) = self.credentials()?.for_url(at.inner())?
             {
                 request = request.header(header::AUTHORIZATION, value);
             }
@@ -299,6 +305,14 @@ impl HttpClient {
             }
         }
         Err(HttpError::Refused { url: Box::new(url.clone()), source: AddressError::Hops { limit: MAX_HOPS } })
+    }
+
+    /// How many authorities the configured file holds; 0: none is configured.
+    ///
+    /// # Errors
+    /// `E0158`: the file can't be used.
+    pub fn check_authorities(&self) -> Result<usize, HttpError> {
+        self.settings.ca_file.as_deref().map_or(Ok(0), |path| Ok(authorities(path)?.len()))
     }
 
     /// Lays the same rules on the client that git's transport makes for itself: addresses after name resolution,
@@ -327,7 +341,7 @@ impl HttpClient {
 
     /// Adds the credential that the user bound to exactly this host.
     pub(super) fn authorise_blocking(&self, request: &mut reqwest::blocking::Request) -> Result<(), HttpError> {
-        let value = self.credentials()?.for_url(request.url());
+        let value = self.credentials()?.for_url(request.url())?;
         request.headers_mut().extend(value.map(|value| (header::AUTHORIZATION, value)));
         Ok(())
     }

@@ -5,6 +5,7 @@
 mod blobs;
 mod cancel;
 mod clock;
+pub mod credentials_file;
 mod existing;
 pub mod fault;
 pub mod files;
@@ -17,6 +18,7 @@ mod lease;
 mod places;
 mod runtime;
 mod staged;
+pub mod trial;
 
 pub use blobs::{BlobReader, blob_path};
 pub use cancel::Cancel;
@@ -25,8 +27,8 @@ pub use existing::{Bringing, Copying, Digests, Existing, Known, NotBrought, Way,
 pub use history::{HistoryError, file_at};
 pub use holder::Life;
 pub use http::{
-    AddressClass, AddressError, Answer, HttpClient, HttpError, HttpSettings, NetworkPolicy, Patience, RangeBody, Reply,
-    Said, Scope, Small,
+    AddressClass, AddressError, Answer, HelperAction, HelperError, HttpClient, HttpError, HttpSettings, NetworkPolicy,
+    Patience, RangeBody, Reply, Said, Scope, Small, ask_helper,
 };
 pub use lease::{Attempt, Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};

@@ -18,6 +18,8 @@ pub struct Folders {
     pub user_config: PathBuf,
     /// `/etc/mpm/config.toml`.
     pub site_config: PathBuf,
+    /// Tokens that `mpm login` keeps: `$XDG_CONFIG_HOME/mpm/credentials.toml`.
+    pub credentials: PathBuf,
     /// Secret keys: `$XDG_CONFIG_HOME/mpm/keys`.
     pub keys: PathBuf,
     /// The cache of the Hugging Face hub's clients, which may not be there; none: nobody can tell where it would be.
@@ -93,6 +95,7 @@ impl Folders {
             trust: base(&values.xdg_state_home, "XDG_STATE_HOME", ".local/state")?.join("trust"),
             cache: base(&values.xdg_cache_home, "XDG_CACHE_HOME", ".cache")?,
             user_config: config.join("config.toml"),
+            credentials: config.join("credentials.toml"),
             site_config: PathBuf::from("/etc/mpm/config.toml"),
             keys: config.join("keys"),
             hub_cache: values.hub_cache(),

@@ -6,6 +6,8 @@ pub(crate) mod fixture;
 mod flipped;
 mod looking;
 mod mirrors;
+mod named;
+mod newer;
 mod updates;
 mod versions;
 mod wary;

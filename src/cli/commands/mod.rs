@@ -1,8 +1,11 @@
 //! One file a command: what was typed, what it means, and how its outcome reads.
 
 mod add;
+mod complete;
 mod completions;
+mod config;
 mod diff;
+mod doctor;
 mod fetch;
 mod get;
 mod index;
@@ -11,15 +14,20 @@ mod init;
 mod key;
 mod list;
 mod lock;
+mod login;
+mod outdated;
 mod path;
 mod publish;
 mod remove;
 mod run;
+mod search;
 mod store;
 mod sync;
 mod tree;
 mod update;
+mod upgrade;
 mod verify;
+mod why;
 
 use std::sync::Arc;
 
@@ -84,12 +92,16 @@ pub(super) enum Command {
     Remove(remove::Remove),
     Lock(lock::Lock),
     Update(update::Update),
+    Upgrade(upgrade::Upgrade),
     #[command(visible_alias = "install")]
     Sync(sync::Sync),
     Fetch(fetch::Fetch),
     Get(get::Get),
     List(list::List),
     Tree(tree::Tree),
+    Why(why::Why),
+    Outdated(outdated::Outdated),
+    Search(search::Search),
     Info(info::Info),
     Path(path::Path),
     Run(run::Run),
@@ -99,7 +111,13 @@ pub(super) enum Command {
     Key(key::Key),
     Publish(publish::Publish),
     Index(index::Index),
+    Config(config::Config),
+    Doctor(doctor::Doctor),
+    Login(login::Login),
+    Logout(login::Logout),
     Completions(completions::Completions),
+    #[command(hide = true)]
+    Complete(complete::Complete),
 }
 
 impl Command {
@@ -111,11 +129,15 @@ impl Command {
             Self::Remove(command) => command.exec(context),
             Self::Lock(command) => command.exec(context),
             Self::Update(command) => command.exec(context),
+            Self::Upgrade(command) => command.exec(context),
             Self::Sync(command) => command.exec(context),
             Self::Fetch(command) => command.exec(context),
             Self::Get(command) => command.exec(context),
             Self::List(command) => command.exec(context),
             Self::Tree(command) => command.exec(context),
+            Self::Why(command) => command.exec(context),
+            Self::Outdated(command) => command.exec(context),
+            Self::Search(command) => command.exec(context),
             Self::Info(command) => command.exec(context),
             Self::Path(command) => command.exec(context),
             Self::Run(command) => command.exec(context),
@@ -125,7 +147,12 @@ impl Command {
             Self::Key(command) => command.exec(context),
             Self::Publish(command) => command.exec(context),
             Self::Index(command) => command.exec(context),
-            Self::Completions(command) => Ok(command.exec()),
+            Self::Config(command) => command.exec(context),
+            Self::Doctor(command) => command.exec(context),
+            Self::Login(command) => command.exec(context),
+            Self::Logout(command) => command.exec(context),
+            Self::Completions(command) => command.exec(context),
+            Self::Complete(command) => command.exec(context),
         }
     }
 }

@@ -1,11 +1,15 @@
-//! Credentials: bearer tokens and netrc entries, each for the hosts that the user bound it to.
+//! Credentials: bearer tokens from configuration, file and helper, and netrc entries, each for the hosts that the user bound
+//! it to.
 //!
 //! Refuses to show any of them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use crate::config::Secret;
+use crate::sys::credentials_file;
+use crate::sys::http::helper::{self, Action};
 use crate::sys::http::{HttpError, HttpSettings, address};
 
 /// Largest netrc file, in bytes.
@@ -17,6 +21,9 @@ const MAX_TOKEN: u64 = 16 << 10;
 pub(super) struct Credentials {
     tokens: BTreeMap<String, Secret>,
     machines: BTreeMap<String, (String, Secret)>,
+    helper: Option<Vec<String>>,
+    /// What the helper said: each host is asked about once a run.
+    said: Mutex<BTreeMap<String, Option<Secret>>>,
 }
 
 impl Credentials {
@@ -26,34 +33,60 @@ impl Credentials {
             Some(path) => parse_netrc(&read_text(path)?)
                 .map_err(|reason| HttpError::Netrc { path: path.clone(), reason: reason.to_owned() })?,
         };
-        let mut tokens = settings.tokens.clone();
+        let mut tokens = match &settings.credentials {
+            None => BTreeMap::new(),
+            Some(path) => credentials_file::read(path).map_err(|error| HttpError::Credentials(Box::new(error)))?,
+        };
+        tokens.extend(settings.tokens.clone());
         if let Some((host, path)) = &settings.token_file
             && !tokens.contains_key(host)
             && let Some(token) = read_token(path)
         {
             tokens.insert(host.clone(), token);
         }
-        Ok(Self { tokens, machines })
+        Ok(Self { tokens, machines, helper: settings.helper.clone(), said: Mutex::default() })
     }
 
     /// The value of `Authorization` for a URL: only over TLS or to this machine, only to exactly the host and port that
     /// the user named.
-    pub(super) fn for_url(&self, url: &url::Url) -> Option<reqwest::header::HeaderValue> {
-        let host = url.host_str()?;
+    pub(super) fn for_url(&self, url: &url::Url) -> Result<Option<reqwest::header::HeaderValue>, HttpError> {
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return Ok(None) };
         if url.scheme() != "https" && !address::is_loopback(url) {
-            return None;
+            return Ok(None);
         }
-        let port = url.port_or_known_default()?;
         let plain = if url.port().is_none() { self.tokens.get(host) } else { None };
-        let text = if let Some(token) = self.tokens.get(&format!("{host}:{port}")).or(plain) {
-            format!("Bearer {}", token.expose())
-        } else {
-            let (login, password) = self.machines.get(host)?;
-            format!("Basic {}", base64(format!("{login}:{}", password.expose()).as_bytes()))
+        let token = match self.tokens.get(&format!("{host}:{port}")).or(plain) {
+            Some(token) => Some(token.clone()),
+            None => self.ask(&url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))?,
         };
-        let mut value = reqwest::header::HeaderValue::from_str(&text).ok()?;
+        let text = match (token, self.machines.get(host)) {
+            (Some(token), _) => format!("Bearer {}", token.expose()),
+            (None, Some((login, password))) => {
+                format!("Basic {}", base64(format!("{login}:{}", password.expose()).as_bytes()))
+            }
+            (None, None) => return Ok(None),
+        };
+        let Ok(mut value) = reqwest::header::HeaderValue::from_str(&text) else { return Ok(None) };
         value.set_sensitive(true);
-        Some(value)
+        Ok(Some(value))
+    }
+
+    /// What the helper has for a host.
+    fn ask(&self, host: &str) -> Result<Option<Secret>, HttpError> {
+        let Some(helper) = &self.helper else { return Ok(None) };
+        // Held while it is asked, so that requests in parallel ask once.
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = said.get(host) {
+            return Ok(answer.clone());
+        }
+        let program = helper.first().cloned().unwrap_or_default();
+        let answer = helper::ask(helper, host, Action::Get).map_err(|source| HttpError::Helper {
+            program,
+            host: host.to_owned(),
+            source: Box::new(source),
+        })?;
+        said.insert(host.to_owned(), answer.clone());
+        Ok(answer)
     }
 }
 
@@ -209,7 +242,7 @@ mod tests {
         let tokens =
             [("a.example".to_owned(), token.clone()), ("127.0.0.1:81".to_owned(), token)].into_iter().collect();
         let machines = parse_netrc("machine n.example login l password p").expect("parses");
-        let credentials = Credentials { tokens, machines };
+        let credentials = Credentials { tokens, machines, helper: None, said: std::sync::Mutex::default() };
         for (url, scheme) in [
             ("https://a.example/x", Some("Bearer")),
             ("https://a.example:444/x", None),
@@ -221,7 +254,7 @@ mod tests {
             ("https://n.example/", Some("Basic")),
             ("http://n.example/", None),
         ] {
-            let value = credentials.for_url(&url.parse().expect("a URL"));
+            let value = credentials.for_url(&url.parse().expect("a URL")).expect("no helper fails");
             let found = value.as_ref().map(|value| value.to_str().expect("text").split(' ').next().unwrap_or_default());
             assert_eq!(found, scheme, "{url}");
             assert!(!format!("{value:?}").contains("t0ken"));

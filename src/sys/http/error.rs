@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::SafeUrl;
-use crate::sys::http::{AddressError, Said};
+use crate::sys::credentials_file::CredentialsError;
+use crate::sys::http::{AddressError, HelperError, Said};
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +114,19 @@ pub enum HttpError {
         /// What is wrong.
         reason: String,
     },
+    /// The file of tokens that can't be used.
+    #[error(transparent)]
+    Credentials(Box<CredentialsError>),
+    /// The credential helper gave no answer.
+    #[error("the credential helper {program} failed for {host}")]
+    Helper {
+        /// The program.
+        program: String,
+        /// The host that it was asked about.
+        host: String,
+        /// Why.
+        source: Box<HelperError>,
+    },
     /// No TLS on this machine.
     #[error("no HTTP client can be made on this machine")]
     Client {
@@ -199,13 +213,16 @@ impl Diagnose for HttpError {
             Self::Encoded { .. } | Self::Range { .. } => "E0157",
             Self::Authorities { .. } | Self::Client { .. } => "E0158",
             Self::Netrc { .. } => "E0159",
+            Self::Credentials(error) => return error.code(),
+            Self::Helper { .. } => "E0183",
         })
     }
 
     fn class(&self) -> Class {
         match self {
             Self::Refused { .. } => Class::Policy,
-            Self::Authorities { .. } | Self::Client { .. } | Self::Netrc { .. } => Class::Yours,
+            Self::Credentials(error) => error.class(),
+            Self::Authorities { .. } | Self::Client { .. } | Self::Netrc { .. } | Self::Helper { .. } => Class::Yours,
             _ => Class::Network,
         }
     }
@@ -224,10 +241,14 @@ impl Diagnose for HttpError {
                     lines: format!("[network]\nallow-private = [\"{}\"]", host_of(url)),
                 },
             ],
-            Self::Status { status: 401 | 403, url, .. } => vec![Hint::Add {
-                file: "config.toml",
-                lines: format!("[tokens]\n\"{}\" = \"…\"", host_of(url)),
-            }],
+            Self::Status { status: 401 | 403, url, .. } => vec![
+                Hint::Run(format!("mpm login {}", host_of(url))),
+                Hint::Note("a token that is refused may have expired, or be for something else".to_owned()),
+            ],
+            Self::Credentials(error) => error.hints(),
+            Self::Helper { .. } => vec![Hint::Note(
+                "[credentials] helper in config.toml names it; docs/formats/credentials.md says what it must answer".to_owned(),
+            )],
             Self::Unreachable { .. } | Self::Stalled { .. } | Self::TooSlow { .. } => vec![Hint::Note(
                 "check the address, the proxy and the connection, or try again later; what Model.lock pins and the store \
                  holds installs with `mpm sync --offline`"

@@ -90,7 +90,7 @@ impl HttpClient {
     /// # Errors
     /// `E0159`: the netrc file can't be used.
     pub fn has_credential(&self, url: &SafeUrl) -> Result<bool, HttpError> {
-        Ok(self.credentials()?.for_url(url.inner()).is_some())
+        Ok(self.credentials()?.for_url(url.inner())?.is_some())
     }
 
     async fn ask_once(&self, url: &SafeUrl, cap: u64, scope: Scope) -> Result<Reply, HttpError> {

@@ -182,7 +182,7 @@ fn a_token_goes_to_its_host_alone_and_is_never_shown() {
     let lock = site.project.text("Model.lock").unwrap();
     let unauthorised = site.registry.statement_sha256("acme/app", "1.0.0");
     server.fault(&format!("releases/{unauthorised}.json"), 9, Fault::Status(401, None));
-    let refused = site.fails(&["add", "acme/app", "-v"], 3, &["401", "[tokens]"]);
+    let refused = site.fails(&["add", "acme/app", "-v"], 3, &["401", "mpm login "]);
     for text in [&ran.stdout, &ran.stderr, &refused.stderr, &lock] {
         assert!(!text.contains("s3cret"), "{text}");
     }
