@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::Timestamp;
-use crate::sys::files;
 use crate::sys::holder::{Holder, Life};
 use crate::sys::{Clock as _, SystemClock};
+use crate::sys::{fault, files};
 
 /// Time between two beats.
 const BEAT: Duration = Duration::from_secs(5);
@@ -309,10 +309,16 @@ fn counter(count: u64) -> String {
 fn create(path: &Path, holder: &Holder) -> io::Result<Option<File>> {
     let folder = path.parent().unwrap_or(Path::new("."));
     // Other users of a shared store must be able to read who holds it.
-    let mut temporary =
-        tempfile::Builder::new().prefix(PREFIX).permissions(Permissions::from_mode(0o644)).tempfile_in(folder)?;
-    io::Write::write_all(&mut temporary, format!("{}{}", holder.text(), counter(0)).as_bytes())?;
+    let mut builder = tempfile::Builder::new();
+    let mut temporary = builder
+        .prefix(PREFIX)
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(|error| files::bare(&error))?;
+    io::Write::write_all(&mut temporary, format!("{}{}", holder.text(), counter(0)).as_bytes())
+        .map_err(|error| files::bare(&error))?;
     let (file, name) = temporary.into_parts();
+    fault::point("lease-link")?;
     match std::fs::hard_link(&name, path) {
         Ok(()) => name.close().map(|()| Some(file)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),

@@ -22,6 +22,7 @@ mod author;
 mod cli;
 mod crash;
 mod demo;
+mod disks;
 mod fetch;
 mod flows;
 mod formats;

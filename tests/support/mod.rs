@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod http;
 pub mod hub;
 pub mod keys;
+pub mod mounts;
 pub mod peers;
 pub mod project;
 pub mod proxy;
