@@ -21,6 +21,7 @@ mod adopt;
 mod author;
 mod cli;
 mod crash;
+mod crowd;
 mod demo;
 mod disks;
 mod fetch;
