@@ -9,5 +9,6 @@ pub mod peers;
 pub mod project;
 pub mod proxy;
 pub mod registry;
+pub mod schema;
 pub mod server;
 pub mod ssh;
