@@ -115,7 +115,20 @@ fn the_other_commands_say_what_was_typed() {
     let (Command::Init(command), settings) = parse("init sub --name x") else { panic!("init") };
     assert_eq!(command.to_request(&settings).folder, PathBuf::from("/home/me/sub"));
     let (Command::Diff(command), settings) = parse("diff main") else { panic!("diff") };
-    assert_eq!(command.to_request(&settings).revision, "main");
+    assert_eq!(command.to_request(&settings).expect("one").from, "main");
+    for (line, from, to) in [
+        ("diff", "HEAD", None),
+        ("diff a..b", "a", Some("b")),
+        ("diff a b", "a", Some("b")),
+        ("diff a..", "a", Some("HEAD")),
+        ("diff ..b", "HEAD", Some("b")),
+    ] {
+        let (Command::Diff(command), settings) = parse(line) else { panic!("diff") };
+        let request = command.to_request(&settings).expect(line);
+        assert_eq!((request.from.as_str(), request.to.as_deref()), (from, to), "{line}");
+    }
+    let (Command::Diff(command), settings) = parse("diff a..b c") else { panic!("diff") };
+    assert!(command.to_request(&settings).is_err());
     let (Command::Info(command), settings) = parse("info demo/digits@1") else { panic!("info") };
     assert!(command.to_request(&settings).requirement.is_some());
 }
@@ -139,6 +152,7 @@ fn what_makes_no_sense_is_refused() {
         "update --precise 1.0.0",
         "update --precise newest a/b",
         "why",
+        "diff a...b",
         "frobnicate",
         "sync --frob",
     ] {

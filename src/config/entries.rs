@@ -43,6 +43,7 @@ impl Config {
         }
         let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
         for (key, value) in [
+            ("minimum-age", self.minimum_age.map(|age| age.to_string())),
             ("store.dir", path(&self.store)),
             ("install.link", self.link.map(|link| link.as_str().to_owned())),
             ("network.jobs", self.jobs.map(|jobs| jobs.to_string())),

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
-use crate::model::Sha256;
 use crate::model::tables::{Spot, TomlError};
+use crate::model::{Age, Sha256};
 
 pub use credentials::{parse_credentials, parse_host, parse_token, render_credentials};
 pub use entries::Entry;
@@ -97,6 +97,8 @@ pub struct Config {
     pub mirrors: BTreeMap<Sha256, Vec<String>>,
     /// `unsigned = "deny"`: sources, where nobody signs, are refused whatever a project says.
     pub deny_unsigned: bool,
+    /// `minimum-age`: how long a release must have been in its index, whatever a project says.
+    pub minimum_age: Option<Age>,
     /// `hub.endpoint`: where the Hugging Face hub is, or what stands in for it.
     pub hub_endpoint: Option<String>,
     /// `hub.mirrors`: bases of blobs that are tried before the hub.
@@ -174,6 +176,8 @@ impl Config {
             trusted,
             mirrors,
             deny_unsigned: self.deny_unsigned || over.deny_unsigned,
+            // The longer one counts.
+            minimum_age: self.minimum_age.max(over.minimum_age),
             hub_endpoint: over.hub_endpoint.or(self.hub_endpoint),
             hub_mirrors: over.hub_mirrors.into_iter().chain(self.hub_mirrors).collect(),
         }

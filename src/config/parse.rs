@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigError, LinkMode, RegistryRule, Secret};
 use crate::model::tables::{Source, Table, TomlError, Value};
-use crate::model::{RegistryId, SafeUrl, Sha256, UrlError};
+use crate::model::{Age, RegistryId, SafeUrl, Sha256, UrlError};
 
 /// Largest file, in bytes.
 pub(super) const MAX_FILE: usize = 1 << 20;
@@ -54,6 +54,9 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
     if let Some(value) = top.take("unsigned") {
         config.deny_unsigned = value.parse(unsigned)?;
     }
+    if let Some(value) = top.take("minimum-age") {
+        config.minimum_age = Some(value.parse(Age::parse)?);
+    }
     if let Some(value) = top.take("hub") {
         let mut table = value.table()?;
         config.hub_endpoint = table.take("endpoint").map(|value| value.parse(endpoint)).transpose()?;
@@ -101,6 +104,7 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
     top.finish(&[
         "registries",
         "unsigned",
+        "minimum-age",
         "store",
         "install",
         "network",

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::{
-    DependencyKey, Glob, GroupName, HubCommit, HubId, HubRepository, Namespace, PackageKind, PackageName, RegistryId,
-    RelPath, Requirement, SafeUrl, Sha256, VariantName, Version,
+    Age, DependencyKey, Glob, GroupName, HubCommit, HubId, HubRepository, Namespace, PackageKind, PackageName,
+    RegistryId, RelPath, Requirement, SafeUrl, Sha256, VariantName, Version,
 };
 
 pub use edit::{
@@ -150,6 +150,8 @@ pub struct LayoutDeclaration {
 pub struct PolicyDeclaration {
     /// Expired checkpoints stop `sync` too.
     pub require_fresh: bool,
+    /// How long a release must have been in its index before it is picked, and the line that says so.
+    pub minimum_age: Option<(Age, usize)>,
     /// Whether what nobody signed may be installed.
     pub unsigned: Unsigned,
     /// `[policy.unsafe]`, by what each entry is about.

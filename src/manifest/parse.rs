@@ -11,7 +11,7 @@ use crate::manifest::{
     Unsigned,
 };
 use crate::model::tables::{Source, Table, TomlError, Value};
-use crate::model::{DependencyKey, HubId, PackageName, RelPath, Sha256, VariantName, Version, nearest};
+use crate::model::{Age, DependencyKey, HubId, PackageName, RelPath, Sha256, VariantName, Version, nearest};
 
 /// Largest Model.toml, in bytes.
 const MAX_FILE: usize = 4 << 20;
@@ -232,9 +232,12 @@ fn policy(value: Option<Value<'_>>) -> Result<PolicyDeclaration, ManifestError> 
     let mut policy = PolicyDeclaration::default();
     let Some(value) = value else { return Ok(policy) };
     let mut table = value.table()?;
-    not_built(&table, &["licenses", "bans", "sources", "advisories", "formats", "minimum-age", "openness"])?;
+    not_built(&table, &["licenses", "bans", "sources", "advisories", "formats", "openness"])?;
     if let Some(value) = table.take("require-fresh") {
         policy.require_fresh = value.boolean()?;
+    }
+    if let Some(value) = table.take("minimum-age") {
+        policy.minimum_age = Some((value.parse(Age::parse)?, value.line()));
     }
     if let Some(value) = table.take("unsigned") {
         policy.unsigned = value.parse(|text| match text {
@@ -250,7 +253,7 @@ fn policy(value: Option<Value<'_>>) -> Result<PolicyDeclaration, ManifestError> 
             policy.unsafe_releases.insert(subject, allowance(value)?);
         }
     }
-    finish(table, &["require-fresh", "unsigned", "unsafe"])?;
+    finish(table, &["require-fresh", "minimum-age", "unsigned", "unsafe"])?;
     Ok(policy)
 }
 

@@ -3,6 +3,7 @@
 //! Owns what every other room speaks in. Refuses to know files, sockets, clocks and formats of whole documents;
 //! `canonical` and `tables` are the exceptions: the fixed JSON form and the places in a TOML text belong to no one document.
 
+mod age;
 pub mod canonical;
 mod digest;
 mod floor;
@@ -23,6 +24,7 @@ pub mod tables;
 mod time;
 mod url;
 
+pub use age::{Age, AgeError};
 pub use digest::{DigestError, Pin, Sha256, Sha256Hasher};
 pub use floor::{CheckpointNumber, Floor};
 pub use git::{GitBlobId, GitBlobIdError};

@@ -85,7 +85,7 @@ impl Requirement {
             }
             Op::Wildcard => return Self::parse(&format!("{}.*", version.major)).ok(),
             _ if self.matches(version) => return None,
-            _ => "",
+            _ => return Self::parse(&version.to_string()).ok(),
         };
         let text = match (one.minor, one.patch) {
             _ if !version.pre.is_empty() => version.to_string(),

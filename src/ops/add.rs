@@ -10,10 +10,12 @@ use crate::model::{
     VariantName, Version,
 };
 use crate::ops::info;
+use crate::ops::locking;
 use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::{self, Project};
 use crate::ops::registries::Registries;
 use crate::ops::{PipelineError, ProjectError, Question, Services, init, sync};
+use crate::resolve::MinimumAge;
 
 /// One thing to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,7 +174,8 @@ fn edit(
     });
     let mut registries = Registries::new(services, &project.folder, &manifest, old_lock.as_ref(), Gate::NewTrust);
     let registry = registries.open(&id)?;
-    let LookedUp { kind, requirement, variants } = looked_up(services, registry, item, &request.variants)?;
+    let LookedUp { kind, requirement, variants } =
+        looked_up(services, registry, item, (&request.variants, locking::minimum_age(services, &manifest)))?;
     let key = request.key.clone().map_or_else(|| key_of(&item.name), Ok)?;
     let source = NewSource::Registry {
         package: (key.as_str() != item.name.as_str()).then(|| item.name.clone()),
@@ -204,10 +207,10 @@ pub(super) fn looked_up(
     services: &Services,
     registry: &Registry,
     item: &PackageItem,
-    variants: &[VariantName],
+    (variants, minimum): (&[VariantName], Option<MinimumAge>),
 ) -> Result<LookedUp, PipelineError> {
     let listing = info::listing(registry, &item.name)?;
-    let newest = pick(&listing, item.requirement.as_ref());
+    let newest = pick(&listing, item.requirement.as_ref(), minimum);
     let (kind, requirement) = match (&item.requirement, newest) {
         (Some(requirement), Some((_, kind))) => (kind, requirement.clone()),
         // Told here, since the line of Model.toml that would ask for it is not written yet.
@@ -215,8 +218,11 @@ pub(super) fn looked_up(
         (None, Some((version, kind))) => (kind, compatible(&version)?),
         (None, None) => return Err(no_release(&listing, "*")),
     };
-    let variants =
-        if variants.is_empty() { ask_variant(services, registry, &listing, item)? } else { variants.to_vec() };
+    let variants = if variants.is_empty() {
+        ask_variant(services, registry, &listing, (item, minimum))?
+    } else {
+        variants.to_vec()
+    };
     Ok(LookedUp { kind, requirement, variants })
 }
 
@@ -294,12 +300,20 @@ fn bind_demo(
     Ok(true)
 }
 
-/// The newest release that the requirement admits: not yanked, and no pre-release unless it asks for one.
-fn pick(listing: &Listing, requirement: Option<&Requirement>) -> Option<(Version, PackageKind)> {
+/// The newest release that the requirement admits: not yanked, old enough, and no pre-release unless it asks for one. Where
+/// only others are left, one of those: the resolver says why not.
+fn pick(
+    listing: &Listing,
+    requirement: Option<&Requirement>,
+    minimum: Option<MinimumAge>,
+) -> Option<(Version, PackageKind)> {
     let any = Requirement::any();
     let requirement = requirement.unwrap_or(&any);
     let mut fitting = listing.releases.iter().rev().filter(|(version, _)| requirement.matches(version));
-    let found = fitting.clone().find(|(_, release)| release.yanked.is_none()).or_else(|| fitting.next());
+    let found = fitting
+        .clone()
+        .find(|(_, release)| release.yanked.is_none() && minimum.is_none_or(|minimum| minimum.waits(release).is_none()))
+        .or_else(|| fitting.next());
     found.map(|(version, release)| (version.clone(), release.event.kind))
 }
 
@@ -329,9 +343,9 @@ fn ask_variant(
     services: &Services,
     registry: &Registry,
     listing: &Listing,
-    item: &PackageItem,
+    (item, minimum): (&PackageItem, Option<MinimumAge>),
 ) -> Result<Vec<VariantName>, PipelineError> {
-    let Some((version, _)) = pick(listing, item.requirement.as_ref()) else { return Ok(Vec::new()) };
+    let Some((version, _)) = pick(listing, item.requirement.as_ref(), minimum) else { return Ok(Vec::new()) };
     let Some(release) = listing.releases.get(&version) else { return Ok(Vec::new()) };
     let statement = registry.statement(&item.name, release)?.statement;
     if statement.default_variant.is_some() || statement.variants.is_empty() {

@@ -195,12 +195,14 @@ pub enum PipelineError {
         instead: String,
     },
     /// A package that its registry does not have.
-    #[error("{registry} has no package {name}")]
+    #[error("registry {registry} has no package {name}")]
     UnknownPackage {
         /// The package.
         name: PackageName,
         /// The registry.
         registry: RegistryId,
+        /// Which lines of Model.toml ask for it, in sentences.
+        asked_by: Vec<String>,
         /// Names near it.
         near: Vec<String>,
     },
@@ -386,7 +388,10 @@ impl Diagnose for PipelineError {
     }
 
     fn details(&self) -> Vec<String> {
-        self.inner().map(Diagnose::details).unwrap_or_default()
+        match self {
+            Self::UnknownPackage { asked_by, .. } => asked_by.clone(),
+            _ => self.inner().map(Diagnose::details).unwrap_or_default(),
+        }
     }
 
     fn hints(&self) -> Vec<Hint> {
@@ -405,6 +410,10 @@ impl Diagnose for PipelineError {
                 let mut hints = near_hint(near);
                 hints.push(run("mpm list"));
                 hints
+            }
+            Self::UnknownPackage { name, near, .. } if near.is_empty() => {
+                let last = name.as_str().rsplit('/').next().unwrap_or_default();
+                vec![Hint::Run(format!("mpm search {last}")), note("nothing was changed")]
             }
             Self::UnknownPackage { near, .. } => near_hint(near),
             Self::NoRevision { .. } => {

@@ -123,7 +123,8 @@ fn release(
     let key = add::key_of(&item.name)?;
     let looked_up = {
         let mut registries = Registries::new(services, &project.folder, &project.manifest, None, Gate::NewTrust);
-        add::looked_up(services, registries.open(&registry)?, item, &request.variants)?
+        let minimum = locking::minimum_age(services, &project.manifest);
+        add::looked_up(services, registries.open(&registry)?, item, (&request.variants, minimum))?
     };
     let source = DependencySource::Registry {
         package: item.name.clone(),

@@ -145,6 +145,7 @@ pub(super) fn listing(registry: &Registry, name: &PackageName) -> Result<Listing
     found.remove(name).flatten().ok_or_else(|| PipelineError::UnknownPackage {
         name: name.clone(),
         registry: registry.id().clone(),
+        asked_by: Vec::new(),
         near: registry.names_near(name).iter().map(ToString::to_string).collect(),
     })
 }

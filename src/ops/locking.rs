@@ -13,7 +13,8 @@ use crate::ops::project;
 use crate::ops::registries::Registries;
 use crate::ops::sources::{self, Hashed};
 use crate::ops::{Accepted, PipelineError, Question, Services, Travel};
-use crate::resolve::{self, NoSolution, Preferences, Resolution, RootRequirement, Step};
+use crate::resolve::{self, MinimumAge, NoSolution, Preferences, Resolution, RootRequirement, Step};
+use crate::sys::NetworkPolicy;
 
 /// What a lock is made from.
 pub(super) struct Making<'a, 'r> {
@@ -156,10 +157,12 @@ impl Making<'_, '_> {
 
     fn with_near_names(&mut self, error: NoSolution) -> PipelineError {
         let Some(package) = error.unknown_package().cloned() else { return error.into() };
+        let asked_by = error.explain();
         let near = self.registries.open(&package.registry).map(|registry| registry.names_near(&package.name));
         PipelineError::UnknownPackage {
             name: package.name,
             registry: package.registry,
+            asked_by,
             near: near.unwrap_or_default().iter().map(ToString::to_string).collect(),
         }
     }
@@ -168,6 +171,8 @@ impl Making<'_, '_> {
         let mut prefer = Preferences {
             released: self.released.packages.clone(),
             precise: self.released.precise.clone(),
+            minimum_age: minimum_age(self.services, self.manifest),
+            offline: self.services.http.policy() == NetworkPolicy::Offline,
             ..Preferences::default()
         };
         for id in self.old.into_iter().flat_map(|lock| lock.packages.keys()) {
@@ -360,6 +365,17 @@ fn listed<'s>(snapshot: &'s Snapshot, id: &PackageId) -> Result<&'s ListedReleas
         requirement: id.version.to_string(),
         versions: Vec::new(),
     })
+}
+
+/// How old a release must be to be picked: what the project says, or this machine if that is longer.
+pub(super) fn minimum_age(services: &Services, manifest: &Manifest) -> Option<MinimumAge> {
+    let now = services.now;
+    let project = manifest.policy.minimum_age.map(|(age, line)| MinimumAge { now, age, line: Some(line) });
+    let machine = services.config.minimum_age.map(|age| MinimumAge { now, age, line: None });
+    match (project, machine) {
+        (Some(project), Some(machine)) if machine.age > project.age => Some(machine),
+        (project, machine) => project.or(machine),
+    }
 }
 
 /// The project's own requirements, each bound to the registry that answers it.

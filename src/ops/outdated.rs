@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::catalog::Listing;
+use crate::catalog::{ListedRelease, Listing};
 use crate::index::Gate;
 use crate::lock::{Lock, SourceId, Target};
 use crate::manifest::DependencySource;
-use crate::model::{PackageId, PackageName, PackageRef, RegistryId, Requirement, Version};
+use crate::model::{PackageId, PackageName, PackageRef, RegistryId, Requirement, Timestamp, Version};
 use crate::ops::locking;
 use crate::ops::project::Project;
 use crate::ops::registries::Registries;
 use crate::ops::{PipelineError, Services, update, upgrade};
+use crate::resolve::MinimumAge;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,13 +42,15 @@ pub struct Line {
     pub newest: Option<String>,
     /// Why the locked release was yanked, if it was.
     pub yanked: Option<String>,
+    /// A newer release that is too young to be picked, and when it no longer is.
+    pub waiting: Option<(String, Timestamp)>,
 }
 
 impl Line {
     /// Whether there is something to do or to know.
     pub fn is_outdated(&self) -> bool {
         let other = |found: &Option<String>| found.as_ref().is_some_and(|found| *found != self.locked);
-        self.yanked.is_some() || other(&self.within) || other(&self.newest)
+        self.yanked.is_some() || self.waiting.is_some() || other(&self.within) || other(&self.newest)
     }
 }
 
@@ -70,12 +73,13 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     let manifest = &project.manifest;
     let mut registries = Registries::new(services, &project.folder, manifest, Some(&lock), Gate::Locked);
     let listings = listings(&lock, &mut registries)?;
+    let minimum = locking::minimum_age(services, manifest);
     let mut lines = Vec::new();
     for root in locking::roots(manifest)? {
         let target = lock.direct.get(&(root.key.clone(), root.group.clone()));
         let (Some(Target::Release(id)), Some(listing)) = (target, listings.get(&root.package)) else { continue };
-        let mut line = line(id, listing, &mut registries, &[&root.requirement])?;
-        line.newest = upgrade::newest(listing, &root.requirement).map(ToString::to_string);
+        let mut line = line(id, listing, &mut registries, (&[&root.requirement], minimum))?;
+        line.newest = upgrade::newest(listing, &root.requirement, minimum).map(ToString::to_string);
         line.key = Some(root.key.to_string());
         line.requirement = Some(root.requirement.to_string());
         lines.push(line);
@@ -89,7 +93,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     for id in lock.packages.keys().filter(|id| !direct.contains(id)) {
         let Some(listing) = listings.get(&id.package) else { continue };
         let asked = askers(&lock, &listings, id);
-        let mut line = line(id, listing, &mut registries, &asked.iter().collect::<Vec<_>>())?;
+        let mut line = line(id, listing, &mut registries, (&asked.iter().collect::<Vec<_>>(), minimum))?;
         // What its dependents do not admit is their publishers' business.
         line.newest.clone_from(&line.within);
         lines.push(line);
@@ -118,10 +122,14 @@ fn line(
     id: &PackageId,
     listing: &Listing,
     registries: &mut Registries<'_>,
-    asked: &[&Requirement],
+    (asked, minimum): (&[&Requirement], Option<MinimumAge>),
 ) -> Result<Line, PipelineError> {
     let admits = |version: &&Version| asked.iter().all(|requirement| requirement.matches(version));
-    let free = listing.releases.iter().filter(|(version, release)| release.yanked.is_none() || **version == id.version);
+    let waits = |release: &ListedRelease| minimum.and_then(|minimum| minimum.waits(release));
+    let free = listing
+        .releases
+        .iter()
+        .filter(|(version, release)| (release.yanked.is_none() && waits(release).is_none()) || **version == id.version);
     // What is locked is never lowered.
     let within = free.map(|(version, _)| version).filter(|version| **version >= id.version).rfind(admits);
     let yanked = match listing.releases.get(&id.version) {
@@ -133,7 +141,7 @@ fn line(
     };
     // A yanked release gives way to any other that is free, an older one too, once it is let go of.
     let within = if yanked.is_some() {
-        let free = listing.releases.iter().filter(|(_, release)| release.yanked.is_none());
+        let free = listing.releases.iter().filter(|(_, release)| release.yanked.is_none() && waits(release).is_none());
         free.map(|(version, _)| version).rfind(admits)
     } else {
         within
@@ -147,7 +155,19 @@ fn line(
         within: within.map(ToString::to_string),
         newest: None,
         yanked,
+        waiting: waiting(id, listing, minimum),
     })
+}
+
+/// The newest release that is too young to be picked, and when it no longer is.
+fn waiting(id: &PackageId, listing: &Listing, minimum: Option<MinimumAge>) -> Option<(String, Timestamp)> {
+    let minimum = minimum?;
+    let mut later = listing
+        .releases
+        .iter()
+        .rev()
+        .filter(|(version, release)| **version > id.version && version.pre.is_empty() && release.yanked.is_none());
+    later.find_map(|(version, release)| Some((version.to_string(), minimum.waits(release)?)))
 }
 
 /// What the locked releases ask of one that only they need.
@@ -183,6 +203,7 @@ fn sources(services: &Services, lock: &Lock, manifest: &crate::manifest::Manifes
             within: Some(now.to_string()),
             newest: Some(now.to_string()),
             yanked: None,
+            waiting: None,
         });
     }
     Ok(lines)

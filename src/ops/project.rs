@@ -177,6 +177,8 @@ pub(super) fn meaning(manifest: &Manifest, lock: &Lock, choice: &Choice) -> Sha2
         dependency.line = 0;
     }
     let mut policy = manifest.policy.clone();
+    // It decides what is picked, not what is placed.
+    policy.minimum_age = None;
     for allowance in policy.unsafe_releases.values_mut() {
         allowance.line = 0;
     }

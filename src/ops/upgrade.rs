@@ -12,7 +12,8 @@ use crate::model::{DependencyKey, HubId, PackageRef, Requirement, Version, neare
 use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::Project;
 use crate::ops::registries::Registries;
-use crate::ops::{Accepted, Change, LockRule, Name, PipelineError, Services, info, sync};
+use crate::ops::{Accepted, Change, LockRule, Name, PipelineError, Services, info, locking, sync};
+use crate::resolve::MinimumAge;
 use crate::select::Choice;
 
 /// What is asked.
@@ -99,6 +100,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         Found::Whole(lock) | Found::Conflict { merged: lock } => lock,
     });
     let manifest = project.manifest.clone();
+    let minimum = locking::minimum_age(services, &manifest);
     let mut registries = Registries::new(services, &project.folder, &manifest, lock.as_ref(), Gate::NewTrust);
     let mut text = project.manifest_text.clone();
     let mut seen = BTreeSet::new();
@@ -116,7 +118,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
                 let listing = info::listing(registries.open(&id)?, package)?;
                 released.packages.insert(PackageRef { registry: id, name: package.clone() });
                 let named = !request.names.is_empty();
-                match raise(&listing, requirement, named) {
+                match raise(&listing, requirement, named, minimum) {
                     Ok(Some(to)) => {
                         text = manifest::set_requirement(&text, &dependency.key, &to)?;
                         let (key, from, line) = (dependency.key.clone(), requirement.clone(), dependency.line);
@@ -199,8 +201,13 @@ fn unknown(manifest: &Manifest, name: &Name) -> PipelineError {
 }
 
 /// The requirement that the newest release calls for, if it is another; or why the line stays.
-fn raise(listing: &Listing, requirement: &Requirement, named: bool) -> Result<Option<Requirement>, Why> {
-    let newest = newest(listing, requirement).ok_or(Why::NoRelease)?;
+fn raise(
+    listing: &Listing,
+    requirement: &Requirement,
+    named: bool,
+    minimum: Option<MinimumAge>,
+) -> Result<Option<Requirement>, Why> {
+    let newest = newest(listing, requirement, minimum).ok_or(Why::NoRelease)?;
     if requirement.is_exact() {
         if requirement.matches(newest) {
             return Ok(None);
@@ -215,10 +222,16 @@ fn raise(listing: &Listing, requirement: &Requirement, named: bool) -> Result<Op
     Ok(requirement.raised_to(newest).filter(|raised| raised.as_str() != requirement.as_str()))
 }
 
-/// The newest release that is not yanked; pre-releases count only where the requirement admits one.
-pub(super) fn newest<'l>(listing: &'l Listing, requirement: &Requirement) -> Option<&'l Version> {
+/// The newest release that is not yanked and old enough; pre-releases count only where the requirement admits one.
+pub(super) fn newest<'l>(
+    listing: &'l Listing,
+    requirement: &Requirement,
+    minimum: Option<MinimumAge>,
+) -> Option<&'l Version> {
     let free = |(version, release): &(&'l Version, &crate::catalog::ListedRelease)| {
-        release.yanked.is_none() && (version.pre.is_empty() || requirement.matches(version))
+        release.yanked.is_none()
+            && (version.pre.is_empty() || requirement.matches(version))
+            && minimum.is_none_or(|minimum| minimum.waits(release).is_none())
     };
     listing.releases.iter().rev().find(free).map(|(version, _)| version)
 }

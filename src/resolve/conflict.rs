@@ -1,8 +1,8 @@
 //! Why there is no answer: a structure, its plain sentences, and what to try.
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
-use crate::model::{DependencyKey, GroupName, PackageId, PackageRef, Requirement, Version};
-use crate::resolve::RootRequirement;
+use crate::model::{DependencyKey, GroupName, PackageId, PackageRef, Requirement, Timestamp, Version};
+use crate::resolve::{MinimumAge, RootRequirement};
 
 /// Who asks for a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,14 +43,16 @@ pub enum NoSolution {
         asked_by: Box<PackageId>,
         /// What it depends on.
         package: Box<PackageRef>,
+        /// Lines of Model.toml that ask for the release's package, if any do directly.
+        lines: Vec<Asker>,
     },
     /// A release asked for by exact name that is not part of any answer.
-    #[error("{id} {}", if *exists { "is not admitted by any requirement" } else { "does not exist" })]
+    #[error("{id} {why}")]
     Precise {
         /// The release.
         id: Box<PackageId>,
-        /// Whether the registry lists it.
-        exists: bool,
+        /// Why it is part of none.
+        why: Unmet,
         /// Who asks for its package, and what for.
         asked_by: Vec<(Asker, Requirement)>,
     },
@@ -62,9 +64,37 @@ pub enum NoSolution {
     },
 }
 
+/// Why a release that was asked for by exact name is part of no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmet {
+    /// Its registry does not list it, but these, newest first.
+    Absent(Vec<Version>),
+    /// No requirement lets it in.
+    NotAdmitted,
+    /// It is younger than releases must be.
+    TooYoung {
+        /// When it is old enough.
+        ready: Timestamp,
+        /// What rules it out.
+        minimum: MinimumAge,
+    },
+}
+
+impl std::fmt::Display for Unmet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Absent(_) => f.write_str("does not exist"),
+            Self::NotAdmitted => f.write_str("is not admitted by any requirement"),
+            Self::TooYoung { minimum, .. } => write!(f, "is younger than {}", minimum.age),
+        }
+    }
+}
+
 /// Requirements that can't be met together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
+    /// Whether newer releases may be hidden because this run is offline.
+    pub offline: bool,
     /// What follows from what: together these rule out every choice. Model.toml's lines first, dead ends last.
     pub reasons: Vec<Reason>,
 }
@@ -123,6 +153,8 @@ pub struct Failing {
     pub exists: bool,
     /// Versions that could be picked by another requirement, newest first.
     pub existing: Vec<Version>,
+    /// The least age of what may be picked, if there is one.
+    pub minimum_age: Option<MinimumAge>,
     /// Versions that look as if they would do, newest first, and what rules them out.
     pub ruled_out: Vec<(Version, RuledOut)>,
 }
@@ -134,6 +166,11 @@ pub enum RuledOut {
     Yanked,
     /// It is a pre-release, and the requirement names none of its kind.
     PreRelease,
+    /// It has not been in its index for long enough, and the lock does not hold it.
+    TooYoung {
+        /// When it has.
+        ready: Timestamp,
+    },
 }
 
 impl Asker {
@@ -204,10 +241,21 @@ impl NoSolution {
                 lines
             }
             Self::Unknown { asked_by, .. } => asked_by.iter().map(|asker| format!("{asker} asks for it")).collect(),
-            Self::Precise { asked_by, .. } => {
-                asked_by.iter().map(|(asker, requirement)| format!("{asker} asks for {requirement}")).collect()
+            Self::Precise { asked_by, why, .. } => {
+                let asks = |(asker, requirement): &(Asker, Requirement)| format!("{asker} asks for {requirement}");
+                match why {
+                    Unmet::Absent(existing) if existing.is_empty() => Vec::new(),
+                    Unmet::Absent(existing) => vec![there_are(existing)],
+                    Unmet::NotAdmitted => asked_by.iter().map(asks).collect(),
+                    Unmet::TooYoung { ready, minimum } => {
+                        vec![format!("the minimum age is {}; it is old enough on {ready}", minimum.place())]
+                    }
+                }
             }
-            Self::Registry { .. } | Self::Internal { .. } => Vec::new(),
+            Self::Registry { asked_by, lines, .. } => {
+                lines.iter().map(|line| format!("{line} asks for {}", asked_by.package.name)).collect()
+            }
+            Self::Internal { .. } => Vec::new(),
         }
     }
 }
@@ -219,6 +267,21 @@ fn list(versions: &[Version], most: usize) -> String {
         (0, Some((last, []))) => last.clone(),
         (0, Some((last, rest))) => format!("{} and {last}", rest.join(", ")),
         (more, _) => format!("{} and {more} older", shown.join(", ")),
+    }
+}
+
+/// `there are 2.0.0 and 1.0.0`.
+fn there_are(versions: &[Version]) -> String {
+    format!("there {} {}", if versions.len() == 1 { "is" } else { "are" }, list(versions, 5))
+}
+
+impl MinimumAge {
+    /// Where it stands, for people.
+    fn place(&self) -> String {
+        match self.line {
+            Some(line) => format!("{} (minimum-age, Model.toml line {line})", self.age),
+            None => format!("{} (minimum-age, config.toml of this machine)", self.age),
+        }
     }
 }
 
@@ -258,17 +321,29 @@ impl Failing {
     }
 
     /// What there is, where a headline has said that it is not enough.
-    fn situation(&self) -> String {
+    fn situation(&self) -> Vec<String> {
         let mut parts = vec![self.available()];
         parts.extend(self.excluded());
-        parts.join("; ")
+        parts
     }
 
     fn available(&self) -> String {
-        match self.existing.as_slice() {
-            [] => "none can be picked".to_owned(),
-            existing => format!("there {} {}", if existing.len() == 1 { "is" } else { "are" }, list(existing, 5)),
-        }
+        if self.existing.is_empty() { "none can be picked".to_owned() } else { there_are(&self.existing) }
+    }
+
+    /// Versions that are too young, and when the first of them no longer is.
+    fn young(&self) -> Option<String> {
+        let minimum = self.minimum_age?;
+        let ready = |(version, why): &(Version, RuledOut)| match why {
+            RuledOut::TooYoung { ready } => Some((version.clone(), *ready)),
+            _ => None,
+        };
+        let young: Vec<(Version, Timestamp)> = self.ruled_out.iter().filter_map(ready).collect();
+        let (first, day) = young.iter().min_by_key(|(_, ready)| *ready)?;
+        let versions: Vec<Version> = young.iter().map(|(version, _)| version.clone()).collect();
+        let verb = if versions.len() == 1 { "is" } else { "are" };
+        let which = if versions.len() == 1 { "it".to_owned() } else { first.to_string() };
+        Some(format!("{} {verb} younger than {}; {which} is old enough on {day}", list(&versions, 3), minimum.place()))
     }
 
     /// What looks as if it would do, and why it does not.
@@ -283,11 +358,12 @@ impl Failing {
                 let verb = match (ruled.len(), why) {
                     (1, _) => "is",
                     (_, RuledOut::Yanked) => "are",
-                    (_, RuledOut::PreRelease) => "are each",
+                    (_, RuledOut::PreRelease | RuledOut::TooYoung { .. }) => "are each",
                 };
                 parts.push(format!("{} {verb} {words}", list(&ruled, 3)));
             }
         }
+        parts.extend(self.young());
         parts
     }
 }
@@ -314,7 +390,9 @@ impl Diagnose for NoSolution {
     fn details(&self) -> Vec<String> {
         match self {
             // The headline has said who asks for what.
-            Self::Conflict(conflict) if conflict.is_plain() => conflict.failing().map(Failing::situation).collect(),
+            Self::Conflict(conflict) if conflict.is_plain() => {
+                conflict.failing().flat_map(Failing::situation).collect()
+            }
             _ => self.explain(),
         }
     }
@@ -334,6 +412,13 @@ impl Diagnose for NoSolution {
                     package.name.namespace()
                 ),
             }),
+            Self::Precise { id, why: Unmet::NotAdmitted, asked_by } => {
+                let line = asked_by.iter().find(|(asker, _)| matches!(asker, Asker::Manifest { .. }));
+                hints.push(Hint::Run(match line {
+                    Some((asker, _)) => asker.add(&id.package, &format!("={}", id.version)),
+                    None => format!("mpm why {}", id.package.name),
+                }));
+            }
             Self::Precise { id, .. } => hints.push(Hint::Run(format!("mpm info {}", id.package.name))),
             Self::Internal { .. } => {}
         }
@@ -344,35 +429,106 @@ impl Diagnose for NoSolution {
     }
 }
 
+impl Asker {
+    /// The command that would make this line ask for something else.
+    fn add(&self, package: &PackageRef, requirement: &str) -> String {
+        let mut command = format!("mpm add {}@{requirement}", package.name);
+        if let Self::Manifest { key, group, .. } = self {
+            if key.as_str() != package.name.as_str() {
+                command += " --as ";
+                command += key.as_str();
+            }
+            if let Some(group) = group {
+                command += " --to-group ";
+                command += group.as_str();
+            }
+        }
+        command
+    }
+}
+
 impl Conflict {
     fn hints(&self) -> Vec<Hint> {
         let mut hints = Vec::new();
+        if self.offline {
+            hints.push(Hint::Note(
+                "this run is offline: releases that came since this machine last read the index are not seen"
+                    .to_owned(),
+            ));
+        }
+        let said = hints.len();
         for failing in self.failing() {
-            let asked = self.reasons.iter().find_map(|reason| match reason {
-                Reason::Asks { asker: asker @ Asker::Manifest { .. }, package, requirement }
-                    if *package == failing.package && *requirement == failing.requirement =>
-                {
-                    Some(asker)
-                }
-                _ => None,
-            });
-            let Some(asker) = asked else { continue };
-            let plain = failing.existing.iter().find(|version| version.pre.is_empty());
-            if let Some(newest) = plain.or(failing.existing.first()) {
-                hints.push(Hint::Note(format!("{asker} could ask for \"{newest}\"")));
-                hints.push(Hint::Run(format!("mpm add {}@{newest}", failing.package.name)));
-            } else if let Some((version, RuledOut::PreRelease)) = failing.ruled_out.first() {
-                hints.push(Hint::Run(format!("mpm add {}@{version}", failing.package.name)));
+            if let Some(asker) = self.line_of(failing) {
+                hints.extend(failing.other_choice(asker));
             }
         }
-        if hints.is_empty() {
-            let last = self.reasons.iter().rev().find_map(|reason| match reason {
-                Reason::Fails(failing) if failing.exists => Some(&failing.package),
-                Reason::Unique { package, .. } => Some(package),
-                _ => None,
-            });
-            hints.extend(last.map(|package| Hint::Run(format!("mpm info {}", package.name))));
+        if hints.len() == said {
+            hints.extend(self.next());
+        }
+        for failing in self.failing() {
+            let looks = Hint::Run(format!("mpm info {}", failing.package.name));
+            let yanked = failing.ruled_out.iter().find(|(_, why)| *why == RuledOut::Yanked);
+            let yanked = yanked.filter(|_| !hints.contains(&looks));
+            hints.extend(yanked.map(|(version, _)| {
+                Hint::Note(format!("`mpm info {}` says why {version} was yanked", failing.package.name))
+            }));
         }
         hints
+    }
+
+    /// The line of Model.toml that asks for what fails, if one does itself.
+    fn line_of(&self, failing: &Failing) -> Option<&Asker> {
+        self.reasons.iter().find_map(|reason| match reason {
+            Reason::Asks { asker: asker @ Asker::Manifest { .. }, package, requirement }
+                if *package == failing.package && *requirement == failing.requirement =>
+            {
+                Some(asker)
+            }
+            _ => None,
+        })
+    }
+
+    /// What helps where no line of Model.toml is at fault by itself.
+    fn next(&self) -> Vec<Hint> {
+        let unique = self.reasons.iter().find_map(|reason| match reason {
+            Reason::Unique { package, line, .. } => Some((package, *line)),
+            _ => None,
+        });
+        if let Some((package, line)) = unique {
+            return vec![
+                Hint::Note(format!(
+                    "without unique = true in Model.toml line {line}, several versions of {} stand side by side",
+                    package.name
+                )),
+                Hint::Run(format!("mpm info {}", package.name)),
+            ];
+        }
+        let asked = self.reasons.iter().find_map(|reason| match reason {
+            Reason::Asks { asker, package, .. } => Some((asker, package)),
+            _ => None,
+        });
+        let Some((asker, package)) = asked else { return Vec::new() };
+        let depends = self.reasons.iter().any(|reason| matches!(reason, Reason::Depends { .. }));
+        let note =
+            format!("{asker} could ask for another version of {}, or its publisher mend what it needs", package.name);
+        let run = Hint::Run(format!("mpm info {}", package.name));
+        if depends { vec![Hint::Note(note), run] } else { vec![run] }
+    }
+}
+
+impl Failing {
+    /// What a line could ask for instead.
+    fn other_choice(&self, asker: &Asker) -> Vec<Hint> {
+        let plain = self.existing.iter().find(|version| version.pre.is_empty());
+        if let Some(newest) = plain.or(self.existing.first()) {
+            vec![
+                Hint::Note(format!("{asker} could ask for \"{newest}\"")),
+                Hint::Run(asker.add(&self.package, &newest.to_string())),
+            ]
+        } else if let Some((version, RuledOut::PreRelease)) = self.ruled_out.first() {
+            vec![Hint::Run(asker.add(&self.package, &version.to_string()))]
+        } else {
+            Vec::new()
+        }
     }
 }

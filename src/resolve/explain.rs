@@ -40,7 +40,9 @@ pub(super) fn conflict(universe: &Universe<'_>, table: &Table<'_>, tree: &Tree) 
     for id in &leaves.ends {
         let Some(slot) = table.slot(*id) else { continue };
         match slot.requirement {
-            Some(requirement) if slot.admitted.is_empty() => reasons.push(Reason::Fails(failing(slot, requirement))),
+            Some(requirement) if slot.admitted.is_empty() => {
+                reasons.push(Reason::Fails(failing(universe, slot, requirement)));
+            }
             Some(_) => {}
             None => reasons.push(Reason::Unique {
                 package: slot.package.clone(),
@@ -61,7 +63,7 @@ pub(super) fn conflict(universe: &Universe<'_>, table: &Table<'_>, tree: &Tree) 
             });
         }
     }
-    Conflict { reasons }
+    Conflict { reasons, offline: universe.prefer.offline }
 }
 
 /// Walks a derivation without recursion, each shared part once.
@@ -170,16 +172,20 @@ fn newest_first(slot: &Slot<'_>, wanted: impl Fn(usize) -> bool) -> Vec<Version>
     found.map(|(_, (version, _))| (*version).clone()).take(MOST_VERSIONS).collect()
 }
 
-fn failing(slot: &Slot<'_>, requirement: &Requirement) -> Failing {
+fn failing(universe: &Universe<'_>, slot: &Slot<'_>, requirement: &Requirement) -> Failing {
     let mut existing = Vec::new();
     let mut ruled_out = Vec::new();
     for (version, release) in slot.versions.iter().rev().take(MOST_VERSIONS) {
         let base = Version::new(version.major, version.minor, version.patch);
         if requirement.matches(version) && release.yanked.is_some() {
             ruled_out.push(((*version).clone(), RuledOut::Yanked));
+        } else if let Some(ready) =
+            universe.waits(&slot.package, version, release).filter(|_| requirement.matches(version))
+        {
+            ruled_out.push(((*version).clone(), RuledOut::TooYoung { ready }));
         } else if !version.pre.is_empty() && requirement.matches(&base) {
             ruled_out.push(((*version).clone(), RuledOut::PreRelease));
-        } else if release.yanked.is_none() {
+        } else if universe.free(&slot.package, version, release) {
             existing.push((*version).clone());
         }
     }
@@ -187,6 +193,7 @@ fn failing(slot: &Slot<'_>, requirement: &Requirement) -> Failing {
         package: slot.package.clone(),
         requirement: requirement.clone(),
         exists: slot.exists,
+        minimum_age: universe.prefer.minimum_age,
         existing,
         ruled_out,
     }

@@ -12,10 +12,10 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::Snapshot;
-use crate::model::{DependencyKey, GroupName, PackageId, PackageRef, RegistryId, Requirement, Version};
+use crate::catalog::{ListedRelease, Snapshot};
+use crate::model::{Age, DependencyKey, GroupName, PackageId, PackageRef, RegistryId, Requirement, Timestamp, Version};
 
-pub use conflict::{Asker, Conflict, Failing, NoSolution, Reason, RuledOut};
+pub use conflict::{Asker, Conflict, Failing, NoSolution, Reason, RuledOut, Unmet};
 
 /// A requirement of the project itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,29 @@ pub struct Preferences {
     pub released: BTreeSet<PackageRef>,
     /// Releases asked for by exact name, yanked or not: first choice, and an error if no requirement admits them.
     pub precise: BTreeSet<PackageId>,
+    /// Releases that are younger are left alone, unless the lock holds them.
+    pub minimum_age: Option<MinimumAge>,
+    /// Whether the snapshot may be old because nobody could be asked: explanations say so.
+    pub offline: bool,
+}
+
+/// How long a release must have been in its index before it is picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MinimumAge {
+    /// The time, read once.
+    pub now: Timestamp,
+    /// How long.
+    pub age: Age,
+    /// The line of Model.toml that says so; none: the machine's configuration does.
+    pub line: Option<usize>,
+}
+
+impl MinimumAge {
+    /// When a release is old enough, by the checkpoint that admitted it; none: it is.
+    pub fn waits(&self, release: &ListedRelease) -> Option<Timestamp> {
+        let ready = release.event.admitted.time.plus(self.age.seconds());
+        (ready > self.now).then_some(ready)
+    }
 }
 
 /// One resolved release and what it leads to.
@@ -102,6 +125,7 @@ pub fn resolve(question: &Question, snapshot: &Snapshot, prefer: &Preferences) -
     if !missing.is_empty() {
         return Ok(Step::Need(missing));
     }
+    universe.check_precise_exists()?;
     let picked = match solve::solve(&universe)? {
         solve::Solved::Picked(picked) => picked,
         solve::Solved::Missing(missing) => return Ok(Step::Need(missing)),

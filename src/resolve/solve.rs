@@ -12,9 +12,9 @@ use pubgrub::{
 
 use crate::catalog::{ListedRelease, Listing};
 use crate::model::{PackageId, PackageRef, Requirement, Version};
-use crate::resolve::NoSolution;
 use crate::resolve::explain;
 use crate::resolve::universe::{self, Edge, Look, Universe};
+use crate::resolve::{Asker, NoSolution};
 
 /// A solver package: 0 is the project, which has no slot, then the slots in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,7 +106,13 @@ pub(super) fn solve(universe: &Universe<'_>) -> Result<Solved, NoSolution> {
             | PubGrubError::ErrorInShouldCancel(source),
         ) => match source {
             Stop::Missing(missing) => Ok(Solved::Missing(missing)),
-            Stop::Registry { asked_by, package } => Err(NoSolution::Registry { asked_by, package }),
+            Stop::Registry { asked_by, package } => {
+                let mut lines: Vec<_> =
+                    universe.roots().into_iter().filter(|root| root.package == asked_by.package).collect();
+                lines.sort_by_key(|root| root.line);
+                let lines = lines.into_iter().map(Asker::of).collect();
+                Err(NoSolution::Registry { asked_by, package, lines })
+            }
         },
     }
 }
@@ -189,8 +195,7 @@ fn slot<'a>(
 ) -> Slot<'a> {
     let versions: Vec<_> = listing.into_iter().flat_map(|listing| &listing.releases).collect();
     let admitted = versions.iter().enumerate().filter(|(_, (version, release))| {
-        requirement.is_none_or(|requirement| requirement.matches(version))
-            && (release.yanked.is_none() || universe.kept(&package, version))
+        requirement.is_none_or(|requirement| requirement.matches(version)) && universe.free(&package, version, release)
     });
     let admitted = admitted.map(|(position, _)| position).collect();
     let exists = listing.is_some();

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{ListedRelease, Listing, Snapshot};
-use crate::model::{PackageId, PackageRef, RegistryId, Requirement, Version, nearest};
-use crate::resolve::{Asker, NoSolution, Preferences, Question, Resolution, RootRequirement};
+use crate::model::{PackageId, PackageRef, RegistryId, Requirement, Timestamp, Version, nearest};
+use crate::resolve::{Asker, NoSolution, Preferences, Question, Resolution, RootRequirement, Unmet};
 use crate::statement::Dependency;
 
 /// What is asked, known and preferred.
@@ -70,6 +70,17 @@ impl<'a> Universe<'a> {
             || self.precise(package).any(|precise| precise == version)
     }
 
+    /// Whether a release may be picked at all: yanked and young ones only as far as lock or command hold them.
+    pub(super) fn free(&self, package: &PackageRef, version: &Version, release: &ListedRelease) -> bool {
+        (release.yanked.is_none() || self.kept(package, version)) && self.waits(package, version, release).is_none()
+    }
+
+    /// When a release will be old enough, if it is not and the lock does not hold it.
+    pub(super) fn waits(&self, package: &PackageRef, version: &Version, release: &ListedRelease) -> Option<Timestamp> {
+        let held = || self.prefer.locked.get(package).is_some_and(|versions| versions.contains(version));
+        self.prefer.minimum_age?.waits(release).filter(|_| !held())
+    }
+
     /// Versions of the package that were asked for by name, highest first.
     pub(super) fn precise<'b>(&'b self, package: &'b PackageRef) -> impl Iterator<Item = &'a Version> + 'b {
         let prefer = self.prefer;
@@ -83,7 +94,7 @@ impl<'a> Universe<'a> {
         held.into_iter().flatten().rev()
     }
 
-    /// Versions that this requirement admits and that are not yanked, or kept although they are; lowest first.
+    /// Versions that this requirement admits and that are free to be picked, lowest first.
     pub(super) fn admitted(
         &self,
         listing: &'a Listing,
@@ -91,7 +102,7 @@ impl<'a> Universe<'a> {
     ) -> impl DoubleEndedIterator<Item = (&'a Version, &'a ListedRelease)> + 'a {
         let universe = *self;
         listing.releases.iter().filter(move |(version, release)| {
-            requirement.matches(version) && (release.yanked.is_none() || universe.kept(&listing.package, version))
+            requirement.matches(version) && universe.free(&listing.package, version, release)
         })
     }
 
@@ -174,11 +185,40 @@ impl<'a> Universe<'a> {
             Look::Listed(listing) => Some(listing),
             Look::Missing | Look::Absent => None,
         };
-        Err(NoSolution::Precise {
-            exists: listing.is_some_and(|listing| listing.releases.contains_key(&id.version)),
-            asked_by: self.askers(&id.package, resolution),
-            id: Box::new(id.clone()),
-        })
+        Err(self.precise_lacks(id, listing, self.askers(&id.package, resolution)))
+    }
+
+    /// Refuses what was asked for by exact name and can't be picked whatever else is.
+    pub(super) fn check_precise_exists(&self) -> Result<(), NoSolution> {
+        for id in &self.prefer.precise {
+            let Look::Listed(listing) = self.look(&id.package) else { continue };
+            let release = listing.releases.get(&id.version);
+            let free = release.is_some_and(|release| self.free(&id.package, &id.version, release));
+            if !free {
+                let roots = self.roots().into_iter().filter(|root| root.package == id.package);
+                let asked_by = roots.map(|root| (Asker::of(root), root.requirement.clone())).collect();
+                return Err(self.precise_lacks(id, Some(listing), asked_by));
+            }
+        }
+        Ok(())
+    }
+
+    fn precise_lacks(
+        &self,
+        id: &PackageId,
+        listing: Option<&Listing>,
+        asked_by: Vec<(Asker, Requirement)>,
+    ) -> NoSolution {
+        let release = listing.and_then(|listing| listing.releases.get(&id.version));
+        let waits = release.and_then(|release| self.waits(&id.package, &id.version, release));
+        let why = match (release, waits, self.prefer.minimum_age) {
+            (None, ..) => {
+                Unmet::Absent(listing.into_iter().flat_map(|l| l.releases.keys().rev().cloned()).take(100).collect())
+            }
+            (Some(_), Some(ready), Some(minimum)) => Unmet::TooYoung { ready, minimum },
+            _ => Unmet::NotAdmitted,
+        };
+        NoSolution::Precise { id: Box::new(id.clone()), why, asked_by }
     }
 
     /// Who asks for a package, with the requirements, in an answer.

@@ -13,7 +13,7 @@ use crate::support::server::{Fault, Server};
 const TOKEN: &str = "s3cret-t0ken";
 
 /// Runs a command with a text on standard input.
-fn typed(project: &Project, arguments: &[&str], text: &str) -> Ran {
+pub(crate) fn typed(project: &Project, arguments: &[&str], text: &str) -> Ran {
     let mut command = project.command(arguments);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("mpm starts");

@@ -247,7 +247,7 @@ fn failures_are_explained() {
             "and because no version of d/mlp satisfies ^3 (there are 2.0.0-rc.1, 1.1.0 and 1.0.0),",
             last,
         ],
-        "mpm add d/mlp@1.1.0",
+        "mpm add d/mlp@1.1.0 --as m",
     );
     check(
         &digits().asks("m d/mlp ^2"),
@@ -260,7 +260,7 @@ fn failures_are_explained() {
              the requirement does not name,",
             last,
         ],
-        "mpm add d/mlp@1.1.0",
+        "mpm add d/mlp@1.1.0 --as m",
     );
     check(
         &digits().asks("m d/mlp <1"),
@@ -272,7 +272,7 @@ fn failures_are_explained() {
             "and because no version of d/mlp satisfies <1 (there are 2.0.0-rc.1, 1.1.0 and 1.0.0); 0.9.0 is yanked,",
             last,
         ],
-        "mpm add d/mlp@1.1.0",
+        "mpm add d/mlp@1.1.0 --as m",
     );
     check(
         &digits().asks("l d/lora 1").asks("m d/mlp ^1.1 unique"),
@@ -301,7 +301,7 @@ fn failures_are_explained() {
             "and because no version of d/mlp satisfies ^7 (there are 2.0.0-rc.1, 1.1.0 and 1.0.0),",
             last,
         ],
-        "mpm info d/mlp",
+        "mpm info d/top",
     );
     check(
         &digits().release("d/top 1.0.0 -> d/gone 1").absent("d/gone").asks("t d/top 1"),
@@ -314,7 +314,7 @@ fn failures_are_explained() {
             "and because registry acme has no package d/gone,",
             last,
         ],
-        "",
+        "mpm info d/top",
     );
     check(
         &digits().absent("d/mpl").asks("m d/mpl 1").asks("n d/mlp 1"),
@@ -329,7 +329,7 @@ fn failures_are_explained() {
         "E0403",
         Class::Policy,
         "acme:a/x@1.0.0 depends on o/y of registry other, which Model.toml does not name",
-        &[],
+        &["Model.toml line 4 asks for a/x"],
         "Model.toml: [registries.other]",
     );
     let mut precise = digits().asks("m d/mlp ^1");
@@ -340,7 +340,7 @@ fn failures_are_explained() {
         Class::Yours,
         "acme:d/mlp@0.9.0 is not admitted by any requirement",
         &["Model.toml line 4 asks for ^1"],
-        "mpm info d/mlp",
+        "mpm add d/mlp@=0.9.0 --as m",
     );
 }
 

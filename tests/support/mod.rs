@@ -11,6 +11,7 @@ pub mod peers;
 pub mod project;
 pub mod proxy;
 pub mod registry;
+pub mod schema;
 pub mod server;
 pub mod ssh;
 pub mod transcript;

@@ -150,17 +150,22 @@ impl Ran {
         self
     }
 
-    /// The document on stdout.
+    /// The document on stdout, which is what its schema says.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
+        let document = serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr));
+        super::schema::assert_valid(&document);
+        document
     }
 
     /// The error document, the last line on stderr.
     #[track_caller]
     pub fn json_error(&self) -> serde_json::Value {
         let line = self.stderr.lines().last().unwrap_or_default();
-        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}", self.stderr))
+        let document = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}", self.stderr));
+        super::schema::assert_valid(&document);
+        document
     }
 }
 

@@ -78,6 +78,10 @@ fn row(line: &outdated::Line) -> [String; 5] {
     if let Some(requirement) = line.requirement.as_ref().filter(|_| line.newest != line.within) {
         rest.push(format!("Model.toml asks for {}", visible(requirement)));
     }
+    if let Some((version, ready)) = &line.waiting {
+        let day = ready.to_string();
+        rest.push(format!("{version} is too young until {}", day.get(..10).unwrap_or(&day)));
+    }
     if line.key.is_none() {
         rest.push("needed by others".to_owned());
     }
@@ -103,6 +107,9 @@ fn document(outcome: &outdated::Outcome) -> serde_json::Value {
                 "within": line.within,
                 "newest": line.newest,
                 "yanked": line.yanked,
+                "waiting": line.waiting.as_ref().map(|(version, ready)| {
+                    serde_json::json!({ "version": version, "until": ready.seconds() })
+                }),
                 "outdated": line.is_outdated(),
             })
         })

@@ -18,8 +18,10 @@ const ASKS: &str = "mpm.credential-request/1";
 const ANSWERS: &str = "mpm.credential/1";
 /// Most bytes of an answer.
 const MAX_ANSWER: u64 = 64 << 10;
+/// What is said of more.
+const TOO_LARGE: &str = "it is larger than 64 KiB";
 /// How long a helper may take; a person may have to touch a key.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at a process.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Longest word of a helper that is shown, in characters.
@@ -92,6 +94,10 @@ fn ask_within(
     let answer = receiver.recv_timeout(patience).ok().flatten();
     let status = wait(&mut child, begin, patience)?;
     let _ = asked.join();
+    // Told first: a program whose words are no longer read ends by that.
+    if answer.as_ref().is_some_and(|bytes| bytes.len() as u64 > MAX_ANSWER) {
+        return Err(HelperError::Answer(TOO_LARGE));
+    }
     if !status.success() {
         return Err(HelperError::Failed(status));
     }
@@ -128,9 +134,6 @@ fn wait(child: &mut Child, begin: Instant, patience: Duration) -> Result<std::pr
 }
 
 fn parse(bytes: &[u8], action: Action<'_>) -> Result<Option<Secret>, HelperError> {
-    if bytes.len() as u64 > MAX_ANSWER {
-        return Err(HelperError::Answer("it is larger than 64 KiB"));
-    }
     let document: Value =
         serde_json::from_slice(bytes).map_err(|_| HelperError::Answer("it is not one JSON document"))?;
     if document["type"] != ANSWERS {

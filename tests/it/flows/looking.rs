@@ -61,6 +61,20 @@ fn diff_tells_what_a_change_of_the_lock_means() {
     for word in ["acme/lora", "acme/minilm", "2.0.0", "signed by"] {
         assert!(told.contains(word), "{word}: {told}");
     }
+    git(&project.folder(), &["commit", "-q", "-a", "-m", "second"]);
+    for arguments in
+        [&["diff", "HEAD~1..HEAD"][..], &["diff", "HEAD~1", "HEAD"], &["diff", "HEAD~1.."], &["diff", "HEAD~1"]]
+    {
+        assert_eq!(ok(&project, arguments).stdout, told, "{arguments:?}");
+    }
+    // What lies on disk plays no part between two revisions.
+    project.write("Model.lock", "broken");
+    assert_eq!(ok(&project, &["diff", "HEAD~1..HEAD"]).stdout, told);
+    ok(&project, &["diff", "HEAD", "HEAD"]).says(&["the same packages at HEAD and at HEAD"]);
+    let json = ok(&project, &["diff", "HEAD..HEAD~1", "--json"]).json();
+    assert_eq!((&json["revision"], &json["to"]), (&"HEAD".into(), &"HEAD~1".into()));
+    project.mpm(&["diff", "HEAD..nowhere"]).expect(1).says(&["E0920", "nowhere"]);
+    project.mpm(&["diff", "a..b", "c"]).expect(2).says(&["a third"]);
     project.mpm(&["diff", "no-such-revision"]).expect(1).says(&["no-such-revision"]);
 }
 
