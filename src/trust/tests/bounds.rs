@@ -9,6 +9,9 @@ use crate::trust::{
     RoleKeys, Severity, TrustError, TrustRoot, YankRecord,
 };
 
+/// Reads a file of one kind and gives the code of its refusal, or nothing.
+type Parse = fn(&[u8]) -> &'static str;
+
 /// A document with spaces before its last brace, so that it has this size.
 fn padded(bytes: &[u8], size: u64) -> Vec<u8> {
     let text = String::from_utf8(bytes.to_vec()).expect("text");
@@ -60,9 +63,6 @@ fn bases_are_dots_relative_paths_or_addresses() {
             .expect_err("empty");
     assert!(error.to_string().contains("bases"), "{error}");
 }
-
-/// Reads a file of one kind and gives the code of its refusal, or nothing.
-type Parse = fn(&[u8]) -> &'static str;
 
 #[test]
 fn every_kind_of_file_has_its_limit() {
