@@ -9,7 +9,7 @@ use clap::{Args, Parser, ValueEnum};
 use crate::cli::commands::Command;
 use crate::cli::settings::Settings;
 use crate::config::LinkMode;
-use crate::model::{Fingerprint, GroupName, Sha256};
+use crate::model::{Fingerprint, Glob, GroupName, Sha256};
 use crate::ops::{Accepted, LockRule, sync};
 use crate::select::{Choice, Groups};
 use crate::sys::NetworkPolicy;
@@ -120,7 +120,7 @@ impl AcceptArgs {
 /// How long to wait for another process.
 #[derive(Debug, Clone, Args)]
 pub(super) struct WaitArgs {
-    /// Wait at most so long for another mpm that works in this project
+    /// Wait at most so long for another mpm that works in this project or collects in the store
     #[arg(long, value_name = "SECONDS", default_value_t = 300, env = "MPM_WAIT", hide_env_values = true)]
     wait: u32,
 }
@@ -154,6 +154,22 @@ impl ChoiceArgs {
         };
         Choice { groups, profile: self.profile.clone(), ..Choice::default() }
     }
+}
+
+/// Which files of a package are wanted.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct GlobArgs {
+    /// Only files that match this pattern; may be given several times
+    #[arg(long = "include", value_name = "GLOB", value_parser = glob)]
+    pub(super) include: Vec<Glob>,
+    /// No files that match this pattern; may be given several times
+    #[arg(long = "exclude", value_name = "GLOB", value_parser = glob)]
+    pub(super) exclude: Vec<Glob>,
+}
+
+/// Parses a pattern over paths.
+fn glob(typed: &str) -> Result<Glob, String> {
+    Glob::parse(typed).map_err(|error| error.to_string())
 }
 
 /// How files come from the store.

@@ -41,6 +41,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("MPM_PROFILE", "--profile"),
     variable("MPM_QUIET", "--quiet"),
     variable("MPM_STORE", "store.dir"),
+    variable("MPM_STORE_LAYERS", "store.layers"),
     variable("MPM_VERBOSE", "--verbose"),
     variable("MPM_WAIT", "--wait"),
     variable("MPM_YES", "--yes"),
@@ -73,6 +74,8 @@ pub(super) struct Environment {
     pub(super) folders: EnvironmentValues,
     /// `MPM_CONFIG`.
     pub(super) config: Option<PathBuf>,
+    /// `MPM_STORE_LAYERS`, as written.
+    pub(super) layers: Option<OsString>,
     /// `MPM_JOBS`, as written.
     pub(super) jobs: Option<OsString>,
     /// `MPM_CA_FILE`.
@@ -106,6 +109,8 @@ pub(super) struct TestEnvironment {
     pub(super) site_config: Option<PathBuf>,
     /// Seconds for which an index whose files do not fit together is asked again.
     pub(super) lag: Option<u64>,
+    /// Milliseconds that a server may be silent, and in which it must send what it usually has a minute for.
+    pub(super) stall: Option<u64>,
 }
 
 /// Reads it.
@@ -113,26 +118,25 @@ pub(super) fn read() -> Environment {
     let get = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let word =
         |name: &str| get(name).is_some_and(|value| !matches!(value.to_str(), Some("0" | "false" | "no" | "off")));
-    let path = |name: &str| get(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let hub_home = path("HF_HOME")
-        .or_else(|| path("XDG_CACHE_HOME").map(|folder| folder.join("huggingface")))
-        .or_else(|| path("HOME").map(|home| home.join(".cache/huggingface")));
-    let hub_token_file = path("HF_TOKEN_PATH").or_else(|| hub_home.map(|folder| folder.join("token")));
+    let folders = EnvironmentValues {
+        home: get("HOME"),
+        xdg_data_home: get("XDG_DATA_HOME"),
+        xdg_state_home: get("XDG_STATE_HOME"),
+        xdg_cache_home: get("XDG_CACHE_HOME"),
+        xdg_config_home: get("XDG_CONFIG_HOME"),
+        store: get("MPM_STORE"),
+        hf_hub_cache: get("HF_HUB_CACHE"),
+        huggingface_hub_cache: get("HUGGINGFACE_HUB_CACHE"),
+        hf_home: get("HF_HOME"),
+        hf_token_path: get("HF_TOKEN_PATH"),
+        working_folder: std::env::current_dir().ok(),
+    };
+    let hub_token_file = folders.hub_token_file();
     Environment {
         json: word("MPM_JSON"),
-        folders: EnvironmentValues {
-            home: get("HOME"),
-            xdg_data_home: get("XDG_DATA_HOME"),
-            xdg_state_home: get("XDG_STATE_HOME"),
-            xdg_cache_home: get("XDG_CACHE_HOME"),
-            xdg_config_home: get("XDG_CONFIG_HOME"),
-            store: get("MPM_STORE"),
-            hf_hub_cache: get("HF_HUB_CACHE"),
-            huggingface_hub_cache: get("HUGGINGFACE_HUB_CACHE"),
-            hf_home: get("HF_HOME"),
-            working_folder: std::env::current_dir().ok(),
-        },
+        folders,
         config: get("MPM_CONFIG").map(PathBuf::from),
+        layers: get("MPM_STORE_LAYERS"),
         jobs: get("MPM_JOBS"),
         ca_file: get("MPM_CA_FILE").map(PathBuf::from),
         netrc: get("MPM_NETRC").map(PathBuf::from),
@@ -152,6 +156,7 @@ pub(super) fn read() -> Environment {
             now: get("MPM_TEST_NOW").and_then(|value| value.to_str().and_then(|text| text.parse().ok())),
             site_config: get("MPM_TEST_SITE_CONFIG").map(PathBuf::from),
             lag: get("MPM_TEST_LAG").and_then(|value| value.to_str().and_then(|text| text.parse().ok())),
+            stall: get("MPM_TEST_STALL").and_then(|value| value.to_str().and_then(|text| text.parse().ok())),
         },
     }
 }

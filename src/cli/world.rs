@@ -1,6 +1,7 @@
 //! The world of a run, built once: folders, configuration, clock, client.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::ask::Terminal;
@@ -111,14 +112,34 @@ pub(super) fn places(environment: &Environment) -> Result<(Folders, Config), Fai
     }
     let site = read_config(&folders.site_config)?;
     let user = read_config(&folders.user_config)?;
-    let config = site.under(user).under(from_environment(environment)?);
+    let mut config = site.under(user).under(from_environment(environment)?);
+    if let Some(named) = &environment.layers {
+        // Instead of the configured ones, not besides them: a variable wins.
+        config.layers = layers(named)?;
+    }
     if let (None, Some(store)) = (&environment.folders.store, &config.store) {
         folders.store.clone_from(store);
     }
     Ok((folders, config))
 }
 
-fn absolute(environment: &Environment, path: &Path) -> Result<std::path::PathBuf, CliError> {
+/// Folders with `:` between them.
+fn layers(named: &OsStr) -> Result<Vec<PathBuf>, CliError> {
+    let folders = std::env::split_paths(named).filter(|folder| !folder.as_os_str().is_empty());
+    let absolute = |folder: PathBuf| {
+        if folder.is_absolute() {
+            return Ok(folder);
+        }
+        Err(CliError::Variable {
+            name: "MPM_STORE_LAYERS",
+            expected: "absolute folders with `:` between them",
+            found: folder.to_string_lossy().into_owned(),
+        })
+    };
+    folders.map(absolute).collect()
+}
+
+fn absolute(environment: &Environment, path: &Path) -> Result<PathBuf, CliError> {
     if path.is_absolute() {
         return Ok(path.to_owned());
     }
@@ -145,7 +166,7 @@ fn from_environment(environment: &Environment) -> Result<Config, CliError> {
         })
     };
     let jobs = environment.jobs.as_ref().map(number).transpose()?;
-    let path = |path: &Option<std::path::PathBuf>| path.as_deref().map(|path| absolute(environment, path)).transpose();
+    let path = |path: &Option<PathBuf>| path.as_deref().map(|path| absolute(environment, path)).transpose();
     Ok(Config { jobs, ca_file: path(&environment.ca_file)?, netrc: path(&environment.netrc)?, ..Config::default() })
 }
 
@@ -153,7 +174,14 @@ fn from_environment(environment: &Environment) -> Result<Config, CliError> {
 /// How long to wait for what a server owes.
 fn patience(environment: &Environment) -> Patience {
     let usual = Patience::default();
-    Patience { lag: environment.test.lag.map_or(usual.lag, std::time::Duration::from_secs), ..usual }
+    let stall = environment.test.stall.map(std::time::Duration::from_millis);
+    Patience {
+        lag: environment.test.lag.map_or(usual.lag, std::time::Duration::from_secs),
+        stall: stall.unwrap_or(usual.stall),
+        window: stall.unwrap_or(usual.window),
+        pause: stall.unwrap_or(usual.pause),
+        ..usual
+    }
 }
 
 #[cfg(not(feature = "faults"))]

@@ -71,6 +71,8 @@ impl std::fmt::Debug for Secret {
 pub struct Config {
     /// `store.dir`.
     pub store: Option<PathBuf>,
+    /// `store.layers`: stores of others, which are asked first and never written.
+    pub layers: Vec<PathBuf>,
     /// `install.link`.
     pub link: Option<LinkMode>,
     /// `network.jobs`: blobs in parallel.
@@ -161,6 +163,7 @@ impl Config {
         }
         Self {
             store: over.store.or(self.store),
+            layers: over.layers.into_iter().chain(self.layers).collect(),
             link: over.link.or(self.link),
             jobs: over.jobs.or(self.jobs),
             ca_file: over.ca_file.or(self.ca_file),

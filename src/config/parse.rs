@@ -68,7 +68,10 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
     if let Some(value) = top.take("store") {
         let mut table = value.table()?;
         config.store = table.take("dir").map(|value| value.parse(absolute)).transpose()?;
-        table.finish(&["dir"])?;
+        if let Some(layers) = table.take("layers") {
+            config.layers = layers.parse_list(absolute)?;
+        }
+        table.finish(&["dir", "layers"])?;
     }
     if let Some(value) = top.take("install") {
         let mut table = value.table()?;

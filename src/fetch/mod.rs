@@ -14,7 +14,7 @@ mod journal;
 mod stream;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,8 +33,6 @@ use hub::HubPlace;
 const MARGIN: u64 = 16 << 20;
 /// Pause before jobs that another process is at are looked at again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long another process may hold a blob without any byte coming.
-const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Where blobs can be had. Each reads a range of a pin as a stream.
 #[derive(Clone)]
@@ -71,6 +69,8 @@ pub struct Fetcher<'a> {
     pub jobs: usize,
     /// Whether another process has stored the blob meanwhile; asked under the blob's lease.
     pub already: &'a (dyn Fn(&Pin) -> bool + Sync),
+    /// How long another process may hold a blob without any byte coming.
+    pub patience: Duration,
     /// Stops between chunks.
     pub cancel: &'a Cancel,
     /// Takes events.
@@ -145,17 +145,26 @@ impl Fetcher<'_> {
         }
         let local = |source| FetchError::Local { path: self.staging.clone(), source };
         std::fs::create_dir_all(&self.staging).map_err(local)?;
-        let free = files::free_space(&self.staging).map_err(local)?;
         let needed = jobs.iter().fold(0_u64, |needed, job| {
             let part = self.staging.join(format!("{}.part", job.pin.sha256));
             let there = part.symlink_metadata().map_or(0, |file| file.len());
             needed.saturating_add(job.pin.size.saturating_sub(there))
         });
-        if needed > 0 && needed.saturating_add(MARGIN) > free {
-            return Err(FetchError::NoSpace { folder: self.staging.clone(), needed, margin: MARGIN, free });
-        }
-        Ok(())
+        room_for(&self.staging, needed)
     }
+}
+
+/// Whether so many bytes fit into a folder, and leave some room.
+///
+/// # Errors
+/// `E0721`: they do not.
+pub fn room_for(folder: &Path, needed: u64) -> Result<(), FetchError> {
+    let local = |source| FetchError::Local { path: folder.to_owned(), source };
+    let free = files::free_space(folder).map_err(local)?;
+    if needed > 0 && needed.saturating_add(MARGIN) > free {
+        return Err(FetchError::NoSpace { folder: folder.to_owned(), needed, margin: MARGIN, free });
+    }
+    Ok(())
 }
 
 /// One call of [`Fetcher::fetch`].
@@ -264,7 +273,7 @@ impl Run<'_> {
             let length = part.symlink_metadata().map_or(0, |file| file.len());
             match wait.seen {
                 Some((before, since)) if before == length => {
-                    if since.elapsed() >= PATIENCE {
+                    if since.elapsed() >= self.fetcher.patience {
                         return Err(wait.attempt.given_up(since.elapsed()).into());
                     }
                 }

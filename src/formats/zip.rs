@@ -1,5 +1,7 @@
 //! Zip: what it holds by its central directory, and whether some other file secretly ends as one.
 
+use memchr::memmem;
+
 use crate::formats::{Cursor, Npy, ReadAt, Shape, Source, npy};
 
 /// Most members that are listed.
@@ -77,12 +79,18 @@ struct Member {
 
 /// The last end record whose comment reaches exactly to the end.
 fn end_record(tail: &[u8]) -> Option<&[u8]> {
-    let starts = (0..=tail.len().checked_sub(END)?).rev();
-    starts.into_iter().find_map(|start| {
+    const MARK: &[u8] = b"PK\x05\x06";
+    let mut below = tail.len();
+    loop {
+        // Every file is looked at for this, and nearly none has it.
+        let start = memmem::rfind(tail.get(..below)?, MARK)?;
         let record = tail.get(start..)?;
-        let comment = usize::from(u16::from_le_bytes(record.get(20..22)?.try_into().ok()?));
-        (record.starts_with(b"PK\x05\x06") && record.len().checked_sub(END)? == comment).then_some(record)
-    })
+        let comment = record.get(20..22).and_then(|bytes| Some(u16::from_le_bytes(bytes.try_into().ok()?)));
+        if comment.is_some_and(|comment| record.len().checked_sub(END) == Some(usize::from(comment))) {
+            return Some(record);
+        }
+        below = start.saturating_add(MARK.len()).saturating_sub(1);
+    }
 }
 
 fn directory(source: Source<'_>) -> std::io::Result<Option<Vec<Member>>> {

@@ -3,8 +3,8 @@
 use proptest::prelude::{any, prop_assert, proptest};
 
 use crate::diagnose::Diagnose as _;
-use crate::hub::{Endpoint, HubIdentity, Refusal, Told, next_query, parse_commit, parse_tree};
-use crate::model::{HubCommit, HubId, RelPath};
+use crate::hub::{Endpoint, HubFile, HubIdentity, Listing, Pages, Refusal, Told, next_query, parse_commit, parse_tree};
+use crate::model::{HubCommit, HubId, Pin, RelPath, Sha256};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -95,6 +95,42 @@ fn only_the_query_of_a_next_page_is_taken() {
     ] {
         assert_eq!(next_query(link).as_deref(), expected, "{link}");
     }
+}
+
+#[test]
+fn a_listing_that_no_lock_can_hold_is_refused() {
+    let file = |path: &str, size: u64| HubFile {
+        path: RelPath::parse(path).expect(path),
+        identity: HubIdentity::Large(Pin { sha256: Sha256::of(path.as_bytes()), size }),
+    };
+    let commit = || HubCommit::parse(COMMIT).expect("a commit");
+    let half = 1_u64 << 62;
+    for (files, code) in [
+        (vec![], "E0675"),
+        (vec![file("a", u64::MAX)], "E0674"),
+        (vec![file("a", 1 << 63)], "E0674"),
+        (vec![file("a", half), file("b", half)], "E0674"),
+        (vec![file("a", u64::MAX), file("b", 1)], "E0674"),
+        (vec![file("Model.bin", 1), file("model.bin", 1)], "E0675"),
+        (vec![file("a", 1), file("a", 1)], "E0675"),
+        (vec![file("a", 1), file("a/b", 1)], "E0675"),
+    ] {
+        let error = Listing::new(&id("hf:a/b"), commit(), files).expect_err(code);
+        assert_eq!(error.code().0, code, "{error}");
+    }
+    let listing = Listing::new(&id("hf:a/b"), commit(), vec![file("b", half), file("a", 1)]).expect("a listing");
+    assert_eq!(listing.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn pages_that_lead_in_a_circle_are_left() {
+    let mut pages = Pages::default();
+    let mut follow = |cursor: u32| pages.after(&id("hf:a/b"), Some(&format!("</x?cursor={cursor}>; rel=next")));
+    assert_eq!(follow(1).expect("a page").as_deref(), Some("cursor=1"));
+    assert_eq!(follow(2).expect("a page").as_deref(), Some("cursor=2"));
+    assert_eq!(follow(1).expect_err("a circle").code().0, "E0674");
+    assert!((3..20_000).any(|cursor| follow(cursor).is_err()), "pages without end");
+    assert_eq!(pages.after(&id("hf:a/b"), None).expect("the last"), None);
 }
 
 proptest! {

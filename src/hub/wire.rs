@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::hub::{HubError, HubFile, HubIdentity};
+use crate::hub::{HubError, HubFile, HubIdentity, strange};
 use crate::model::{GitBlobId, HubCommit, HubId, Pin, RelPath, Sha256};
 
 #[derive(Deserialize)]
@@ -87,8 +87,4 @@ fn read<'b, T: Deserialize<'b>>(id: &HubId, body: &'b [u8]) -> Result<T, HubErro
             strange(id, &format!("it is not the JSON that was expected: {error}"))
         }
     })
-}
-
-fn strange(id: &HubId, problem: &str) -> HubError {
-    HubError::Strange { id: id.clone(), problem: problem.to_owned() }
 }

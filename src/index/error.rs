@@ -158,6 +158,18 @@ pub enum IndexError {
         /// Their digest.
         stored: Sha256,
     },
+    /// A package that was listed and is gone: a log that was cut to nothing.
+    #[error("registry {registry} no longer lists {package}, whose log had {size} bytes, sha256:{stored}")]
+    Delisted {
+        /// The registry.
+        registry: RegistryId,
+        /// The package.
+        package: PackageName,
+        /// Bytes that were read before.
+        size: u64,
+        /// Their digest.
+        stored: Sha256,
+    },
     /// A lock that pins another statement than the log.
     #[error("{package} {version} is pinned as sha256:{}, {} bytes; registry {registry} has sha256:{}, {} bytes",
         locked.sha256, locked.size, listed.sha256, listed.size)]
@@ -283,7 +295,7 @@ impl Diagnose for IndexError {
             Self::Behind { .. } => Code("E0114"),
             Self::Equivocation { .. } => Code("E0115"),
             Self::Expired { .. } => Code("E0116"),
-            Self::Rewritten { .. } => Code("E0117"),
+            Self::Rewritten { .. } | Self::Delisted { .. } => Code("E0117"),
             Self::Pin { .. } => Code("E0118"),
             Self::NotListed { .. } => Code("E0119"),
             Self::NoNamespace { .. } => Code("E0120"),
@@ -319,7 +331,7 @@ impl Diagnose for IndexError {
                 "an old copy is served, by delay or on purpose; nothing was changed. If the registry was restored from a \
                  backup, its owners must publish a new root with a higher epoch",
             ),
-            Self::Equivocation { .. } | Self::Rewritten { .. } => note(
+            Self::Equivocation { .. } | Self::Rewritten { .. } | Self::Delisted { .. } => note(
                 "the index key's holder shows different histories to different readers; tell the registry's owners, with \
                  these digests. Nothing was changed",
             ),
@@ -328,7 +340,7 @@ impl Diagnose for IndexError {
             ),
             Self::Pin { .. } | Self::NotListed { .. } => vec![
                 Hint::Note(
-                    "Model.lock was edited, or belongs to another registry: compare it with its history".to_owned(),
+                    "Model.lock was edited, belongs to another registry, or the index was changed where it may only grow: compare the lock with its history".to_owned(),
                 ),
                 Hint::Run("mpm diff".to_owned()),
                 Hint::Note("nothing was placed".to_owned()),

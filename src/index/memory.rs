@@ -122,6 +122,11 @@ impl Memory {
         self.fingerprints(&format!("verified/{statement}"))
     }
 
+    /// A folder of it that others than this user may write: what it remembers may be their word.
+    pub(super) fn exposed(&self) -> Option<&Path> {
+        self.folder.ancestors().take(2).find(|folder| files::others_may_write(folder))
+    }
+
     /// The files that were verified last.
     pub(super) fn state(&self) -> Option<&State> {
         self.state.as_ref()

@@ -102,6 +102,17 @@ impl Registry {
             behind: OnceLock::new(),
         };
         let builtin = opening.address == IndexAddress::Builtin;
+        if let Some(folder) = memory.exposed() {
+            world.progress.warn(
+                "trust-exposed",
+                format!(
+                    "others may write in {}: what this machine remembers of registry {} may be theirs; take it from them \
+                     with `chmod go-w`, or `chown` where it is another's",
+                    folder.display(),
+                    opening.id
+                ),
+            );
+        }
         let judge = Judge {
             source: &source,
             opening,
@@ -197,6 +208,15 @@ impl Registry {
         pin: &Pin,
     ) -> Result<VerifiedStatement, IndexError> {
         self.checked_statement(name, version, *pin)
+    }
+
+    /// Checks that a release which a lock pins is in the log, under this digest.
+    ///
+    /// # Errors
+    /// `E0118`, `E0119`; what reading the log can break.
+    pub fn still_lists(&self, name: &PackageName, version: &Version, pin: &Pin) -> Result<(), IndexError> {
+        let looked = self.package(name)?;
+        self.listed(name, looked.as_deref(), version, *pin).map(drop)
     }
 
     /// The yank record in force for a listed release, checked.

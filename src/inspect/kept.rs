@@ -10,7 +10,7 @@ use crate::store::Store;
 use crate::sys::files;
 
 /// Smaller blobs are looked at again: that is quicker than keeping a file for each.
-const KEPT_FROM: u64 = 1 << 20;
+pub(super) const KEPT_FROM: u64 = 1 << 20;
 /// Largest file of facts; one that would be larger is not kept.
 const MAX_FILE: u64 = 64 * 1024;
 
@@ -29,9 +29,9 @@ struct Wire {
 }
 
 #[derive(Serialize, Deserialize)]
-struct WireHit {
-    rule: String,
-    detail: String,
+pub(super) struct WireHit {
+    pub(super) rule: String,
+    pub(super) detail: String,
 }
 
 fn path(store: &Store, digest: &Sha256) -> PathBuf {

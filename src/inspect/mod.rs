@@ -4,14 +4,16 @@
 //! made anew, and a store that can't be written only costs time. Refuses to know verdicts: `policy` makes those.
 
 mod kept;
+mod sets;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::formats::ReadAt;
+use crate::inspect::sets::Set;
 use crate::model::{Pin, Sha256};
 use crate::policy::Facts;
 use crate::scan::{Fact, agree, content};
@@ -101,13 +103,22 @@ impl ReadAt for Blob<'_> {
 /// # Errors
 /// `E0651` to `E0653`: a blob that can't be read or is not there, or a wish to stop.
 pub fn inspect(store: &Store, selected: &Selected, cancel: &Cancel) -> Result<Facts, InspectError> {
-    let pins: BTreeSet<Pin> = selected.pins();
-    let pins: Vec<Pin> = pins.into_iter().collect();
-    let seen = hash::on_all_cores(&pins, &|_, pin: &Pin| seen(store, pin, cancel));
     let mut contents: BTreeMap<Sha256, Fact> = BTreeMap::new();
-    for (pin, fact) in pins.iter().zip(seen) {
-        contents.insert(pin.sha256, fact?);
+    for package in selected.packages() {
+        let small = package.files.iter().map(|file| file.pin).filter(|pin| pin.size < kept::KEPT_FROM);
+        let Some(set) = Set::of(small.collect()) else { continue };
+        let facts = if let Some(facts) = set.read(store) {
+            facts
+        } else {
+            let facts = look_at(store, set.pins(), cancel)?;
+            set.write(store, &facts);
+            facts
+        };
+        contents.extend(set.pins().iter().map(|pin| pin.sha256).zip(facts));
     }
+    let rest: Vec<Pin> = selected.pins().into_iter().filter(|pin| !contents.contains_key(&pin.sha256)).collect();
+    let facts = look_at(store, &rest, cancel)?;
+    contents.extend(rest.iter().map(|pin| pin.sha256).zip(facts));
     let mut facts = Facts::new();
     for file in selected.packages().iter().flat_map(|package| &package.files) {
         let content = contents.get(&file.pin.sha256).ok_or(InspectError::Missing { digest: file.pin.sha256 })?;
@@ -116,6 +127,10 @@ pub fn inspect(store: &Store, selected: &Selected, cancel: &Cancel) -> Result<Fa
         facts.insert((file.pin.sha256, file.path.clone()), fact);
     }
     Ok(facts)
+}
+
+fn look_at(store: &Store, pins: &[Pin], cancel: &Cancel) -> Result<Vec<Fact>, InspectError> {
+    hash::on_all_cores(pins, &|_, pin: &Pin| seen(store, pin, cancel)).into_iter().collect()
 }
 
 fn seen(store: &Store, pin: &Pin, cancel: &Cancel) -> Result<Fact, InspectError> {

@@ -62,7 +62,7 @@ pub(super) fn place_without_records(
     progress: &dyn Progress,
 ) -> Result<BTreeMap<RelPath, PlacedFile>, InstallError> {
     make_folders(site.project, plan)?;
-    let placer = Placer::new(site.link, progress);
+    let placer = Placer::new(site.link, progress).without_record();
     let placed = place_all(site, (plan, &[]), &placer, cancel, progress)?;
     if placer.wrote.load(Ordering::Relaxed) {
         barrier(site.project);

@@ -20,6 +20,8 @@ pub(super) const TASK: Task = Task(u64::MAX);
 pub(super) enum Renewal {
     Make,
     Leave,
+    /// No bytes count, only looks: what looks otherwise is not as it was placed here.
+    Looks,
 }
 
 /// A file that a look did not settle: its bytes decide.
@@ -69,6 +71,14 @@ pub(super) fn examine(
             }
         }
         looked.push(Some(files));
+    }
+    if renewal == Renewal::Looks {
+        altered.extend(doubts.drain(..).map(|doubt| {
+            let file = looked.get(doubt.package).and_then(Option::as_ref).and_then(|files| files.get(doubt.file));
+            let id = receipt.packages.get(doubt.package).map_or_else(String::new, |package| package.id.clone());
+            let expected = file.map_or_else(|| Pin::of(&[]), |file| file.pin);
+            Altered { path: doubt.path, id, expected, found: None, how: "looks otherwise" }
+        }));
     }
     let mut touched = settle(project, receipt, &mut looked, &doubts, &mut altered, (cancel, progress))?;
     altered.sort_by(|left, right| left.path.cmp(&right.path));

@@ -121,7 +121,7 @@ impl Diagnose for InstallError {
                 )),
             ],
             Self::InTheWay { .. } => {
-                vec![unchanged(), Hint::Note("move the files away, then run `mpm sync` again".to_owned())]
+                vec![unchanged(), Hint::Note("move the files away, then run the command again".to_owned())]
             }
             Self::Changed { .. } => vec![
                 unchanged(),

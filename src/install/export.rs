@@ -1,5 +1,6 @@
 //! Files into a folder that is no project: the same plan and the same placing, no records.
 
+use std::io;
 use std::path::Path;
 
 use crate::install::apply::{place_without_records, summary_of};
@@ -7,6 +8,7 @@ use crate::install::error::InstallError;
 use crate::install::plan::{plan, plan_without_records};
 use crate::install::{Applied, OnChanged, Plan, Receipt, Site, Wanted};
 use crate::layout::Layout;
+use crate::model::RelPath;
 use crate::policy::Cleared;
 use crate::progress::Progress;
 use crate::select::Selected;
@@ -18,7 +20,7 @@ impl Site<'_> {
     /// # Errors
     /// `E0754` files in the way, `E0756` a symlink where a folder must be, `E0751` the folder can't be read.
     pub fn plan_export(&self, cleared: &Cleared<'_>, cancel: &Cancel) -> Result<Plan, InstallError> {
-        plan_without_records(self.project, &wanted(cleared.selected()), cancel)
+        plan_without_records(self.project, &self.wanted_below(cleared.selected())?, cancel)
     }
 
     /// Whether something stands in the way of a selection, before its bytes travel.
@@ -26,7 +28,22 @@ impl Site<'_> {
     /// # Errors
     /// As for [`Site::plan_export`].
     pub fn foresee_export(&self, selected: &Selected, cancel: &Cancel) -> Result<(), InstallError> {
-        plan_without_records(self.project, &wanted(selected), cancel).map(drop)
+        plan_without_records(self.project, &self.wanted_below(selected)?, cancel).map(drop)
+    }
+
+    /// What is wanted in this folder. Records of `mpm` are none of it: the folder may be a project, and they would say which
+    /// of its files may be replaced and removed.
+    fn wanted_below(&self, selected: &Selected) -> Result<Vec<Wanted>, InstallError> {
+        let wanted = wanted(selected);
+        let records = |path: &RelPath| path.components().next().is_some_and(|first| first.eq_ignore_ascii_case(".mpm"));
+        match wanted.iter().flat_map(|package| &package.files).find(|(path, _)| records(path)) {
+            None => Ok(wanted),
+            Some((path, _)) => {
+                let source =
+                    io::Error::other("what stands in `.mpm` counts as mpm's own records; leave it out with --exclude");
+                Err(InstallError::Disk { doing: "place", path: path.under(self.project), source })
+            }
+        }
     }
 
     /// The same for a project, layouts included.

@@ -180,6 +180,14 @@ impl Site<'_> {
         Records::of(self.project).receipt()
     }
 
+    /// Whether a run began to place files and did not come to say that it was done.
+    ///
+    /// # Errors
+    /// `E0751`: the project can't be read.
+    pub fn was_interrupted(&self) -> Result<bool, InstallError> {
+        Records::of(self.project).has_pending()
+    }
+
     /// Writes a receipt that [`Site::examine`] refreshed.
     ///
     /// # Errors
@@ -218,6 +226,21 @@ impl Site<'_> {
         check::examine(self.project, receipt, (scrutiny, Renewal::Make), cancel, progress)
     }
 
+    /// The same without reading a byte: a file that looks otherwise counts as altered. Who wrote the receipt knew how the files of
+    /// this very disk look, so that it is one of ours, and no other that came with the files.
+    ///
+    /// # Errors
+    /// As for [`Site::altered`].
+    pub fn examine_looks(
+        &self,
+        receipt: &Receipt,
+        scrutiny: Scrutiny,
+        cancel: &Cancel,
+        progress: &dyn Progress,
+    ) -> Result<Examined, InstallError> {
+        check::examine(self.project, receipt, (scrutiny, Renewal::Looks), cancel, progress)
+    }
+
     /// What must be done so that the project holds exactly the cleared selection, besides what is not ours.
     ///
     /// # Errors
@@ -237,7 +260,32 @@ impl Site<'_> {
         receipt: Option<&Receipt>,
         on_changed: OnChanged,
     ) -> Result<Plan, InstallError> {
-        plan::plan(self.project, &placing.wanted(), receipt, on_changed, &Cancel::new())
+        let mut plan = plan::plan(self.project, &placing.wanted(), receipt, on_changed, &Cancel::new())?;
+        if on_changed == OnChanged::Replace {
+            self.relink(&mut plan)?;
+        }
+        Ok(plan)
+    }
+
+    /// Symbolic links that lead elsewhere than to where the store has the blob now are made anew: what they lead to, a layer
+    /// may have that is passed over.
+    fn relink(&self, plan: &mut Plan) -> Result<(), InstallError> {
+        let links = plan.kept.values().filter(|file| file.link == Link::Symlink);
+        let mut wrong = Vec::new();
+        for file in links {
+            let Some(blob) = self.store.find(&file.pin)? else { continue };
+            if std::fs::read_link(file.path.under(self.project)).is_ok_and(|target| target != blob.path) {
+                wrong.push((file.path.clone(), file.pin));
+            }
+        }
+        for (path, pin) in wrong {
+            plan.kept.remove(&path);
+            plan.keep = plan.keep.saturating_sub(1);
+            plan.replace.insert(path.clone());
+            plan.place.push((path, pin));
+        }
+        plan.place.sort();
+        Ok(())
     }
 
     /// Does it, and writes the receipt last.

@@ -1,10 +1,12 @@
 //! One file from the store to its place: reflink, hard link, symlink or copy, whole or not at all.
 
-use std::fs::Permissions;
+use std::collections::BTreeMap;
+use std::fs::{Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::config::LinkMode;
 use crate::install::disk;
@@ -38,11 +40,23 @@ pub(super) enum Supply<'a> {
     Made,
 }
 
+/// Ways that share bytes, from the best.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    #[default]
+    Reflink,
+    Hard,
+    Neither,
+}
+
 /// Places files; remembers which ways this pair of file systems does not have.
 pub(super) struct Placer<'a> {
     mode: LinkMode,
-    /// The first way of the chain that still may work: 0 reflink, 1 hard link, 2 neither.
-    level: AtomicU8,
+    /// Whether files may become links into the store unasked: only where a record keeps what they lead to.
+    kept: bool,
+    /// The first way of the chain that still may work, by the device that holds the blob: a layer of the store may lie on
+    /// another one.
+    levels: Mutex<BTreeMap<u64, Level>>,
     told_symlink: AtomicBool,
     told_copy: AtomicBool,
     /// A file of its own bytes was written: they need a barrier.
@@ -59,12 +73,18 @@ impl<'a> Placer<'a> {
     pub(super) fn new(mode: LinkMode, progress: &'a dyn Progress) -> Self {
         Self {
             mode,
-            level: AtomicU8::new(0),
+            kept: true,
+            levels: Mutex::default(),
             told_symlink: AtomicBool::new(false),
             told_copy: AtomicBool::new(false),
             wrote: AtomicBool::new(false),
             progress,
         }
+    }
+
+    /// The same for a place of which no record is kept: one day, nobody needs the blobs any more.
+    pub(super) fn without_record(self) -> Self {
+        Self { kept: false, ..self }
     }
 
     /// Places the blob that stands at `blob` at `path` of the project.
@@ -124,32 +144,41 @@ impl<'a> Placer<'a> {
 
     /// The best way that works here.
     fn auto(&self, path: &RelPath, pin: &Pin, blob: &Path, staged: &Path) -> Result<Link, InstallError> {
-        if self.level.load(Ordering::Relaxed) == 0 {
+        let found = std::fs::metadata(blob).map_err(|error| disk_error(path, staged, error))?;
+        if self.level(&found) == Level::Reflink {
             match reflink(blob, staged) {
                 Ok(()) => return Ok(Link::Reflink),
                 Err(error) if is_full(&error) => return Err(disk_error(path, staged, error)),
-                Err(_) => self.level.fetch_max(1, Ordering::Relaxed),
-            };
+                Err(_) => self.no_better_than(&found, Level::Hard),
+            }
         }
-        if self.level.load(Ordering::Relaxed) == 1 {
-            match hard(blob, staged) {
+        if self.level(&found) == Level::Hard {
+            match hard_of(&found, blob, staged) {
                 Ok(()) => return Ok(Link::Hard),
                 Err(error) if is_full(&error) || error.kind() == io::ErrorKind::NotFound => {
                     return Err(disk_error(path, staged, error));
                 }
                 // This blob has its fill of links, or is writable; others may still be linked.
                 Err(error) if error.kind() == io::ErrorKind::TooManyLinks || error.raw_os_error().is_none() => {}
-                Err(_) => {
-                    self.level.fetch_max(2, Ordering::Relaxed);
-                }
+                Err(_) => self.no_better_than(&found, Level::Neither),
             }
         }
         self.without_link(path, pin, blob, staged)
     }
 
+    fn level(&self, blob: &Metadata) -> Level {
+        self.levels.lock().unwrap_or_else(PoisonError::into_inner).get(&blob.dev()).copied().unwrap_or_default()
+    }
+
+    fn no_better_than(&self, blob: &Metadata, level: Level) {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = levels.entry(blob.dev()).or_default();
+        *known = level.max(*known);
+    }
+
     /// Large files by symlink, if the file system has them; others by copy.
     fn without_link(&self, path: &RelPath, pin: &Pin, blob: &Path, staged: &Path) -> Result<Link, InstallError> {
-        if pin.size >= LARGE && clear_then(staged, || symlink(blob, staged)).is_ok() {
+        if self.kept && pin.size >= LARGE && clear_then(staged, || symlink(blob, staged)).is_ok() {
             if !self.told_symlink.swap(true, Ordering::Relaxed) {
                 self.progress.note(
                     "placed-by-symlink",
@@ -196,7 +225,11 @@ fn reflink(blob: &Path, staged: &Path) -> io::Result<()> {
 
 /// A hard link, and only to an inode that nobody can write through by accident.
 fn hard(blob: &Path, staged: &Path) -> io::Result<()> {
-    if std::fs::metadata(blob)?.permissions().mode() & 0o222 != 0 {
+    hard_of(&std::fs::metadata(blob)?, blob, staged)
+}
+
+fn hard_of(found: &Metadata, blob: &Path, staged: &Path) -> io::Result<()> {
+    if found.permissions().mode() & 0o222 != 0 {
         return Err(io::Error::other("the blob is writable"));
     }
     match std::fs::hard_link(blob, staged) {
@@ -258,4 +291,32 @@ fn is_full(error: &io::Error) -> bool {
 fn disk_error(path: &RelPath, staged: &Path, source: io::Error) -> InstallError {
     let _ = std::fs::remove_file(staged);
     InstallError::Disk { doing: "write", path: path.as_str().into(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::FileExt as _;
+
+    use crate::config::LinkMode;
+    use crate::install::place::{LARGE, Placer, staged};
+    use crate::install::receipt::Link;
+    use crate::model::{Pin, RelPath, Sha256};
+    use crate::progress::Silent;
+
+    #[test]
+    fn a_large_file_that_nobody_keeps_does_not_become_a_link_into_the_store() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blob = folder.path().join("blob");
+        let file = fs::File::create(&blob).expect("made");
+        file.write_all_at(b"x", LARGE).expect("written");
+        let pin = Pin { sha256: Sha256::of(b"whatever"), size: LARGE + 1 };
+        let path = RelPath::parse("w.bin").expect("a path");
+        let staged = staged(&folder.path().join("w.bin"), &path);
+        for (kept, expected) in [(true, Link::Symlink), (false, Link::Copy)] {
+            let placer = Placer::new(LinkMode::Auto, &Silent);
+            let placer = if kept { placer } else { placer.without_record() };
+            assert_eq!(placer.without_link(&path, &pin, &blob, &staged).expect("placed"), expected);
+        }
+    }
 }

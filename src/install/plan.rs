@@ -197,6 +197,10 @@ impl Planning<'_> {
         };
         let known = claims.iter().find_map(|claim| seen_as(claim, stat, link).map(|link| (claim.pin, link)));
         match known {
+            // The link is ours and as it was made, but what it led to is gone: a purge took it, or a layer is not there.
+            Some((held, Link::Symlink)) if held == pin && !leads(&path.under(self.project), pin) => {
+                self.replace(path, pin);
+            }
             Some((held, link)) if held == pin => self.keep(path, PlacedFile { path: path.clone(), pin, stat, link }),
             Some(_) => self.replace(path, pin),
             // A link that nobody of us made is never followed, and bytes of another length need no hashing.
@@ -302,6 +306,11 @@ impl Planning<'_> {
         self.plan.keep += 1;
         self.plan.kept.insert(path.clone(), file);
     }
+}
+
+/// Whether a symbolic link leads to a file of the right size.
+fn leads(link: &Path, pin: Pin) -> bool {
+    std::fs::metadata(link).is_ok_and(|target| target.is_file() && target.len() == pin.size)
 }
 
 /// The way in which a claim was placed, if what stands there looks as it did then.

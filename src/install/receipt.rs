@@ -109,6 +109,16 @@ pub enum Link {
     Adopted,
 }
 
+impl PlacedPackage {
+    /// Whether it names anything whose looks can be compared.
+    pub fn is_tangible(&self) -> bool {
+        match &self.files {
+            PlacedFiles::Inline(files) => !files.is_empty(),
+            PlacedFiles::Table { folders, .. } => !folders.is_empty(),
+        }
+    }
+}
+
 impl Stat {
     /// Whether a file that looks like `other` may be taken for this one unread.
     pub fn agrees(&self, other: &Self) -> bool {

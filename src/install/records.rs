@@ -44,19 +44,34 @@ impl Records {
 
     /// Makes the folder, hidden from git.
     pub(super) fn prepare(&self) -> Result<(), InstallError> {
-        match std::fs::symlink_metadata(&self.folder) {
-            Ok(found) if found.is_dir() => {}
-            Ok(_) => {
-                let source = io::Error::new(io::ErrorKind::NotADirectory, "not a folder");
-                return Err(InstallError::Disk { doing: "use", path: self.folder.clone(), source });
-            }
-            Err(_) => std::fs::create_dir(&self.folder).map_err(disk("make", &self.folder))?,
+        if !self.stands()? {
+            std::fs::create_dir(&self.folder).map_err(disk("make", &self.folder))?;
         }
         let ignore = self.folder.join(".gitignore");
         if std::fs::symlink_metadata(&ignore).is_err() {
             sys::files::write_atomic(&ignore, b"*\n").map_err(disk("write", &ignore))?;
         }
         Ok(())
+    }
+
+    /// Whether the folder is there. What stands in its place, or in that of the tables, must be a folder: through a link, files
+    /// of somebody else would be written and removed as if they were records.
+    fn stands(&self) -> Result<bool, InstallError> {
+        let real = |folder: &Path| match std::fs::symlink_metadata(folder) {
+            Ok(found) if found.is_dir() => Ok(true),
+            Ok(found) => {
+                let what = if found.is_symlink() { "it is a symbolic link, not a folder" } else { "not a folder" };
+                let source = io::Error::new(io::ErrorKind::NotADirectory, what);
+                Err(InstallError::Disk { doing: "use", path: folder.to_owned(), source })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(InstallError::Disk { doing: "look at", path: folder.to_owned(), source }),
+        };
+        let there = real(&self.folder)?;
+        if there {
+            real(&self.tables())?;
+        }
+        Ok(there)
     }
 
     pub(super) fn receipt(&self) -> Result<Option<Receipt>, InstallError> {
@@ -74,6 +89,7 @@ impl Records {
     /// Writes the receipt, then drops the tables that it does not name.
     pub(super) fn write_receipt(&self, receipt: &Receipt) -> Result<(), InstallError> {
         let path = self.receipt_path();
+        self.stands()?;
         sys::fault::point("receipt-write").map_err(disk("write", &path))?;
         sys::files::write_atomic(&path, &wire::render_receipt(receipt)).map_err(disk("write", &path))?;
         let named: BTreeSet<PathBuf> = receipt
@@ -120,6 +136,7 @@ impl Records {
     /// Writes the table of a large package; returns its name.
     pub(super) fn write_table(&self, files: &[PlacedFile]) -> Result<Sha256, InstallError> {
         let folder = self.tables();
+        self.stands()?;
         std::fs::create_dir_all(&folder).map_err(disk("make", &folder))?;
         let fail = disk("write", &folder);
         let mut hasher = Sha256Hasher::new();
@@ -134,6 +151,16 @@ impl Records {
         file.as_file().sync_all().map_err(&fail)?;
         file.persist(self.table_path(&digest)).map_err(|error| fail(error.error))?;
         Ok(digest)
+    }
+
+    /// Whether something of an interrupted run is written down.
+    pub(super) fn has_pending(&self) -> Result<bool, InstallError> {
+        let path = self.pending_path();
+        match path.symlink_metadata() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(disk("look at", &path)(error)),
+        }
     }
 
     /// What an interrupted run was about to place.
@@ -169,6 +196,7 @@ impl Records {
 
     pub(super) fn clear_pending(&self) -> Result<(), InstallError> {
         let path = self.pending_path();
+        sys::fault::point("pending-clear").map_err(disk("remove", &path))?;
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk("remove", &path)(error)),
             _ => Ok(()),

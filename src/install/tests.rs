@@ -455,3 +455,21 @@ fn records_that_are_no_regular_files_are_not_read() {
     symlink("/etc/hostname", bench.project.join(".mpm/pending.jsonl")).expect("linked");
     assert_eq!(records.pending().expect_err("a symlink").code().0, "E0751");
 }
+
+#[test]
+fn records_behind_a_link_are_neither_written_nor_cleaned_up() {
+    let bench = Bench::new();
+    let wanted = [bench.package("a", &[("w.bin", "weights")])];
+    bench.sync(&wanted).expect("places");
+    let outside = tempfile::tempdir().expect("a folder");
+    put(&outside.path().join("thesis.txt"), b"mine");
+    symlink(outside.path(), bench.project.join(".mpm/files")).expect("linked");
+    let receipt = bench.receipt();
+    let error = bench.site().write_receipt(&receipt).expect_err("refused");
+    assert_eq!(error.code().0, "E0751", "{error}");
+    let wanted = [bench.package("a", &[("w.bin", "others")])];
+    let error = bench.sync(&wanted).expect_err("refused");
+    assert_eq!(error.code().0, "E0751", "{error}");
+    assert_eq!(fs::read_to_string(outside.path().join("thesis.txt")).expect("there"), "mine");
+    assert_eq!(bench.text("models/a/w.bin").as_deref(), Some("weights"));
+}

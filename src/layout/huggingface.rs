@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::layout::{Content, LaidFolder, LayoutError};
 use crate::lock::Lock;
 use crate::manifest::LayoutKind;
-use crate::model::{PackageKind, PathSet, Pin, RelPath, Version};
+use crate::model::{PackageKind, PathSet, Pin, RelPath, Version, hub_cache_folder};
 use crate::select::{Contents, Origin, Selected, SelectedPackage};
 
 /// The revision that code means when it names none.
@@ -31,10 +31,19 @@ enum Rank {
     Main,
     /// Another source of the hub.
     Source,
-    /// A release that the project asked for; the highest version first.
-    Direct(Reverse<Version>),
+    /// A release that the project asked for; one that has the name itself, then the highest version first.
+    Direct(Name, Reverse<Version>),
     /// A release that only others need.
-    Needed(Reverse<Version>),
+    Needed(Name, Reverse<Version>),
+}
+
+/// Whose name it is under which a release lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    /// Its own, which its registry gave to its publisher.
+    Own,
+    /// That of a repository of the hub, as its publisher says.
+    Upstream,
 }
 
 /// One package under the name that code asks for.
@@ -112,16 +121,16 @@ fn name<'a>(
         Origin::Release(id) => {
             let version = Reverse(id.version.clone());
             let upstream = contents.releases.get(id).and_then(|(statement, _)| statement.upstream.as_ref());
-            let (repository, commit) = if let Some(upstream) = upstream {
-                (upstream.repository.to_string(), upstream.commit.to_string())
+            let (whose, repository, commit) = if let Some(upstream) = upstream {
+                (Name::Upstream, upstream.repository.to_string(), upstream.commit.to_string())
             } else {
                 let digest = lock.packages.get(id)?.statement.sha256;
-                (id.package.name.to_string(), shortened(&digest.hex()))
+                (Name::Own, id.package.name.to_string(), shortened(&digest.hex()))
             };
             let named = Named {
                 at,
                 package,
-                rank: if package.key.is_some() { Rank::Direct(version) } else { Rank::Needed(version) },
+                rank: if package.key.is_some() { Rank::Direct(whose, version) } else { Rank::Needed(whose, version) },
                 commit,
                 revision: Some(id.version.to_string()),
             };
@@ -141,12 +150,12 @@ fn folder(
     (kind, repository): &Repository,
     named: &[Named<'_>],
 ) -> Result<LaidFolder, LayoutError> {
-    let (prefix, shown) = match kind {
-        PackageKind::Model => ("models", repository.clone()),
-        PackageKind::Dataset => ("datasets", format!("datasets/{repository}")),
+    let shown = match kind {
+        PackageKind::Model => repository.clone(),
+        PackageKind::Dataset => format!("datasets/{repository}"),
     };
     let of = named.first().map(Named::who).unwrap_or_default();
-    let folder = below(root, &format!("{prefix}--{}", repository.replace('/', "--")), &of)?;
+    let folder = below(root, &hub_cache_folder(*kind, repository), &of)?;
     let mut files = BTreeMap::new();
     for (revision, commit) in refs(&shown, named)? {
         let path = below(&folder, &format!("refs/{revision}"), &of)?;

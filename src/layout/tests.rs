@@ -310,6 +310,30 @@ fn a_release_that_declares_an_upstream_lies_there() {
 }
 
 #[test]
+fn a_name_that_a_publisher_borrows_takes_no_main_from_its_owner() {
+    let (own, borrowed) = (hex("acme:acme/m@1.0.0").chars().take(40).collect::<String>(), commit('b'));
+    for (owner, borrower) in [("a", "b"), ("b", "a")] {
+        let world = World::new(&format!(
+            "{REGISTRY}{owner} = {{ package = \"acme/m\", version = \"1\" }}\n{borrower} = {{ package = \"evil/x\", version = \"9\" }}\n"
+        ))
+        .release("acme:acme/m@1.0.0", None, &["x=1"])
+        .release("acme:evil/x@9.0.0", Some(("acme/m", &borrowed)), &["x=2"])
+        .resolved(owner, "acme:acme/m@1.0.0")
+        .resolved(borrower, "acme:evil/x@9.0.0");
+        check(
+            &world,
+            &[
+                ("models--acme--m/refs/1.0.0", &own),
+                ("models--acme--m/refs/9.0.0", &borrowed),
+                ("models--acme--m/refs/main", &own),
+                (&format!("models--acme--m/snapshots/{own}/x"), &hex("1")),
+                (&format!("models--acme--m/snapshots/{borrowed}/x"), &hex("2")),
+            ],
+        );
+    }
+}
+
+#[test]
 fn variants_of_one_dependency_lie_side_by_side_and_of_two_they_clash() {
     let files = ["w:a=1", "w:b=2"];
     let world = World::new(&format!("{REGISTRY}\"acme/m\" = {{ version = \"1\", variants = [\"a\", \"b\"] }}\n"))

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::lock::{
     Lock, LockedPackage, LockedRegistry, LockedSource, LockedUnsafe, SourceFiles, SourceId, Target, VERSION,
 };
-use crate::model::{Fingerprint, PackageId, RegistryId, Sha256};
+use crate::model::{Fingerprint, PackageId, RegistryId};
 
 const HEADER: &str =
     "# Written by mpm. Commit this file; change Model.toml and run `mpm lock` instead of editing it.\n";
@@ -87,7 +87,7 @@ fn render_source(text: &mut String, id: &SourceId, source: &LockedSource) {
         }
         SourceFiles::Inline(files) => {
             if id.hub().is_some() {
-                fact(text, "table", &Sha256::of(&LockedSource::table_bytes(files)).prefixed());
+                fact(text, "table", &source.table_digest().prefixed());
             }
             text.push_str("files = [\n");
             for file in files {

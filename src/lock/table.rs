@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lock::{LockError, LockedSource, SourceFile};
+use crate::lock::{LockError, LockedSource, SourceFile, SourceFiles};
 use crate::model::{PathSet, Pin, RelPath, Sha256, canonical};
 
 /// Largest file table, in bytes.
@@ -27,6 +27,14 @@ struct WireFile {
 }
 
 impl LockedSource {
+    /// The digest of the file table, wherever the table stands.
+    pub fn table_digest(&self) -> Sha256 {
+        match &self.files {
+            SourceFiles::Table(pin) => pin.sha256,
+            SourceFiles::Inline(files) => Sha256::of(&Self::table_bytes(files)),
+        }
+    }
+
     /// The file table's fixed bytes (for `Model.lock.d/`), and its digest, which is the revision of a `path` source. Files
     /// are written sorted by path, however they come.
     pub fn table_bytes(files: &[SourceFile]) -> Vec<u8> {

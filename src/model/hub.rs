@@ -71,6 +71,15 @@ pub struct HubId {
     pub revision: HubRevision,
 }
 
+/// The folder of a repository in a cache of the hub's clients.
+pub fn hub_cache_folder(kind: PackageKind, repository: &str) -> String {
+    let kind = match kind {
+        PackageKind::Model => "models",
+        PackageKind::Dataset => "datasets",
+    };
+    format!("{kind}--{}", repository.replace('/', "--"))
+}
+
 fn cut(text: &str) -> String {
     text.chars().take(100).collect()
 }
@@ -218,7 +227,7 @@ impl fmt::Display for HubId {
 
 #[cfg(test)]
 mod tests {
-    use super::{HubId, HubRevision};
+    use super::{HubId, HubRevision, hub_cache_folder};
     use crate::model::PackageKind;
 
     #[test]
@@ -247,6 +256,12 @@ mod tests {
             }
         }
         assert_eq!(HubId::parse("hf:datasets/a/b").expect("parses").kind, PackageKind::Dataset);
+    }
+
+    #[test]
+    fn a_cache_has_a_folder_for_each_repository() {
+        assert_eq!(hub_cache_folder(PackageKind::Model, "Qwen/Qwen3-0.6B"), "models--Qwen--Qwen3-0.6B");
+        assert_eq!(hub_cache_folder(PackageKind::Dataset, "squad"), "datasets--squad");
     }
 
     #[test]

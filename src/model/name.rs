@@ -53,6 +53,16 @@ fn normalise(text: &str) -> String {
     text.chars().map(|c| if matches!(c, '_' | '.') { '-' } else { c }).collect()
 }
 
+fn skeleton(text: &str) -> String {
+    let same = |c| match c {
+        '_' | '.' => '-',
+        '0' => 'o',
+        '1' => 'l',
+        other => other,
+    };
+    text.chars().map(same).collect::<String>().replace("rn", "m")
+}
+
 macro_rules! part {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
@@ -80,6 +90,11 @@ macro_rules! part {
             /// The form in which names are compared: `_` and `.` become `-`.
             pub fn normalised(&self) -> String {
                 normalise(&self.0)
+            }
+
+            /// What the eye takes it for: names that share it look alike.
+            pub fn skeleton(&self) -> String {
+                skeleton(&self.0)
             }
         }
 
@@ -166,6 +181,11 @@ impl PackageName {
     /// The form in which names are compared: `_` and `.` become `-`.
     pub fn normalised(&self) -> String {
         normalise(&self.text)
+    }
+
+    /// What the eye takes it for: names that share it look alike.
+    pub fn skeleton(&self) -> String {
+        skeleton(&self.text)
     }
 }
 
@@ -324,6 +344,23 @@ mod tests {
             assert_eq!(PackageName::parse(text).is_ok(), good, "{text}");
         }
         assert!(PackageName::parse(&format!("a/{}", "x".repeat(65))).is_err());
+    }
+
+    #[test]
+    fn names_that_look_alike_share_a_skeleton() {
+        let skeleton = |text: &str| PackageName::parse(text).expect("a name").skeleton();
+        for (left, right, alike) in [
+            ("acme/minilm", "acrne/minilm", true),
+            ("acme/minilm", "acme/mini1m", true),
+            ("acme/gpt-4o", "acme/gpt-40", true),
+            ("acme/a-b.c", "acme/a_b-c", true),
+            ("acme/rn", "acme/m", true),
+            ("acme/r-n", "acme/m", false),
+            ("acme/minilm", "acme/minilm2", false),
+            ("acme/nr", "acme/rn", false),
+        ] {
+            assert_eq!(skeleton(left) == skeleton(right), alike, "{left} {right}");
+        }
     }
 
     #[test]

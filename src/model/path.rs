@@ -42,7 +42,7 @@ impl RelPath {
     /// Parses a path.
     ///
     /// # Errors
-    /// Absolute paths, `.`, `..`, empty components, backslashes, colons, control and invisible characters, names that
+    /// Absolute paths, `.`, `..`, `.git`, empty components, backslashes, colons, control and invisible characters, names that
     /// Windows reserves, a trailing dot or space, text that is not NFC, and what is too long or too deep.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         match broken_rule(text) {
@@ -127,6 +127,9 @@ fn broken_component(component: &str) -> Option<&'static str> {
     }
     if component.ends_with(['.', ' ']) || component.starts_with(' ') {
         return Some("has a component that begins or ends with a space, or ends with a dot");
+    }
+    if component.eq_ignore_ascii_case(".git") || component.eq_ignore_ascii_case("git~1") {
+        return Some("has a component that git takes for a repository, whose settings can run programs");
     }
     let stem = component.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
     let reserved = matches!(stem.as_str(), "con" | "prn" | "aux" | "nul" | "conin$" | "conout$")
@@ -235,12 +238,24 @@ mod tests {
             "f:stream",
             "e\u{301}",
             "a*b",
+            ".git/config",
+            "a/.GIT",
+            "a/GIT~1/config",
         ] {
             assert!(RelPath::parse(text).is_err(), "{text:?}");
         }
         assert!(RelPath::parse(&"x".repeat(256)).is_err());
         assert!(RelPath::parse(&vec!["d"; 200].join("/")).is_err());
-        for text in ["a", "a/b.bin", ".gitattributes", "console.txt", "model-00001-of-00030.safetensors", "é.txt"] {
+        for text in [
+            "a",
+            "a/b.bin",
+            ".gitattributes",
+            ".github/x",
+            "a.git",
+            "console.txt",
+            "model-00001-of-00030.safetensors",
+            "é.txt",
+        ] {
             assert!(RelPath::parse(text).is_ok(), "{text:?}");
         }
     }

@@ -10,6 +10,7 @@ use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::{HumanSize, Pin, Sha256};
 use crate::ops::adopting::{Fate, LARGE, Left, Refused, Taking, changed, refused};
 use crate::ops::hub_cache::{self, Candidate, Found};
+use crate::ops::services::WAIT;
 use crate::ops::{Question, Services};
 use crate::progress::{Doing, Event, Progress, Task};
 use crate::store::{DryRun, Store, StoreError};
@@ -195,7 +196,7 @@ impl Amount {
 
 /// Takes what was found, and records that it is kept.
 fn take(services: &Services, request: &Request, found: &Found) -> Result<Vec<Fate>, AdoptError> {
-    let store = Store::open(&services.folders.store)?;
+    let store = services.store(WAIT)?;
     let taking = Taking::begin(services, &store, Copying::Below(LARGE))?;
     let copying =
         if may_copy(services, request, found, &store, &taking)? { Copying::Allowed } else { Copying::Below(LARGE) };

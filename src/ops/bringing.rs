@@ -90,11 +90,11 @@ pub(super) fn missing<'w>(
     for (pin, wanted) in distinct {
         if lacking.contains(&pin) {
             travel.blobs += 1;
-            travel.bytes += pin.size;
+            travel.bytes = travel.bytes.saturating_add(pin.size);
             needed.insert(pin, wanted);
         } else {
             travel.reused_blobs += 1;
-            travel.reused_bytes += pin.size;
+            travel.reused_bytes = travel.reused_bytes.saturating_add(pin.size);
         }
     }
     Ok((needed, travel))
@@ -102,7 +102,12 @@ pub(super) fn missing<'w>(
 
 /// Takes what the store lacks and the user's Hugging Face cache has, if it is for a repository of the hub.
 pub(super) fn seed(services: &Services, store: &Store, wanted: &[Wanted]) -> Result<Travel, PipelineError> {
-    let (needed, _) = missing(store, wanted)?;
+    let hub: Vec<Wanted> =
+        wanted.iter().filter(|wanted| matches!(wanted.supplier, Supplier::Hub { .. })).cloned().collect();
+    if hub.is_empty() {
+        return Ok(Travel::default());
+    }
+    let (needed, _) = missing(store, &hub)?;
     let sought: Vec<HubWanted> = needed
         .into_iter()
         .filter_map(|(pin, wanted)| match &wanted.supplier {
@@ -134,6 +139,7 @@ pub(super) fn bring(
         staging: store.begin()?,
         jobs: services.config.jobs.unwrap_or(JOBS),
         already: &|pin| matches!(store.find(pin), Ok(Some(_))),
+        patience: store.patience(),
         cancel: &services.cancel,
         progress: &*services.progress,
     };

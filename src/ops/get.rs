@@ -18,6 +18,7 @@ use crate::ops::locking::{self, Making};
 use crate::ops::pipeline::{self, Released};
 use crate::ops::project::{self, Project};
 use crate::ops::registries::Registries;
+use crate::ops::services::WAIT;
 use crate::ops::{Accepted, PackageLine, PipelineError, Services, Travel, hubs, info, report, sources};
 use crate::select::{Choice, Contents, SelectError, Selected, select};
 use crate::store::Store;
@@ -147,7 +148,7 @@ fn release(
         lender: Lender::Nothing,
     };
     let made = making.make()?;
-    let store = Store::open(&services.folders.store)?;
+    let store = services.store(WAIT)?;
     let releases: BTreeSet<PackageId> = match made.lock.direct.get(&(key, None)) {
         Some(Target::Release(id)) => BTreeSet::from([id.clone()]),
         _ => BTreeSet::new(),
@@ -209,8 +210,9 @@ fn repository(
     if !listing.files.iter().any(|file| wanted(&file.path)) {
         return Err(SelectError::Nothing { key, line: 0 }.into());
     }
+    let yes = request.accepted.yes || request.dry_run;
     let lender = if request.dry_run { Lender::Nothing } else { Lender::Cache };
-    let (files, read) = hubs::pins(services, id, &listing, Reading { wanted: &wanted, lender, known: &[] })?;
+    let (files, read) = hubs::pins(services, id, &listing, Reading { wanted: &wanted, lender, known: &[], yes })?;
     let mut lock = Lock::default();
     let hashed = sources::locked(id.kind, Some(listing.commit.to_string()), files.clone());
     lock.sources.insert(source.clone(), hashed.locked);
@@ -223,7 +225,7 @@ fn repository(
     project.manifest.dependencies.push(plain);
     let contents = Contents { releases: BTreeMap::new(), sources: BTreeMap::from([(source, files)]) };
     let selected = select(&project.manifest, &lock, &contents, &Choice::default())?;
-    let store = Store::open(&services.folders.store)?;
+    let store = services.store(WAIT)?;
     let registries = Registries::new(services, &project.folder, &project.manifest, None, Gate::Locked);
     let mut placing = Placing { services, request, store: &store, registries, project: &project, lock: &lock };
     let pinned = format!("{}@{}", id.name(), listing.commit);
@@ -266,17 +268,22 @@ impl Placing<'_, '_> {
         let wanted = pipeline::wanted(self.lock, selected);
         let mut travel = read;
         if !request.dry_run {
+            self.store.claim(&wanted.iter().map(|wanted| wanted.pin).collect())?;
             travel.add(&bringing::seed(services, self.store, &wanted)?);
         }
         let (_, missing) = bringing::missing(self.store, &wanted)?;
-        travel.add(&missing);
-        travel.free = missing.free;
+        travel.after(&missing);
         let to = request.to.clone();
         let outcome = Outcome { to, packages, travel, applied: Applied::default(), dry_run: request.dry_run, pin };
         if request.dry_run {
             return Ok(outcome);
         }
         let link = request.link.or(services.config.link).unwrap_or(LinkMode::Auto);
+        if link == LinkMode::Symlink {
+            let text =
+                "the files are links into the store, and no lock keeps what they lead to: `mpm store gc` may remove it";
+            services.progress.warn("links-unkept", text.to_owned());
+        }
         let site = Site { project: &request.to, store: self.store, link };
         site.foresee_export(selected, &services.cancel)?;
         pipeline::ask_about(services, request.accepted.yes, &missing)?;

@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::model::{GitBlobId, HubId, PackageKind, Pin, Sha256};
+use crate::model::{GitBlobId, Pin, Sha256};
 use crate::sys::{Digests, Known, files};
 
 /// Beginnings of folders that are repositories.
@@ -99,15 +99,6 @@ impl Candidate {
         let other = |promise: &&Promise| matches!(promise, Promise::Sha256(digest) if *digest != pin.sha256);
         self.promises.iter().find(other).copied()
     }
-}
-
-/// The folder of a repository in a cache.
-pub(super) fn repository_folder(hub: &HubId) -> String {
-    let kind = match hub.kind {
-        PackageKind::Model => "models",
-        PackageKind::Dataset => "datasets",
-    };
-    format!("{kind}--{}", hub.repository.as_str().replace('/', "--"))
 }
 
 /// Finds what may be adopted below a folder; the files of `store`, where that lies below it, are none.
@@ -281,8 +272,7 @@ impl Looking {
 
 #[cfg(test)]
 mod tests {
-    use super::{Promise, repository_folder};
-    use crate::model::HubId;
+    use super::Promise;
 
     #[test]
     fn names_promise_what_they_say() {
@@ -291,8 +281,5 @@ mod tests {
         for name in ["", "config.json", &"AB".repeat(32), &"ab".repeat(16)] {
             assert_eq!(Promise::of_name(name), None, "{name}");
         }
-        let folder = |id: &str| repository_folder(&HubId::parse(id).expect("an id"));
-        assert_eq!(folder("hf:Qwen/Qwen3-0.6B"), "models--Qwen--Qwen3-0.6B");
-        assert_eq!(folder("hf:datasets/squad"), "datasets--squad");
     }
 }

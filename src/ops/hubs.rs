@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use crate::fetch::hub::{SmallFile, SmallOutcome};
+use crate::fetch::room_for;
 use crate::hub::{HubIdentity, Listing};
 use crate::lock::{SourceFile, SourceId};
 use crate::model::{HubId, Pin, RelPath};
 use crate::ops::bringing::JOBS;
+use crate::ops::pipeline::ask_about;
 use crate::ops::seeding::{HubUnpinned, pin_from_cache};
+use crate::ops::services::WAIT;
 use crate::ops::sources::{self, Hashed};
 use crate::ops::{PipelineError, Services, Travel};
 use crate::store::{Store, StoreError};
-use crate::sys::hash;
+use crate::sys::{files, hash};
 use crate::verify::{GitMismatch, verify_git};
 
 /// What may lend files while locking.
@@ -28,11 +31,11 @@ pub(super) enum Lender {
 pub(super) fn lock(
     services: &Services,
     id: &SourceId,
-    (lender, known): (Lender, &[SourceFile]),
+    (lender, known, yes): (Lender, &[SourceFile], bool),
 ) -> Result<(Hashed, Travel), PipelineError> {
     let hub = id.hub().ok_or_else(|| PipelineError::UnknownKey { key: id.to_string(), near: Vec::new() })?;
     let listing = listing(services, hub)?;
-    let (files, travel) = pins(services, hub, &listing, Reading { wanted: &|_| true, lender, known })?;
+    let (files, travel) = pins(services, hub, &listing, Reading { wanted: &|_| true, lender, known, yes })?;
     Ok((sources::locked(hub.kind, Some(listing.commit.to_string()), files), travel))
 }
 
@@ -52,6 +55,8 @@ pub(super) struct Reading<'a> {
     pub(super) lender: Lender,
     /// What is known of another commit.
     pub(super) known: &'a [SourceFile],
+    /// Whether large transfers are agreed to.
+    pub(super) yes: bool,
 }
 
 /// The pins of the wanted files. The hub tells the sha256 of large files; small ones are read, from the user's cache where it
@@ -62,24 +67,30 @@ pub(super) fn pins(
     listing: &Listing,
     reading: Reading<'_>,
 ) -> Result<(Vec<SourceFile>, Travel), PipelineError> {
-    let (mut files, mut small) = (Vec::new(), Vec::new());
+    let (mut pinned, mut small) = (Vec::new(), Vec::new());
     for file in listing.files.iter().filter(|file| (reading.wanted)(&file.path)) {
         match file.identity {
-            HubIdentity::Large(pin) => files.push(SourceFile { path: file.path.clone(), pin }),
+            HubIdentity::Large(pin) => pinned.push(SourceFile { path: file.path.clone(), pin }),
             HubIdentity::Small { size, git } => small.push(SmallFile { path: file.path.clone(), size, git }),
         }
     }
-    let store = Store::open(&services.folders.store)?;
-    unchanged(services, &store, reading.known, &mut small, &mut files)?;
+    let store = services.store(WAIT)?;
+    unchanged(services, &store, reading.known, &mut small, &mut pinned)?;
     let mut travel = match reading.lender {
-        Lender::Cache => from_cache(services, &store, id, &mut small, &mut files)?,
+        Lender::Cache => from_cache(services, &store, id, &mut small, &mut pinned)?,
         Lender::Nothing => Travel::default(),
     };
-    read_small(services, &store, (id, listing), &small, &mut files)?;
     travel.blobs = small.len() as u64;
     travel.bytes = small.iter().map(|file| file.size).fold(0, u64::saturating_add);
-    files.sort();
-    Ok((files, travel))
+    // A hub may call anything small.
+    if travel.bytes > 0 {
+        room_for(store.folder(), travel.bytes)?;
+        let free = files::free_space(store.folder()).unwrap_or(u64::MAX);
+        ask_about(services, reading.yes, &Travel { free, ..travel })?;
+    }
+    read_small(services, &store, (id, listing), &small, &mut pinned)?;
+    pinned.sort();
+    Ok((pinned, travel))
 }
 
 /// Takes those out of `small` that have the bytes which another commit had at the same path, as the store's blob shows.

@@ -129,8 +129,28 @@ impl Making<'_, '_> {
         }
         for (registry, names) in by_registry {
             for (name, listing) in self.registries.open(&registry)?.listings(&names)? {
-                snapshot.listings.insert(PackageRef { registry: registry.clone(), name }, listing);
+                let package = PackageRef { registry: registry.clone(), name };
+                self.check_still_listed(&package)?;
+                snapshot.listings.insert(package, listing);
             }
+        }
+        Ok(())
+    }
+
+    /// Logs only grow: what the old lock pins of a package is still there, or somebody took it away. Otherwise a cut log would
+    /// lead an update back to an older version. Another epoch may have another history.
+    fn check_still_listed(&mut self, package: &PackageRef) -> Result<(), PipelineError> {
+        if !self.keeps_root(&package.registry) {
+            return Ok(());
+        }
+        let Some(old) = self.old else { return Ok(()) };
+        let registry = self.registries.open(&package.registry)?;
+        let epoch = registry.floor().checkpoint.epoch;
+        if old.registries.get(&package.registry).is_none_or(|locked| locked.floor.checkpoint.epoch != epoch) {
+            return Ok(());
+        }
+        for (id, locked) in old.packages.iter().filter(|(id, _)| id.package == *package) {
+            registry.still_lists(&package.name, &id.version, &locked.statement)?;
         }
         Ok(())
     }
@@ -283,7 +303,7 @@ impl Making<'_, '_> {
                 made.lock.sources.insert(id, locked.clone());
             } else {
                 let known = locked.map(|locked| project::locked_files(self.project, locked)).unwrap_or_default();
-                let (hashed, travel) = hubs::lock(self.services, &id, (self.lender, &known))?;
+                let (hashed, travel) = hubs::lock(self.services, &id, (self.lender, &known, self.accepted.yes))?;
                 made.travel.add(&travel);
                 put_source(made, id, hashed);
             }

@@ -86,12 +86,12 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
     if request.lock_rule == LockRule::Locked && !reasons.is_empty() {
         return Err(PipelineError::Stale { reasons });
     }
-    if !reasons.is_empty() {
+    let fresh = !reasons.is_empty() || !wish.released.is_empty();
+    if fresh {
         // Nobody is asked for what would be refused.
         let asked = sources::ids(&project.manifest);
         policy_of(services, &project.manifest, &Lock::default()).judge_sources(asked)?;
     }
-    let fresh = !reasons.is_empty() || !wish.released.is_empty();
     let old = found.map(|found| match found {
         Found::Whole(lock) | Found::Conflict { merged: lock } => lock,
     });
@@ -212,7 +212,7 @@ impl Carrying<'_, '_> {
             outcome.lock_written = self.write(&settled)?;
             return Ok(outcome);
         }
-        let store = Store::open(&services.folders.store)?;
+        let store = services.store(request.wait)?;
         let fresh = std::mem::take(&mut settled.statements);
         let gathered = self.gather(&store, &settled, fresh)?;
         if self.wish.reach == Reach::Lock {
@@ -236,11 +236,9 @@ impl Carrying<'_, '_> {
             outcome.travel = bringing::seed(services, &store, &wanted)?;
         }
         let (_, missing) = bringing::missing(&store, &wanted)?;
-        let free = missing.free;
-        for part in [&missing, &gathered.travel, &settled.travel] {
-            outcome.travel.add(part);
-        }
-        outcome.travel.free = free;
+        outcome.travel.add(&settled.travel);
+        outcome.travel.after(&missing);
+        outcome.travel.add(&gathered.travel);
         if request.dry_run {
             return Ok(outcome);
         }
@@ -250,7 +248,9 @@ impl Carrying<'_, '_> {
             site.foresee((&selected, &layouts), site.receipt()?.as_ref(), on_changed(request), &services.cancel)?;
         }
         ask_about(services, request.accepted.yes, &travel)?;
-        bring(services, &store, &mut self.registries, &wanted)?;
+        if travel.blobs > 0 {
+            bring(services, &store, &mut self.registries, &wanted)?;
+        }
         bringing::bring_sources(services, &store, &self.project.folder, &selected)?;
         if self.wish.reach == Reach::Fetch {
             outcome.lock_written = self.write(&settled)?;
@@ -414,7 +414,11 @@ pub(super) fn policy_of(services: &Services, manifest: &Manifest, lock: &Lock) -
     Policy {
         declared,
         statements: lock.packages.iter().map(|(id, locked)| (id.clone(), locked.statement.sha256)).collect(),
-        commits: lock.sources.iter().filter_map(|(id, locked)| Some((id.clone(), locked.commit()?))).collect(),
+        commits: lock
+            .sources
+            .iter()
+            .filter_map(|(id, locked)| Some((id.clone(), (locked.commit()?, locked.table_digest()))))
+            .collect(),
     }
 }
 

@@ -72,6 +72,9 @@ impl Project {
     /// Takes the project's lease, so that no other process changes it meanwhile.
     pub(super) fn lease(&self, services: &Services, wait: Duration) -> Result<Lease, PipelineError> {
         let state = self.folder.join(".mpm");
+        for folder in [&state, &state.join("files"), &self.folder.join("Model.lock.d")] {
+            refuse_link(folder)?;
+        }
         create_state_folder(&state)?;
         let progress = &*services.progress;
         let lease = Lease::take(&state.join("lease"), wait, &|holder| {
@@ -127,12 +130,19 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ProjectError> {
     files::write_atomic(path, bytes).map_err(|source| ProjectError::Write { path: path.to_path_buf(), source })
 }
 
+/// Refuses a symbolic link where a folder of our own must be: files are written there, and what nobody names is removed.
+fn refuse_link(folder: &Path) -> Result<(), ProjectError> {
+    if folder.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) {
+        let source = std::io::Error::other("it is a symbolic link, and files are never placed through one");
+        return Err(ProjectError::Write { path: folder.to_path_buf(), source });
+    }
+    Ok(())
+}
+
 /// Makes `.mpm/` with a `.gitignore` that keeps it out of commits.
 pub(super) fn create_state_folder(state: &Path) -> Result<(), ProjectError> {
     let fail = |source| ProjectError::Write { path: state.to_path_buf(), source };
-    if state.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) {
-        return Err(fail(std::io::Error::other("it is a symbolic link, and files are never placed through one")));
-    }
+    refuse_link(state)?;
     std::fs::create_dir_all(state).map_err(fail)?;
     let ignore = state.join(".gitignore");
     if !ignore.exists() {

@@ -95,14 +95,24 @@ pub struct Travel {
 }
 
 impl Travel {
+    /// Counts what the store lacks and has after some of it was brought: what came a moment ago was not reused.
+    pub(super) fn after(&mut self, lacking: &Self) {
+        let brought = (self.blobs + self.adopted_blobs, self.bytes + self.adopted_bytes);
+        self.blobs += lacking.blobs;
+        self.bytes += lacking.bytes;
+        self.reused_blobs += lacking.reused_blobs.saturating_sub(brought.0);
+        self.reused_bytes += lacking.reused_bytes.saturating_sub(brought.1);
+        self.free = lacking.free;
+    }
+
     /// Counts what another part of the run brought as well; free space stays.
     pub(super) fn add(&mut self, more: &Self) {
         self.blobs += more.blobs;
-        self.bytes += more.bytes;
+        self.bytes = self.bytes.saturating_add(more.bytes);
         self.adopted_blobs += more.adopted_blobs;
-        self.adopted_bytes += more.adopted_bytes;
+        self.adopted_bytes = self.adopted_bytes.saturating_add(more.adopted_bytes);
         self.reused_blobs += more.reused_blobs;
-        self.reused_bytes += more.reused_bytes;
+        self.reused_bytes = self.reused_bytes.saturating_add(more.reused_bytes);
     }
 }
 
@@ -225,7 +235,7 @@ pub(super) fn lines(lock: &Lock, selected: &Selected) -> Vec<PackageLine> {
                 key: package.key.as_ref().map(ToString::to_string),
                 variants: package.variants.clone(),
                 folder: Some(package.folder.clone()),
-                bytes: package.files.iter().map(|file| file.pin.size).sum(),
+                bytes: package.files.iter().map(|file| file.pin.size).fold(0, u64::saturating_add),
                 files: package.files.len() as u64,
                 signers,
             }

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::model::{GitBlobId, HubId, HumanSize, Pin, RelPath};
+use crate::model::{GitBlobId, HubId, HumanSize, Pin, RelPath, hub_cache_folder};
 use crate::ops::adopting::{Fate, LARGE, Taking};
-use crate::ops::hub_cache::{self, Promise};
+use crate::ops::hub_cache::Promise;
 use crate::ops::{PipelineError, Services};
 use crate::progress::{Doing, Event, Task};
 use crate::store::{Store, StoreError};
@@ -182,7 +182,8 @@ fn gather(services: &Services, sights: Vec<Sight>, lost: &BTreeSet<Pin>) -> (Vec
 
 /// The snapshots of each repository that is sought in, once.
 fn snapshots_of(services: &Services, sought: &[(&HubId, &RelPath, Sought)]) -> BTreeMap<String, Vec<PathBuf>> {
-    let folders: BTreeSet<String> = sought.iter().map(|(hub, _, _)| hub_cache::repository_folder(hub)).collect();
+    let folders: BTreeSet<String> =
+        sought.iter().map(|(hub, _, _)| hub_cache_folder(hub.kind, hub.repository.as_str())).collect();
     let Some(cache) = &services.folders.hub_cache else { return BTreeMap::new() };
     let list = |folder: String| {
         let snapshots = Path::new(&folder).join("snapshots");
@@ -202,7 +203,7 @@ struct Searching<'a> {
 impl Searching<'_> {
     /// Where a file may lie: under its name among the blobs, and under its path in a snapshot.
     fn spots(&self, hub: &HubId, path: &RelPath, sought: Sought) -> Vec<Spot> {
-        let repository = hub_cache::repository_folder(hub);
+        let repository = hub_cache_folder(hub.kind, hub.repository.as_str());
         let (name, promise) = match sought {
             Sought::Pin(pin) => (pin.sha256.hex(), Promise::Sha256(pin.sha256)),
             Sought::Git(id, _) => (id.to_string(), Promise::Git(id)),

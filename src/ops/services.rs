@@ -1,12 +1,14 @@
 //! The world as one value, built once a run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::fetch::hub::{Gate, Hub};
 use crate::hub::{DEFAULT_ENDPOINT, Endpoint, EndpointError};
 use crate::model::Timestamp;
 use crate::progress::Progress;
+use crate::store::{Store, StoreError};
 use crate::sys::{Cancel, Folders, HttpClient, HttpError};
 
 /// Built in `cli` and in tests. Stages never take it: they take the piece that they need.
@@ -28,6 +30,9 @@ pub struct Services {
     /// The wish to stop.
     pub cancel: Cancel,
 }
+
+/// How long commands without `--wait` wait for another process.
+pub(super) const WAIT: Duration = Duration::from_mins(5);
 
 /// Which hub is asked, and as whom.
 #[derive(Debug, Clone)]
@@ -52,6 +57,15 @@ impl HubSettings {
 }
 
 impl Services {
+    /// The store over its layers. `wait` bounds how long a collection of another process is waited for.
+    ///
+    /// # Errors
+    /// The store can't be made or read.
+    pub fn store(&self, wait: Duration) -> Result<Store, StoreError> {
+        let store = Store::open(&self.folders.store)?.telling(Arc::clone(&self.progress), wait);
+        store.over(&self.config.layers)
+    }
+
     /// The hub as a run meets it. What may be met on its behalf follows from where it stands.
     ///
     /// # Errors

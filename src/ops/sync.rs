@@ -1,16 +1,18 @@
 //! `mpm sync`: the project holds exactly what its lock says.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::LinkMode;
-use crate::install::{Applied, Scrutiny, Site};
+use crate::install::{Applied, Receipt, Scrutiny, Site};
 use crate::lock::{Found, Lock};
+use crate::manifest::LayoutDeclaration;
 use crate::model::RelPath;
 use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::{self, Project};
 use crate::ops::{Accepted, Change, LaidOut, LockRule, PackageLine, PipelineError, Services, Travel, locking, report};
-use crate::select::Choice;
+use crate::select::{Choice, needed};
 use crate::store::Store;
 
 /// What is asked.
@@ -83,6 +85,21 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     pipeline::run(services, &project, &wish)
 }
 
+/// Whether a receipt names files of all that the lock selects, layouts included: what it leaves out, nobody looks at.
+fn names_all(project: &Project, lock: &Lock, request: &Request, receipt: &Receipt) -> bool {
+    let (releases, sources) = needed(&project.manifest, lock, &request.choice);
+    let named: BTreeSet<&str> =
+        receipt.dependencies().filter(|placed| placed.is_tangible()).map(|placed| placed.id.as_str()).collect();
+    let dependencies = releases.iter().all(|id| named.contains(id.to_string().as_str()))
+        && sources.iter().all(|id| named.contains(id.as_str()));
+    let has_names = !releases.is_empty() || sources.iter().any(|id| id.hub().is_some());
+    let laid_out = |declaration: &LayoutDeclaration| {
+        let kind = Some(declaration.kind.as_str());
+        receipt.packages.iter().any(|placed| placed.layout.as_deref() == kind && placed.is_tangible())
+    };
+    dependencies && (!has_names || project.manifest.install.layouts.iter().all(laid_out))
+}
+
 /// The answer where the receipt says that nothing has to be done: no socket is opened, and files are looked at by stat.
 fn nothing_to_do(services: &Services, project: &Project, request: &Request) -> Result<Option<Outcome>, PipelineError> {
     let Some(lock_text) = &project.lock_text else { return Ok(None) };
@@ -104,12 +121,16 @@ fn nothing_to_do(services: &Services, project: &Project, request: &Request) -> R
         return Ok(None);
     }
     let scrutiny = if request.check { Scrutiny::Stat } else { Scrutiny::Quick };
-    let examined = site.examine(&receipt, scrutiny, &services.cancel, &*services.progress)?;
-    if !examined.altered.is_empty() {
+    // A receipt may have come with the project, from whoever made it: it counts for files that look as it says. Others are
+    // compared with the lock, and looked into.
+    let examined = site.examine_looks(&receipt, scrutiny, &services.cancel, &*services.progress)?;
+    // What a run left that was killed between its receipt and its last step goes in the long way, under the lease.
+    let whole = names_all(project, &lock, request, &receipt) && !site.was_interrupted()?;
+    if !examined.altered.is_empty() || !whole {
         return Ok(None);
     }
     if let (Some(refreshed), false) = (&examined.refreshed, request.dry_run) {
-        // Files that were touched or copied are read once, not at every sync.
+        // A large folder that gained a file of somebody's is looked through once, not at every sync.
         let _lease = project.lease(services, request.wait)?;
         site.write_receipt(refreshed)?;
     }

@@ -12,7 +12,7 @@ use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::Project;
 use crate::ops::{Accepted, LockRule, PipelineError, Services, sync};
 use crate::select::Choice;
-use crate::store::{BadBlob, Hashed, Store};
+use crate::store::{BadBlob, Hashed};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Request {
     pub repair: bool,
     /// Only the store.
     pub store_only: bool,
+    /// The blobs of the store's layers too.
+    pub layers: bool,
     /// How long to wait for somebody else's lease.
     pub wait: Duration,
 }
@@ -38,6 +40,8 @@ pub struct Outcome {
     pub blobs: u64,
     /// Their bytes.
     pub blob_bytes: u64,
+    /// Layers whose blobs were not asked to be hashed.
+    pub layers_left: u64,
     /// Files that are not as they were placed.
     pub altered: Vec<Altered>,
     /// Blobs that are not what their name says.
@@ -63,7 +67,7 @@ impl Outcome {
 /// # Errors
 /// What can't be read. Bad files are no error but the outcome; see [`Outcome::is_bad`].
 pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineError> {
-    let store = Store::open(&services.folders.store)?;
+    let store = services.store(request.wait)?;
     let project = if request.store_only { None } else { Some(Project::open(&request.start)?) };
     let (mut outcome, mut choice) = (Outcome::default(), Choice::default());
     (outcome.blobs, outcome.blob_bytes) = store.size()?;
@@ -83,12 +87,25 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         }
     }
     outcome.bad_blobs = store.verify_but(&hashed, &services.cancel, &*services.progress)?;
+    for layer in store.layers() {
+        if !request.layers {
+            outcome.layers_left += 1;
+            continue;
+        }
+        let (blobs, bytes) = store.size_of_layer(layer)?;
+        (outcome.blobs, outcome.blob_bytes) = (outcome.blobs + blobs, outcome.blob_bytes + bytes);
+        outcome.bad_blobs.extend(store.verify_layer(layer, &hashed, &services.cancel, &*services.progress)?);
+    }
     if services.cancel.is_cancelled() {
         return Err(PipelineError::Cancelled);
     }
     if request.repair && outcome.is_bad() {
         for bad in &outcome.bad_blobs {
-            store.discard(&bad.expected)?;
+            if bad.path.starts_with(store.folder()) {
+                store.discard(&bad.expected)?;
+            } else {
+                store.pass_over(&bad.expected)?;
+            }
         }
         if let Some(project) = &project {
             mend(services, request, project, choice)?;

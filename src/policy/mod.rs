@@ -12,6 +12,7 @@ use crate::model::{FileClass, HubCommit, PackageId, RelPath, Sha256};
 use crate::scan::{Fact, Hit, name_rules};
 use crate::select::{Origin, Selected, SelectedFile, SelectedPackage};
 
+use refused::Allowing;
 pub use refused::{Objection, Refused};
 
 /// A project's policy together with what its lock recorded.
@@ -21,8 +22,9 @@ pub struct Policy {
     pub declared: PolicyDeclaration,
     /// Digest of each locked release's statement, for overrides that pin one.
     pub statements: BTreeMap<PackageId, Sha256>,
-    /// Commit of each locked source of the hub, which its overrides are about.
-    pub commits: BTreeMap<SourceId, HubCommit>,
+    /// Commit of each locked source of the hub, which its overrides are about, and the digest of its file table, for overrides
+    /// that pin one.
+    pub commits: BTreeMap<SourceId, (HubCommit, Sha256)>,
 }
 
 /// A selection that nothing known before fetching speaks against. Borrowed, so that it can't be carried elsewhere.
@@ -99,7 +101,14 @@ impl Policy {
         let mut objections = Vec::new();
         for package in selected.packages() {
             let allowance = self.allowance(&package.origin);
+            let settings = git_settings(package);
             for file in &package.files {
+                let declared = file.class == FileClass::Code || covers(&allowance, "script");
+                if settings.contains(&file.path) && !declared {
+                    let detail = "git takes the folder that it lies in for a repository, whose settings run programs";
+                    objections.push(objection(package, file, Hit::new("script", detail.to_owned()), &allowance));
+                    continue;
+                }
                 let rules = name_rules(&file.release_path);
                 let Some(first) = rules.first() else { continue };
                 let declared = rules.contains(&"script") && file.class == FileClass::Code;
@@ -147,7 +156,7 @@ impl Policy {
             Origin::Release(id) => Some(UnsafeSubject::Release(id.package.name.clone(), id.version.clone())),
             // A folder has nothing fixed that an override could be bound to; a commit never moves.
             Origin::Source(id) => {
-                let (hub, commit) = (id.hub()?, self.commits.get(id)?.clone());
+                let (hub, commit) = (id.hub()?, self.commits.get(id)?.0.clone());
                 Some(UnsafeSubject::Hub { kind: hub.kind, repository: hub.repository.clone(), commit })
             }
         }
@@ -156,28 +165,33 @@ impl Policy {
     fn allowance(&self, origin: &Origin) -> Allowance<'_> {
         let declared = self.subject(origin).and_then(|subject| self.declared.unsafe_releases.get(&subject));
         let Some(allowance) = declared else { return Allowance::None };
-        let locked = match origin {
-            Origin::Release(id) => self.statements.get(id),
-            Origin::Source(_) => None,
-        };
+        let locked = self.locked(origin);
         match allowance.sha256 {
-            Some(pinned) if locked != Some(&pinned) => Allowance::OtherStatement(pinned, locked.copied()),
+            Some(pinned) if locked != Some(pinned) => Allowance::OtherStatement(pinned, locked),
             _ => Allowance::Covers(allowance),
         }
     }
 
+    /// Digest of what the lock holds: a release's statement, a commit's file table.
+    fn locked(&self, origin: &Origin) -> Option<Sha256> {
+        match origin {
+            Origin::Release(id) => self.statements.get(id).copied(),
+            Origin::Source(id) => self.commits.get(id).map(|(_, table)| *table),
+        }
+    }
+
     fn refuse(&self, objections: Vec<Objection>) -> Refused {
-        let mut lines: BTreeMap<Origin, (UnsafeSubject, BTreeSet<String>)> = BTreeMap::new();
+        let mut lines: BTreeMap<Origin, Allowing> = BTreeMap::new();
         for objection in &objections {
             let Some(subject) = self.subject(&objection.origin) else { continue };
             let before = self.declared.unsafe_releases.get(&subject);
-            let (_, rules) = lines.entry(objection.origin.clone()).or_insert_with(|| {
+            let line = lines.entry(objection.origin.clone()).or_insert_with(|| {
                 let formats = before.into_iter().flat_map(|allowance| allowance.formats.iter().cloned());
-                (subject, formats.collect::<BTreeSet<String>>())
+                Allowing { subject, rules: formats.collect(), sha256: self.locked(&objection.origin) }
             });
-            rules.insert(objection.rule.clone());
+            line.rules.insert(objection.rule.clone());
         }
-        Refused::new(objections, &lines, &self.statements)
+        Refused::new(objections, &lines)
     }
 }
 
@@ -197,6 +211,27 @@ fn objection(package: &SelectedPackage, file: &SelectedFile, hit: Hit, allowance
 
 fn covers(allowance: &Allowance<'_>, rule: &str) -> bool {
     matches!(allowance, Allowance::Covers(allowance) if allowance.formats.iter().any(|format| format == rule))
+}
+
+/// Settings that git would obey in a folder of this package: a repository needs no `.git` around it.
+fn git_settings(package: &SelectedPackage) -> BTreeSet<&RelPath> {
+    let named = |name: &str| matches!(name.to_ascii_lowercase().as_str(), "config" | "commondir");
+    let settings = || package.files.iter().map(|file| &file.path).filter(|path| named(path.file_name()));
+    if settings().next().is_none() {
+        return BTreeSet::new();
+    }
+    // File systems that don't tell cases apart have one `HEAD`.
+    let paths: BTreeSet<String> = package.files.iter().map(|file| file.path.as_str().to_ascii_lowercase()).collect();
+    let obeyed = |path: &&RelPath| {
+        let folder = path.parent().map_or_else(String::new, |folder| format!("{folder}/").to_ascii_lowercase());
+        let below = |name: &str| {
+            let start = format!("{folder}{name}/");
+            paths.range(start.clone()..).next().is_some_and(|path| path.starts_with(&start))
+        };
+        let whole = below("objects") && below("refs");
+        paths.contains(&format!("{folder}head")) && (whole || path.file_name().eq_ignore_ascii_case("commondir"))
+    };
+    settings().filter(obeyed).collect()
 }
 
 /// What speaks against one file, less what its declaration or an ONNX model beside it explains.

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::lock::SourceId;
 use crate::manifest::UnsafeSubject;
-use crate::model::{PackageId, RelPath, Sha256};
+use crate::model::{RelPath, Sha256};
 use crate::select::Origin;
 
 /// Most objections that are told one by one.
@@ -25,7 +25,7 @@ pub struct Objection {
     pub rule: String,
     /// What was seen.
     pub detail: String,
-    /// An override exists for another statement: the digest that it pins, and the one that is locked.
+    /// An override exists for another statement or file table: the digest that it pins, and the one that is locked.
     pub overridden_for: Option<(Sha256, Option<Sha256>)>,
 }
 
@@ -37,21 +37,21 @@ pub struct Refused {
     unsigned: Vec<SourceId>,
 }
 
+/// What a line of `[policy.unsafe]` must say to allow one release or commit.
+pub(super) struct Allowing {
+    pub(super) subject: UnsafeSubject,
+    pub(super) rules: BTreeSet<String>,
+    /// Digest of what is locked.
+    pub(super) sha256: Option<Sha256>,
+}
+
 impl Refused {
-    pub(super) fn new(
-        objections: Vec<Objection>,
-        rules: &BTreeMap<Origin, (UnsafeSubject, BTreeSet<String>)>,
-        statements: &BTreeMap<PackageId, Sha256>,
-    ) -> Self {
-        let allow = rules.iter().map(|(origin, (subject, rules))| {
-            let words: Vec<String> = rules.iter().map(|rule| format!("\"{rule}\"")).collect();
-            let pin = match origin {
-                Origin::Release(id) => statements.get(id),
-                Origin::Source(_) => None,
-            };
-            let pin = pin.map_or_else(String::new, |pin| format!(" sha256 = \"{}\",", pin.prefixed()));
-            let line = format!("\"{subject}\" = {{ formats = [{}],{pin} reason = \"…\" }}", words.join(", "));
-            (origin.clone(), line)
+    pub(super) fn new(objections: Vec<Objection>, lines: &BTreeMap<Origin, Allowing>) -> Self {
+        let allow = lines.iter().map(|(origin, line)| {
+            let words: Vec<String> = line.rules.iter().map(|rule| format!("\"{rule}\"")).collect();
+            let pin = line.sha256.map_or_else(String::new, |pin| format!(" sha256 = \"{}\",", pin.prefixed()));
+            let formats = words.join(", ");
+            (origin.clone(), format!("\"{}\" = {{ formats = [{formats}],{pin} reason = \"…\" }}", line.subject))
         });
         Self { allow: allow.collect(), objections, unsigned: Vec::new() }
     }
@@ -151,7 +151,7 @@ impl Diagnose for Refused {
                 let (pinned, locked) = objection.overridden_for?;
                 let locked = locked.map_or_else(|| "none".to_owned(), |locked| locked.short());
                 Some(format!(
-                    "[policy.unsafe] has an entry for {}, but for statement {}; the lock has {locked}",
+                    "[policy.unsafe] has an entry for {}, but for sha256 {}; the lock has {locked}",
                     named(&objection.origin),
                     pinned.short()
                 ))

@@ -8,7 +8,7 @@ use crate::model::{RegistryId, Sha256};
 use crate::progress::Progress;
 use crate::publish::blobs::{hash_all, place, place_bytes};
 use crate::publish::{PublishError, assign, gather};
-use crate::registry::{Folder, State, Submitted, may_publish, submit};
+use crate::registry::{Folder, State, Submitted, check_name, may_publish, submit};
 use crate::statement::{
     Dependency, FileEntry, Files, Licence, ListPin, MAX_INLINE_FILES, MAX_LIST, MAX_STATEMENT, Provenance, Statement,
     Variant, render_list,
@@ -67,6 +67,7 @@ pub fn publish(
     let state = State::read(folder)?;
     // Before hours of hashing.
     may_publish(&state, signer.public(), &source.package.name.namespace())?;
+    check_name(&state, &source.package.name)?;
     let files = assign(&gather(&source.package.dir.under(source.project))?, source.package)?;
     let pins = hash_all(&files, cancel, progress)?;
     let entries: Vec<FileEntry> = files

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Admitted, MAX_LOG, PackageLeaf, PackageLog, ReleaseEvent, YankAction, YankEvent};
 use crate::model::{PackageName, Pin, PublicKey, RegistryId, Sha256, Version};
-use crate::registry::release::{named_by_hash, release_path};
+use crate::registry::release::{looks_like, named_by_hash, release_path};
 use crate::registry::state::log_path;
 use crate::registry::yank::yank_path;
 use crate::registry::{Folder, RegistryError, State};
@@ -67,6 +67,9 @@ pub enum Refusal {
         /// The one that stands.
         standing: PackageName,
     },
+    /// A new name that the eye takes for one that stands.
+    #[error(transparent)]
+    LooksLike(RegistryError),
     /// The release that a yank speaks of does not exist.
     #[error("{package} {version} with statement {statement} is in no log")]
     NoSuchRelease {
@@ -150,7 +153,7 @@ impl Desk<'_> {
             }
         }
         let mut names: BTreeMap<String, PackageName> =
-            self.state.packages.keys().map(|name| (name.normalised(), name.clone())).collect();
+            self.state.packages.keys().map(|name| (name.skeleton(), name.clone())).collect();
         for ((name, version), offers) in waiting {
             if let [(first, ..), .., (last, ..)] = offers.as_slice() {
                 for (digest, ..) in &offers {
@@ -163,7 +166,12 @@ impl Desk<'_> {
             for (digest, size, statement) in offers {
                 let pin = Pin { sha256: digest, size };
                 let event = ReleaseEvent::of(&statement, pin, admitted);
-                let standing = names.entry(name.normalised()).or_insert_with(|| name.clone()).clone();
+                // What stands goes on, whatever it looks like.
+                let standing = if self.state.packages.contains_key(&name) {
+                    name.clone()
+                } else {
+                    names.entry(name.skeleton()).or_insert_with(|| name.clone()).clone()
+                };
                 match self.append_release(&name, standing, &event)? {
                     None => self.admission.releases.push((name.clone(), version.clone())),
                     Some(refusal) => self.admission.refused.push((release_path(&digest), refusal)),
@@ -191,6 +199,9 @@ impl Desk<'_> {
         standing: PackageName,
         event: &ReleaseEvent,
     ) -> Result<Option<Refusal>, RegistryError> {
+        if standing.normalised() != name.normalised() {
+            return Ok(Some(Refusal::LooksLike(looks_like(name.as_str(), standing.as_str()))));
+        }
         if standing != *name {
             return Ok(Some(Refusal::NameClash { offered: name.clone(), standing }));
         }

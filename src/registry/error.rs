@@ -125,6 +125,14 @@ pub enum RegistryError {
         /// The statement that was offered.
         offered: Sha256,
     },
+    /// A new name that the eye takes for one that stands.
+    #[error("{offered} looks like {standing}, which stands already")]
+    LooksLike {
+        /// The new name.
+        offered: String,
+        /// The one that stands.
+        standing: String,
+    },
     /// The clock can't be right.
     #[error("the clock says {now}, before the checkpoint that stands was made ({standing})")]
     Clock {
@@ -166,6 +174,7 @@ impl Diagnose for RegistryError {
             Self::VersionStands { .. } => "E0832",
             Self::Clock { .. } => "E0833",
             Self::Exhausted { .. } => "E0834",
+            Self::LooksLike { .. } => "E0835",
             Self::Busy(source) => return source.code(),
             Self::Keys(source) => return source.code(),
         })
@@ -193,6 +202,12 @@ impl Diagnose for RegistryError {
             Self::NotARegistry { .. } => vec![Hint::Run("mpm index init DIR --id ID --namespace NAMESPACE".to_owned())],
             Self::VersionStands { .. } => {
                 vec![Hint::Note("a version never changes: publish the next one".to_owned()), unchanged]
+            }
+            Self::LooksLike { .. } => {
+                vec![
+                    Hint::Note("`rn` and `m`, `0` and `o`, `1` and `l`, `-`, `_` and `.` count as alike".to_owned()),
+                    unchanged,
+                ]
             }
             Self::Missing { .. } | Self::Changed { .. } | Self::ForeignCheckpoint | Self::Immutable { .. } => {
                 vec![Hint::Run("git log --stat".to_owned()), unchanged]

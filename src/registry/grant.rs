@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::catalog::{NamespaceLeaf, build_namespaces};
 use crate::keys::SecretKey;
 use crate::model::{Fingerprint, Namespace, PublicKey, Sha256, Timestamp};
+use crate::registry::release::looks_like;
 use crate::registry::state::{after, entry_path, node_path, registrar_path};
 use crate::registry::{Folder, RegistryError, Roots, State};
 use crate::trust::{Freshness, NamespaceEntry, Registrar, RetiredKey, RetiredPrefix, Revocations};
@@ -39,7 +40,8 @@ pub struct EntryChange {
 /// of the previous entry's publishers, it is a handover, which clients follow without asking. Returns the entry's digest.
 ///
 /// # Errors
-/// `E0827`: the entry breaks a rule. What reading and writing can break.
+/// `E0827`: the entry breaks a rule. `E0835`: a new namespace that looks like one that stands. What reading and writing can
+/// break.
 pub fn change_namespace(
     folder: &Folder,
     change: &EntryChange,
@@ -48,6 +50,12 @@ pub fn change_namespace(
 ) -> Result<Sha256, RegistryError> {
     let state = State::read(folder)?;
     let before = state.namespaces.get(&change.namespace);
+    let skeleton = change.namespace.skeleton();
+    if before.is_none()
+        && let Some(standing) = state.namespaces.keys().find(|standing| standing.skeleton() == skeleton)
+    {
+        return Err(looks_like(change.namespace.as_str(), standing.as_str()));
+    }
     let mut retired = before.map(|(_, entry)| entry.retired.clone()).unwrap_or_default();
     retired.retain(|old| !change.keys.contains(&old.key));
     let prefixes = prefixes(&state, &change.namespace);

@@ -20,7 +20,7 @@ pub use checkpoint::{CheckpointOutcome, CheckpointRequest, Refused, checkpoint};
 pub use error::RegistryError;
 pub use folder::Folder;
 pub use grant::{EntryChange, Issue, change_namespace, reissue, revoke_key, revoke_release};
-pub use release::{Submitted, check_version, may_publish, submit};
+pub use release::{Submitted, check_name, check_version, may_publish, submit};
 pub use roots::{Roots, write_root};
 pub use solo::{NewRegistry, create, renew};
 pub use state::State;

@@ -35,7 +35,7 @@ pub fn may_publish(state: &State, key: &PublicKey, namespace: &Namespace) -> Res
 /// signature is added.
 ///
 /// # Errors
-/// `E0832`: its version stands, or waits, with another statement. `E0830`, `E0831`, and what writing can break.
+/// `E0832`: its version stands, or waits, with another statement. `E0830`, `E0831`, `E0835`, and what writing can break.
 pub fn submit(
     folder: &Folder,
     state: &State,
@@ -49,9 +49,30 @@ pub fn submit(
     for signer in signers {
         may_publish(state, signer.public(), &statement.name.namespace())?;
     }
+    check_name(state, &statement.name)?;
     check_version(folder, state, &statement, &digest)?;
     folder.sign(&file, bytes, signers)?;
     Ok(if folder.write_once(&file, bytes)? { Submitted::New } else { Submitted::Standing })
+}
+
+/// Checks that a new package is not taken for one that stands.
+///
+/// # Errors
+/// `E0835`.
+pub fn check_name(state: &State, name: &PackageName) -> Result<(), RegistryError> {
+    if state.packages.contains_key(name) {
+        return Ok(());
+    }
+    let skeleton = name.skeleton();
+    match state.packages.keys().find(|standing| standing.skeleton() == skeleton) {
+        Some(standing) => Err(looks_like(name.as_str(), standing.as_str())),
+        None => Ok(()),
+    }
+}
+
+/// Two names that the eye takes for one.
+pub(super) fn looks_like(offered: &str, standing: &str) -> RegistryError {
+    RegistryError::LooksLike { offered: offered.to_owned(), standing: standing.to_owned() }
 }
 
 /// Checks that no other statement stands, or waits, for a version.

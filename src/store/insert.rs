@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::model::{Pin, Sha256};
 use crate::store::{Entry, Store, StoreError, look};
-use crate::sys::{Staged, Staging, fault, files};
+use crate::sys::{LeaseError, Staged, Staging, fault, files};
 use crate::verify::{Verified, verify};
 
 /// From so many blobs on, one barrier for the whole file system is cheaper than one for each.
@@ -104,7 +104,7 @@ impl Store {
                 return Ok(shard);
             }
             // Somebody was first. A damaged blob is set aside by the look, and ours takes its place.
-            if let Some((_, file)) = self.find_open(&pin)? {
+            if let Some((_, file)) = self.look(&pin)? {
                 freshen(&file);
                 blob.discard();
                 return Ok(shard);
@@ -123,8 +123,7 @@ impl Store {
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Pin, StoreError> {
         let pin = Pin::of(bytes);
         self.enter_clean()?;
-        if let Some((_, file)) = self.find_open(&pin)? {
-            freshen(&file);
+        if self.freshened(&pin)? {
             return Ok(pin);
         }
         let partial = self.staging();
@@ -143,11 +142,35 @@ impl Store {
     /// # Errors
     /// The store can't be read.
     pub fn hold(&self, pin: &Pin) -> Result<bool, StoreError> {
-        let found = self.find_open(pin)?;
+        self.freshened(pin)
+    }
+
+    /// Whether the blob is there; a file of the store itself changes its time, one of a layer is not touched.
+    fn freshened(&self, pin: &Pin) -> Result<bool, StoreError> {
+        if self.look_below(pin).is_some() {
+            return Ok(true);
+        }
+        let found = self.look(pin)?;
         if let Some((_, file)) = &found {
             freshen(file);
         }
         Ok(found.is_some())
+    }
+
+    /// Has a collection leave alone those of these blobs that are there, for as long as this process is at work: for who
+    /// places blobs that no root names. Where the store can't be written, nothing is claimed, and nothing fails.
+    ///
+    /// # Errors
+    /// The store can't be read, or a collection takes too long.
+    pub fn claim(&self, pins: &BTreeSet<Pin>) -> Result<(), StoreError> {
+        match self.enter_clean() {
+            Err(StoreError::Busy(LeaseError::Unusable { .. })) => return Ok(()),
+            other => other?,
+        }
+        for pin in pins {
+            self.hold(pin)?;
+        }
+        Ok(())
     }
 
     /// Removes a blob that failed, so that it is fetched again.

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use crate::model::Sha256;
-use crate::store::{Shared, Store, StoreError};
+use crate::store::{Shared, Store, StoreError, Voice};
 use crate::sys::{blob_path, files};
 
 /// What `v1/format` holds.
-const FORMAT: &str = "mpm.store/1\n";
+pub(super) const FORMAT: &str = "mpm.store/1\n";
 /// The mark by which backup programs know what can be made again (bford.info/cachedir).
 const CACHEDIR: &str =
     "Signature: 8a477f597d28d172789f06886806bc55\n# The store of mpm; its blobs can be fetched again.\n";
@@ -43,7 +43,13 @@ impl Store {
                 files::write_atomic(&format, FORMAT.as_bytes()).map_err(StoreError::at(&format))?;
             }
         }
-        Ok(Self { folder, shared: Arc::new(Shared::default()) })
+        Ok(Self {
+            folder,
+            shared: Arc::new(Shared::default()),
+            layers: Arc::default(),
+            passed: Arc::default(),
+            voice: Voice::default(),
+        })
     }
 
     /// Opens the store in `folder` only if there is one: nothing is written.
@@ -106,7 +112,7 @@ fn create_folder(path: &Path, recursive: bool) -> Result<(), StoreError> {
     }
 }
 
-fn is_folder(path: &Path) -> Result<bool, StoreError> {
+pub(super) fn is_folder(path: &Path) -> Result<bool, StoreError> {
     let planted = |found| StoreError::Planted { path: path.to_owned(), found, expected: "a folder" };
     match path.symlink_metadata() {
         Ok(found) if found.is_dir() => Ok(true),

@@ -11,7 +11,7 @@ use crate::store::{Entry, Store, StoreError, seal};
 use crate::sys::{Cancel, files, hash};
 
 /// Blobs whose stand is remembered at most; beyond it they are hashed again where it matters.
-const REMEMBERED: usize = 65_536;
+pub(super) const REMEMBERED: usize = 65_536;
 
 /// How often a blob that changes while it is hashed is hashed anew.
 const TRIES: u32 = 3;
@@ -31,18 +31,19 @@ impl Stand {
 }
 
 impl Store {
-    /// The blob, if it is there with the recorded size, mtime and inode. Where those differ, or the user is root, it is
+    /// The blob from a layer, or from the store, if it is there with the recorded size, mtime and inode. Where those differ, or the user is root, it is
     /// hashed again; one that fails is set aside and counts as missing.
     ///
     /// # Errors
     /// The store can't be read, or a symlink stands in it.
     pub fn find(&self, pin: &Pin) -> Result<Option<Entry>, StoreError> {
-        Ok(self.look(pin)?.map(|(entry, _)| entry))
+        Ok(self.find_open(pin)?.map(|(entry, _)| entry))
     }
 
     /// Whether a file of this name and size is there, unread: for telling what would be done.
     pub fn seems_to_have(&self, pin: &Pin) -> bool {
-        self.path_of(&pin.sha256).symlink_metadata().is_ok_and(|file| file.is_file() && file.len() == pin.size)
+        let own = self.path_of(&pin.sha256).symlink_metadata();
+        self.seems_below(pin) || own.is_ok_and(|file| file.is_file() && file.len() == pin.size)
     }
 
     /// The same with the open file that was checked, for whoever places it: its path may lead elsewhere later.
@@ -50,7 +51,10 @@ impl Store {
     /// # Errors
     /// As for [`Store::find`].
     pub fn find_open(&self, pin: &Pin) -> Result<Option<(Entry, File)>, StoreError> {
-        self.look(pin)
+        match self.look_below(pin) {
+            Some(found) => Ok(Some(found)),
+            None => self.look(pin),
+        }
     }
 
     /// The pins that are missing, looked up on all cores as [`Store::find`] does.
@@ -77,6 +81,12 @@ impl Store {
         if pin.size > cap {
             return Err(StoreError::TooLarge { digest: pin.sha256, size: pin.size, cap });
         }
+        if let Some((_, file)) = self.look_below(pin)
+            && let Ok(bytes) = files::read_whole(&file, pin.size)
+            && Pin::of(&bytes) == *pin
+        {
+            return Ok(Some(bytes));
+        }
         let Some(file) = self.open_blob(&pin.sha256)? else { return Ok(None) };
         match files::read_open(&file, pin.size) {
             Ok(bytes) if Pin::of(&bytes) == *pin => Ok(Some(bytes)),
@@ -86,7 +96,8 @@ impl Store {
         }
     }
 
-    fn look(&self, pin: &Pin) -> Result<Option<(Entry, File)>, StoreError> {
+    /// The same in the store itself, whatever its layers have.
+    pub(super) fn look(&self, pin: &Pin) -> Result<Option<(Entry, File)>, StoreError> {
         let path = self.path_of(&pin.sha256);
         let Some(file) = self.open_blob(&pin.sha256)? else { return Ok(None) };
         let metadata = file.metadata().map_err(StoreError::at(&path))?;

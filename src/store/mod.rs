@@ -9,6 +9,7 @@
 mod collect;
 mod error;
 mod insert;
+mod layers;
 mod layout;
 mod look;
 mod presence;
@@ -19,21 +20,48 @@ mod survey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::model::{Pin, Sha256};
+use crate::progress::{Progress, Silent};
 use crate::sys::Lease;
 
 pub use insert::Inserted;
 pub use survey::Hashed;
 
-pub use collect::Collected;
+pub use collect::{Collected, Rules};
 pub use error::StoreError;
+pub use roots::{Hold, Root};
 
 /// The store. Cheap to clone; clones share what they know of blobs.
 #[derive(Debug, Clone)]
 pub struct Store {
     folder: PathBuf,
     shared: Arc<Shared>,
+    /// Stores of others, which are asked first and never written.
+    layers: Arc<Vec<layers::Layer>>,
+    /// Blobs for which no layer is asked.
+    passed: Arc<Mutex<BTreeSet<Sha256>>>,
+    voice: Voice,
+}
+
+/// Whom the store tells what a user should know, and how long it waits for others.
+#[derive(Clone)]
+struct Voice {
+    progress: Arc<dyn Progress>,
+    patience: Duration,
+}
+
+impl std::fmt::Debug for Voice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Voice").field("patience", &self.patience).finish_non_exhaustive()
+    }
+}
+
+impl Default for Voice {
+    fn default() -> Self {
+        Self { progress: Arc::new(Silent), patience: presence::PATIENCE }
+    }
 }
 
 /// What all clones of a store share.
@@ -77,6 +105,18 @@ pub struct BadBlob {
 }
 
 impl Store {
+    /// The same store, which tells `progress` whom it waits for and what is wrong with its layers, and waits at most so long
+    /// for a collection that runs.
+    #[must_use]
+    pub fn telling(self, progress: Arc<dyn Progress>, patience: Duration) -> Self {
+        Self { voice: Voice { progress, patience }, ..self }
+    }
+
+    /// How long others are waited for.
+    pub fn patience(&self) -> Duration {
+        self.voice.patience
+    }
+
     /// The folder that was opened.
     pub fn folder(&self) -> &Path {
         &self.folder

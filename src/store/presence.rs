@@ -13,7 +13,7 @@ use crate::store::{Store, StoreError};
 use crate::sys::{Lease, Life, Standing, files};
 
 /// How long a process waits for a collection.
-const PATIENCE: Duration = Duration::from_mins(10);
+pub(super) const PATIENCE: Duration = Duration::from_mins(10);
 /// A mark from elsewhere that did not beat for so long is a dead one's.
 const SILENT: i64 = 3600;
 /// How far the clocks of machines that share a store may be apart.
@@ -84,7 +84,7 @@ impl Store {
     pub(super) fn wait_for_collection(&self) -> Result<(), StoreError> {
         let collection = self.collection();
         if Lease::is_held(&collection) {
-            drop(Lease::take(&collection, PATIENCE, &|_| ())?);
+            drop(self.collection_lease()?);
         }
         Ok(())
     }

@@ -43,13 +43,53 @@ struct Header {
     count: u64,
 }
 
-/// A root whose blobs are kept.
+/// A record that is open.
 #[derive(Debug)]
-pub(super) struct Root {
+struct Record {
     path: PathBuf,
     file: File,
     start: u64,
     count: u64,
+}
+
+/// Whether the blobs of a record are kept, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hold {
+    /// The project stands, with its lock.
+    Stands,
+    /// It can't be reached, and was seen within the last 30 days.
+    Absent,
+    /// The files of a folder were adopted within the last 30 days.
+    Adopted,
+    /// Nothing of it is kept any longer: its lock is gone, or it was not seen for too long.
+    Gone,
+}
+
+impl Hold {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stands => "stands",
+            Self::Absent => "absent",
+            Self::Adopted => "adopted",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// What a record says, without its blobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// The folder of the project, or the one whose files were adopted.
+    pub folder: String,
+    /// When it was last seen.
+    pub seen: Timestamp,
+    /// How many blobs it names.
+    pub blobs: u64,
+    /// Whether they are kept.
+    pub hold: Hold,
+    /// The record's own file. It is opened anew for each question: there may be more projects than a process may have files.
+    path: PathBuf,
 }
 
 impl Store {
@@ -101,8 +141,11 @@ impl Store {
         self.folder.join("v1/roots")
     }
 
-    /// The roots that keep blobs. Those of projects that are gone are removed if `sweep` says so.
-    pub(super) fn roots(&self, now: Timestamp, sweep: bool) -> Result<Vec<Root>, StoreError> {
+    /// Every record, sorted by folder. Those that keep nothing are still there for whoever asks how old blobs are.
+    ///
+    /// # Errors
+    /// The store can't be read, or a record is damaged.
+    pub fn roots(&self, now: Timestamp) -> Result<Vec<Root>, StoreError> {
         let folder = self.roots_folder();
         let mut roots = Vec::new();
         for (name, _) in files::list(&folder).map_err(StoreError::at(&folder))? {
@@ -110,21 +153,18 @@ impl Store {
             if name.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
-            let path = folder.join(name);
-            let Some((root, header)) = Root::open(&path)? else { continue };
-            if root.keeps(&header, now, sweep) {
-                roots.push(root);
-            } else if sweep {
-                files::remove(&path).map_err(StoreError::at(&path))?;
+            if let Some((record, header)) = Record::open(&folder.join(name))? {
+                roots.push(record.root(&header, now));
             }
         }
+        roots.sort_by(|left, right| left.folder.cmp(&right.folder));
         Ok(roots)
     }
 }
 
 /// Whether the record at `path` says the same and is fresh.
 fn says_already(path: &Path, lines: &[u8], now: Timestamp) -> bool {
-    let Ok(Some((root, header))) = Root::open(path) else { return false };
+    let Ok(Some((root, header))) = Record::open(path) else { return false };
     let Ok(seen) = Timestamp::from_seconds(header.seen) else { return false };
     let fresh = seen <= now && now.since(seen) < FRESH;
     fresh && root.bytes() == lines.len() as u64 && {
@@ -134,6 +174,31 @@ fn says_already(path: &Path, lines: &[u8], now: Timestamp) -> bool {
 }
 
 impl Root {
+    /// Hands on the digests whose hex form begins with these two digits. A record that was written anew meanwhile says what
+    /// its project needs now; whoever wrote it looks for blobs only after the collection that asks here.
+    pub(super) fn each_with_prefix(&self, prefix: &str, take: &mut dyn FnMut(Sha256)) -> Result<(), StoreError> {
+        match Record::open(&self.path)? {
+            Some((record, _)) => record.each_with_prefix(prefix, take),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes on the record when its project was seen, without writing all of it again.
+    pub(super) fn note_seen(&self) {
+        let seen = SystemTime::UNIX_EPOCH + Duration::from_secs(self.seen.seconds());
+        if let Ok(Some(file)) = files::open_regular(&self.path) {
+            // Another user's record can't be touched; its project says itself when it is there.
+            let _ = file.set_times(FileTimes::new().set_modified(seen));
+        }
+    }
+
+    /// Removes the record.
+    pub(super) fn forget(&self) -> Result<(), StoreError> {
+        files::remove(&self.path).map(drop).map_err(StoreError::at(&self.path))
+    }
+}
+
+impl Record {
     fn open(path: &Path) -> Result<Option<(Self, Header)>, StoreError> {
         let at = || StoreError::at(path);
         let damaged = || StoreError::DamagedRoot { path: path.to_owned() };
@@ -156,33 +221,31 @@ impl Root {
         self.count.saturating_mul(LINE)
     }
 
-    /// Whether the project is there with its lock, or was so not long ago.
-    fn keeps(&self, header: &Header, now: Timestamp, sweep: bool) -> bool {
-        if header.project.starts_with(ADOPTED) {
-            return now.seconds().saturating_sub(header.seen) < ABSENCE;
-        }
-        let project = Path::new(&header.project);
-        match project.join(LOCK).symlink_metadata() {
-            Ok(_) => {
-                if sweep {
-                    // Seen now: the file's own time says so without writing all of it again.
-                    let seen = SystemTime::UNIX_EPOCH + Duration::from_secs(now.seconds());
-                    let _ = self.file.set_times(FileTimes::new().set_modified(seen));
-                }
-                true
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && project.is_dir() => false,
-            Err(_) => {
-                let touched = self.file.metadata().map_or(0, |file| u64::try_from(file.mtime()).unwrap_or(0));
-                // A time of the future would keep for ever.
-                let seen = header.seen.max(touched).min(now.seconds());
-                now.seconds().saturating_sub(seen) < ABSENCE
-            }
-        }
+    /// What it says, and whether the project is there with its lock, or was so not long ago.
+    fn root(&self, header: &Header, now: Timestamp) -> Root {
+        let touched = self.file.metadata().map_or(0, |file| u64::try_from(file.mtime()).unwrap_or(0));
+        let young = |seen: u64| now.seconds().saturating_sub(seen) < ABSENCE;
+        let (folder, seen, hold) = if let Some(folder) = header.project.strip_prefix(ADOPTED) {
+            let hold = if young(header.seen) { Hold::Adopted } else { Hold::Gone };
+            (folder, header.seen, hold)
+        } else {
+            // A time of the future would keep for ever.
+            let seen = header.seen.max(touched).min(now.seconds());
+            let project = Path::new(&header.project);
+            let (seen, hold) = match project.join(LOCK).symlink_metadata() {
+                Ok(_) => (now.seconds(), Hold::Stands),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && project.is_dir() => (seen, Hold::Gone),
+                Err(_) if young(seen) => (seen, Hold::Absent),
+                Err(_) => (seen, Hold::Gone),
+            };
+            (header.project.as_str(), seen, hold)
+        };
+        let seen = Timestamp::from_seconds(seen).unwrap_or(now);
+        Root { folder: folder.to_owned(), seen, blobs: self.count, hold, path: self.path.clone() }
     }
 
-    /// Adds the digests whose hex form begins with these two digits.
-    pub(super) fn add_with_prefix(&self, prefix: &str, to: &mut BTreeSet<Sha256>) -> Result<(), StoreError> {
+    /// Hands on the digests whose hex form begins with these two digits.
+    fn each_with_prefix(&self, prefix: &str, take: &mut dyn FnMut(Sha256)) -> Result<(), StoreError> {
         // The first line that is not below the prefix.
         let (mut low, mut high) = (0, self.count);
         while low < high {
@@ -198,7 +261,7 @@ impl Root {
             if !line.starts_with(prefix) {
                 break;
             }
-            to.insert(Sha256::parse(&line).map_err(|_| StoreError::DamagedRoot { path: self.path.clone() })?);
+            take(Sha256::parse(&line).map_err(|_| StoreError::DamagedRoot { path: self.path.clone() })?);
             low += 1;
         }
         Ok(())

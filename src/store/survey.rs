@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{Pin, Sha256};
@@ -41,6 +41,28 @@ impl Store {
             }
         }
         Ok((blobs, bytes))
+    }
+
+    /// The same of a layer, a store in a folder of its own.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn size_of_layer(&self, folder: &Path) -> Result<(u64, u64), StoreError> {
+        self.of_layer(folder).size()
+    }
+
+    /// Hashes every blob of a layer, as [`Store::verify_but`] does with the store's own.
+    ///
+    /// # Errors
+    /// As for [`Store::verify`].
+    pub fn verify_layer(
+        &self,
+        folder: &Path,
+        hashed: &Hashed,
+        cancel: &Cancel,
+        progress: &dyn Progress,
+    ) -> Result<Vec<BadBlob>, StoreError> {
+        self.of_layer(folder).verify_but(hashed, cancel, progress)
     }
 
     /// Which file is which blob: device and inode of each, with the pin that its name and size make.

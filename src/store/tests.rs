@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -9,7 +10,7 @@ use crate::diagnose::{Class, Diagnose as _};
 use crate::model::shaken::{put, shaken};
 use crate::model::{Pin, Sha256, Timestamp};
 use crate::progress::Silent;
-use crate::store::{DryRun, Store, seal};
+use crate::store::{DryRun, Rules, Store, seal};
 use crate::sys::{Bringing, Cancel, Copying, Digests, Existing, Staging, files};
 use crate::verify::{Verified, verify};
 
@@ -189,6 +190,86 @@ fn a_collection_keeps_what_roots_name_and_what_came_meanwhile() {
     assert!(other.find(&loose).expect("looked").is_some(), "told only");
     assert_eq!(other.collect(now(), DryRun::No).expect("collected"), told);
     assert_eq!(other.missing(&[kept, loose].into()).expect("looked"), [loose].into());
+}
+
+/// Rules that spare nothing, to be changed.
+fn rules() -> Rules {
+    Rules { older_than: None, max_size: None, keep: BTreeSet::new(), dry_run: DryRun::No }
+}
+
+#[test]
+fn blobs_that_nobody_needs_go_by_age() {
+    let scene = Scene::new();
+    let (old, young) =
+        (scene.open().put_bytes(b"old").expect("stored"), scene.open().put_bytes(b"young").expect("stored"));
+    let store = scene.open();
+    // Blobs change now by the clock of the file system; who asks 50 days later finds them 50 days old, unless a project that
+    // is gone needed one later.
+    let (clock, later) = (store.file_system_time(now()) + 50 * 86_400, now().plus(50 * DAY));
+    let project = scene.project("project");
+    store.keep(&project, &[young.sha256].into(), now().plus(45 * DAY)).expect("kept");
+    std::fs::remove_file(project.join("Model.lock")).expect("removed");
+    let collect = |days: u64, dry_run| {
+        let rules = Rules { older_than: Some(Duration::from_secs(days * DAY)), dry_run, ..rules() };
+        scene.open().collect_at(&rules, later, clock, &Cancel::new()).expect("collected")
+    };
+    let record = [(51, 0), (50, 1), (6, 1), (5, 2), (0, 2)];
+    for (days, blobs) in record {
+        let told = collect(days, DryRun::Yes);
+        assert_eq!((told.blobs, told.spared_blobs), (blobs, 2 - blobs), "{days} days");
+    }
+    assert_eq!(collect(30, DryRun::No).blobs, 1);
+    assert_eq!(scene.open().missing(&[old, young].into()).expect("looked"), [old].into());
+    // The record that says how young it is outlives the collection.
+    assert_eq!(collect(30, DryRun::No).blobs, 0);
+    assert_eq!(collect(0, DryRun::No).blobs, 1);
+    assert!(files::list(&scene.open().roots_folder()).expect("listed").is_empty());
+}
+
+#[test]
+fn the_longest_unused_go_first_until_the_store_is_small_enough() {
+    let scene = Scene::new();
+    let pins: Vec<Pin> = (0..6_u8).map(|n| scene.open().put_bytes(&[n; 100]).expect("stored")).collect();
+    let store = scene.open();
+    let (clock, later) = (store.file_system_time(now()) + 90 * 86_400, now().plus(90 * DAY));
+    // The first is needed; of the rest, the second was needed last by a project that is gone, the sixth first.
+    let standing = scene.project("standing");
+    store.keep(&standing, &[pins[0].sha256].into(), now()).expect("kept");
+    for (number, pin) in pins.iter().enumerate().skip(1) {
+        let project = scene.project(&format!("gone-{number}"));
+        store.keep(&project, &[pin.sha256].into(), now().plus((80 - number as u64) * DAY)).expect("kept");
+        std::fs::remove_file(project.join("Model.lock")).expect("removed");
+    }
+    let collect = |rules: &Rules| scene.open().collect_at(rules, later, clock, &Cancel::new()).expect("collected");
+    let told = collect(&Rules { max_size: Some(600), dry_run: DryRun::Yes, ..rules() });
+    assert_eq!((told.blobs, told.left_bytes()), (0, 600), "small enough already");
+    let told = collect(&Rules { max_size: Some(0), dry_run: DryRun::Yes, ..rules() });
+    assert_eq!((told.blobs, told.left_bytes()), (5, 100), "what is needed stays");
+    let both = Rules { max_size: Some(0), older_than: Some(Duration::from_secs(13 * DAY)), ..rules() };
+    let told = collect(&Rules { dry_run: DryRun::Yes, ..both });
+    assert_eq!((told.blobs, told.left_bytes()), (3, 300), "each rule spares some");
+    let kept = Rules { max_size: Some(350), keep: [pins[5].sha256].into(), ..rules() };
+    let collected = collect(&kept);
+    assert_eq!((collected.blobs, collected.left_bytes()), (3, 300));
+    assert_eq!(
+        scene.open().missing(&pins.iter().copied().collect()).expect("looked"),
+        [pins[2], pins[3], pins[4]].into()
+    );
+}
+
+#[test]
+fn a_collection_can_be_stopped_and_what_is_claimed_stays() {
+    let scene = Scene::new();
+    let pin = scene.open().put_bytes(b"blob").expect("stored");
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let error = scene.open().collect_by(&rules(), now(), &cancel).expect_err("stopped");
+    assert_eq!((error.code().0, error.class()), ("E0707", Class::Interrupted));
+    let using = scene.open();
+    using.claim(&[pin, Pin::of(b"absent")].into()).expect("claimed");
+    assert_eq!(scene.open().collect(now(), DryRun::No).expect("collected").kept_blobs, 1);
+    drop(using);
+    assert_eq!(scene.open().collect(now(), DryRun::No).expect("collected").blobs, 1);
 }
 
 #[test]

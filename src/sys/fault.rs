@@ -1,6 +1,6 @@
 //! Named fault points, compiled in under the feature `faults` alone: tests end a process between two steps.
 //!
-//! `MPM_FAULT` is `NAME:kill`, `NAME:error:ENOSPC` or `NAME:error:EIO`; `NAME@3:…` acts at the third passage only. The
+//! `MPM_FAULT` is `NAME:kill` or `NAME:error:` with `ENOSPC`, `EDQUOT` or `EIO`; `NAME@3:…` acts at the third passage only. The
 //! points, each just before the step that it names:
 //!
 //! | point | step |
@@ -12,6 +12,7 @@
 //! | `statement-write` | a release statement goes into the store |
 //! | `lock-write` | Model.lock is written |
 //! | `receipt-write` | the receipt is written |
+//! | `pending-clear` | what was about to be placed is forgotten |
 //! | `place-file` | a file is placed in a project |
 //! | `trust-state-write` | trust state is written |
 //! | `gc-remove` | a blob is removed by a collection |
@@ -76,6 +77,7 @@ impl Wanted {
         let fault = match fault {
             "kill" => Fault::Kill,
             "error:ENOSPC" => Fault::Error(rustix::io::Errno::NOSPC),
+            "error:EDQUOT" => Fault::Error(rustix::io::Errno::DQUOT),
             "error:EIO" => Fault::Error(rustix::io::Errno::IO),
             _ => return None,
         };

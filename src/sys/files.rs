@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 #[cfg(target_os = "linux")]
@@ -40,6 +40,15 @@ pub fn read_open(file: &File, cap: u64) -> io::Result<Vec<u8>> {
     // The file may grow between the question and the reading.
     file.take(cap.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > cap { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// Reads an open file of at most `cap` bytes from its start, wherever it stands.
+///
+/// # Errors
+/// As for [`read_open`].
+pub fn read_whole(mut file: &File, cap: u64) -> io::Result<Vec<u8>> {
+    io::Seek::rewind(&mut file)?;
+    read_open(file, cap)
 }
 
 /// Opens a regular file for reading; `None` if it is not there. A symlink is not followed, a pipe does not block.
@@ -203,6 +212,13 @@ fn parent(path: &Path) -> io::Result<PathBuf> {
 /// It can't be made, or something that is no folder stands there.
 pub fn create_private_dirs(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Whether others than this user may write in a folder: by its mode, or because it is theirs. Root may everywhere and does not
+/// count.
+pub fn others_may_write(folder: &Path) -> bool {
+    let mine = |owner: u32| owner == 0 || owner == rustix::process::geteuid().as_raw();
+    folder.symlink_metadata().is_ok_and(|found| found.mode() & 0o022 != 0 || !mine(found.uid()))
 }
 
 /// What stands in a folder.

@@ -47,6 +47,8 @@ pub struct EnvironmentValues {
     pub huggingface_hub_cache: Option<OsString>,
     /// `HF_HOME`: the folder that holds it.
     pub hf_home: Option<OsString>,
+    /// `HF_TOKEN_PATH`: the file that holds the token for the hub.
+    pub hf_token_path: Option<OsString>,
     /// The working folder, from which the hub's clients count relative paths.
     pub working_folder: Option<PathBuf>,
 }
@@ -96,31 +98,55 @@ impl Folders {
             credentials: config.join("credentials.toml"),
             site_config: PathBuf::from("/etc/mpm/config.toml"),
             keys: config.join("keys"),
-            hub_cache: hub_cache(values),
+            hub_cache: values.hub_cache(),
         })
     }
 }
 
-/// Where the hub's own clients keep their cache: the first of these that is set. They take relative paths and `~`.
-fn hub_cache(values: &EnvironmentValues) -> Option<PathBuf> {
-    let set = |value: &Option<OsString>| value.clone().filter(|value| !value.is_empty());
-    let whole = |value: OsString| {
+impl EnvironmentValues {
+    /// Where the hub's own clients keep their token: one that is kept for another home is not sent.
+    pub fn hub_token_file(&self) -> Option<PathBuf> {
+        match set(self.hf_token_path.as_ref()) {
+            Some(path) => self.whole(path),
+            None => self.hub_home().map(|home| home.join("token")),
+        }
+        .filter(|path| path.is_absolute())
+    }
+
+    /// Where the hub's own clients keep their cache: the first of these that is set.
+    fn hub_cache(&self) -> Option<PathBuf> {
+        match set(self.hf_hub_cache.as_ref()).or_else(|| set(self.huggingface_hub_cache.as_ref())) {
+            Some(cache) => self.whole(cache),
+            None => self.hub_home().map(|home| home.join("hub")),
+        }
+        .filter(|path| path.is_absolute())
+    }
+
+    /// The folder of the hub's own clients.
+    fn hub_home(&self) -> Option<PathBuf> {
+        if let Some(home) = set(self.hf_home.as_ref()) {
+            return self.whole(home);
+        }
+        let cache = match set(self.xdg_cache_home.as_ref()) {
+            Some(cache) => self.whole(cache),
+            None => set(self.home.as_ref()).map(|home| PathBuf::from(home).join(".cache")),
+        };
+        cache.map(|cache| cache.join("huggingface"))
+    }
+
+    /// A path as those clients take it: relative ones too, and `~`.
+    fn whole(&self, value: OsString) -> Option<PathBuf> {
         let path = PathBuf::from(value);
         match path.strip_prefix("~") {
-            Ok(below) => set(&values.home).map(|home| PathBuf::from(home).join(below)),
+            Ok(below) => set(self.home.as_ref()).map(|home| PathBuf::from(home).join(below)),
             Err(_) if path.is_absolute() => Some(path),
-            Err(_) => values.working_folder.as_ref().map(|here| here.join(path)),
+            Err(_) => self.working_folder.as_ref().map(|here| here.join(path)),
         }
-    };
-    if let Some(cache) = set(&values.hf_hub_cache).or_else(|| set(&values.huggingface_hub_cache)) {
-        return whole(cache);
     }
-    if let Some(home) = set(&values.hf_home) {
-        return whole(home).map(|home| home.join("hub"));
-    }
-    let cache = set(&values.xdg_cache_home).and_then(whole);
-    let cache = cache.or_else(|| set(&values.home).map(|home| PathBuf::from(home).join(".cache")));
-    cache.map(|cache| cache.join("huggingface/hub")).filter(|cache| cache.is_absolute())
+}
+
+fn set(value: Option<&OsString>) -> Option<OsString> {
+    value.filter(|value| !value.is_empty()).cloned()
 }
 
 #[cfg(test)]
@@ -157,6 +183,27 @@ mod tests {
         let new = EnvironmentValues { hf_hub_cache: some("cache"), working_folder: Some("/here".into()), ..old };
         check(&new, Some("/here/cache"));
         check(&EnvironmentValues { working_folder: None, ..new }, None);
+    }
+
+    #[test]
+    fn the_token_of_the_hub_is_where_its_clients_have_it() {
+        let some = |text: &str| Some(text.into());
+        let check = |values: &EnvironmentValues, expected: Option<&str>| {
+            assert_eq!(values.hub_token_file(), expected.map(PathBuf::from), "{values:?}");
+        };
+        let plain = EnvironmentValues { home: some("/home/a"), ..EnvironmentValues::default() };
+        check(&plain, Some("/home/a/.cache/huggingface/token"));
+        let xdg = EnvironmentValues { xdg_cache_home: some("/c"), ..plain };
+        check(&xdg, Some("/c/huggingface/token"));
+        // Whoever names another home does not mean the token of the usual one.
+        let home = EnvironmentValues { hf_home: some("~/work"), ..xdg };
+        check(&home, Some("/home/a/work/token"));
+        let relative = EnvironmentValues { hf_home: some("work"), working_folder: Some("/here".into()), ..home };
+        check(&relative, Some("/here/work/token"));
+        check(&EnvironmentValues { working_folder: None, ..relative.clone() }, None);
+        let named = EnvironmentValues { hf_token_path: some("secrets/token"), ..relative };
+        check(&named, Some("/here/secrets/token"));
+        check(&EnvironmentValues::default(), None);
     }
 
     #[test]

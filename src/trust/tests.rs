@@ -1,5 +1,7 @@
 //! Each rule of the trust files, with real signatures.
 
+mod bounds;
+
 use std::collections::BTreeMap;
 use std::io::Cursor;
 

@@ -151,6 +151,7 @@ mod tests {
         let shorter = Pin { size: 2, ..Pin::of(b"abc") };
         let error = verify(staging.finish(), &shorter).expect_err("another size");
         assert_eq!((error.code().0, error.class(), error.found), ("E0711", Class::Trust, Pin::of(b"abc")));
+        assert!(!error.hints().is_empty());
         assert!(!path.exists());
         let mut staging = Staging::create(folder.path(), "a file").expect("made");
         staging.write(b"abc").expect("written");
@@ -169,9 +170,17 @@ mod tests {
         let hello = GitBlobId::parse("b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0").expect("an id");
         let verified = verify_git(staged(b"hello"), hello, 5, &Cancel::new()).expect("the same");
         assert_eq!(verified.pin(), &Pin::of(b"hello"));
-        for (bytes, size) in [(&b"hellO"[..], 5), (b"hello!", 5), (b"hell", 5), (b"hello", 4), (b"<html></html>", 5)] {
+        for (bytes, size, told) in [
+            (&b"hellO"[..], 5, "git blob "),
+            (b"hello!", 5, "more than 5 bytes"),
+            (b"hell", 5, "4 bytes"),
+            (b"hello", 4, "more than 4 bytes"),
+            (b"hello", 6, "5 bytes"),
+            (b"<html></html>", 5, "more than 5 bytes"),
+        ] {
             let error = verify_git(staged(bytes), hello, size, &Cancel::new()).expect_err("other bytes");
             assert_eq!((error.code().0, error.class()), ("E0712", Class::Trust), "{error}");
+            assert!(error.found.starts_with(told) && !error.hints().is_empty(), "{error}");
             assert_eq!(error.found.contains("page"), bytes.starts_with(b"<"), "{error}");
         }
     }

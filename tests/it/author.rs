@@ -174,6 +174,44 @@ fn keys_do_only_what_they_may() {
     assert_eq!(again, registry::Submitted::Standing);
 }
 
+#[test]
+fn a_new_name_that_looks_like_one_that_stands_is_refused() {
+    let mut registry = acme();
+    registry.release("acme/minilm", "1.0.0").file("a.txt", b"1").publish();
+    for name in ["acme/mini1m", "acme/rninilrn", "acme/minilrn"] {
+        let error = registry.release(name, "1.0.0").file("a.txt", b"1").offer().expect_err("it looks alike");
+        assert_eq!((error.code().0, error.class()), ("E0835", Class::Yours), "{error}");
+        assert!(error.to_string().contains("acme/minilm") && error.to_string().contains(name), "{error}");
+        // Left in the folder by other means, it waits for ever.
+        registry.release(name, "1.0.0").file("a.txt", b"1").submit();
+        let outcome = registry.checkpoint_now();
+        assert!(outcome.releases.is_empty(), "{:?}", outcome.releases);
+        assert!(outcome.refused.iter().any(|refused| refused.why.to_string().contains("looks like")), "{outcome:?}");
+    }
+    // Of two new ones, the first in order stands.
+    registry.release("acme/gpt-4o", "1.0.0").file("a.txt", b"1").submit();
+    registry.release("acme/gpt-40", "1.0.0").file("a.txt", b"1").submit();
+    let admitted: Vec<String> = registry.checkpoint_now().releases.iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(admitted, ["acme/gpt-40"]);
+    // What stands goes on.
+    registry.release("acme/minilm", "1.1.0").file("a.txt", b"2").publish();
+    // A namespace, by the registrar's hand.
+    let (stranger, main) = (key(), registry.main.clone());
+    let change = |namespace: &str| registry::EntryChange {
+        namespace: namespace.parse().expect("a namespace"),
+        keys: vec![stranger.public().clone()],
+        threshold: 1,
+        retire: Vec::new(),
+        disown: Vec::new(),
+    };
+    let signers = [&main];
+    let issue = registry::Issue { now: registry.now(), life: 1_000, signers: &signers };
+    registry::change_namespace(&registry.handle(), &change("other-1"), &[], issue).expect("a new namespace");
+    let error = registry::change_namespace(&registry.handle(), &change("other_l"), &[], issue).expect_err("alike");
+    assert_eq!(error.code().0, "E0835", "{error}");
+    registry::change_namespace(&registry.handle(), &change("other-1"), &[], issue).expect("the same one");
+}
+
 /// Signs a checkpoint that differs from the one that stands, as whoever has the index key can.
 fn forge(registry: &TestRegistry, change: impl FnOnce(&mut Checkpoint)) {
     let mut checkpoint = registry.state().checkpoint.expect("a checkpoint");

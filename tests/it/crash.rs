@@ -64,6 +64,7 @@ fn fetch(folder: &Path, base: &SafeUrl, seed: u64) {
         staging: store.staging(),
         jobs: 2,
         already: &|pin| matches!(store.find(pin), Ok(Some(_))),
+        patience: Duration::from_mins(1),
         cancel: &Cancel::new(),
         progress: &Silent,
     };

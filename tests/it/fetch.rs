@@ -196,6 +196,7 @@ impl Scene {
             staging: self.staging(),
             jobs: 4,
             already: &|_| false,
+            patience: Duration::from_mins(1),
             cancel: &self.cancel,
             progress: &self.recorder,
         };
@@ -569,6 +570,7 @@ fn many_processes_on_one_store_bring_each_blob_once() {
                     staging: store.staging(),
                     jobs: 2,
                     already: &|pin| matches!(store.find(pin), Ok(Some(_))),
+                    patience: Duration::from_mins(1),
                     cancel: &Cancel::new(),
                     progress: &Recorder::default(),
                 };

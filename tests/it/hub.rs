@@ -1,6 +1,8 @@
 //! Repositories of the Hugging Face hub as sources, against a stand-in with the real headers.
 
+mod clients;
 mod limits;
+mod readme;
 mod wrong;
 
 use crate::support::hub::{Access, Hub, Life};
@@ -274,6 +276,9 @@ fn what_nobody_signed_can_be_refused() {
     let locked = machine(&hub);
     locked.mpm(&["add", "hf:Qwen/Qwen3-0.6B", "--no-sync"]).expect(0);
     let locked = locked.config("unsigned = \"deny\"\n");
+    hub.requests();
+    locked.mpm(&["update"]).expect(5).says(&["[E0602]"]);
+    assert_eq!(hub.requests().len(), 0, "nobody is asked for what would be refused");
     locked.mpm(&["sync", "--locked"]).expect(5);
     assert!(!locked.folder().join("models").exists());
 }
@@ -309,6 +314,14 @@ fn code_among_the_files_is_refused_left_out_or_allowed_for_one_commit() {
     ran.expect(0).says(&["[policy.unsafe] allows"]);
     assert!(allowing.text("Model.lock").unwrap().contains("[[unsafe]]\npackage = \"hf:org/old@main\"\n"));
     allowing.mpm(&["sync", "--locked"]).expect(0);
+    // It was for exactly these files.
+    let manifest = allowing.text("Model.toml").unwrap();
+    let at = manifest.find("sha256:").unwrap();
+    let other = manifest.replace(&manifest[at..at + 71], &format!("sha256:{}", "0".repeat(64)));
+    allowing.write("Model.toml", other);
+    allowing.mpm(&["sync"]).expect(5).says(&["but for sha256 000000000000"]);
+    allowing.write("Model.toml", &manifest);
+    allowing.mpm(&["sync"]).expect(0);
     // It was for that commit: the next one asks again.
     hub.model("org/old").file("config.json", "{\"n\": 2}\n").commit("main");
     allowing.mpm(&["update"]).expect(0);
@@ -338,6 +351,8 @@ fn get_brings_what_is_asked_for_and_says_how_to_pin_it() {
     assert_eq!(downloads[0].sent, weights(50_007, 7).len() as u64);
 
     // Again: it is there. Something else in its place is not touched.
+    let links = nowhere.mpm(&["get", "hf:org/quants", "--include", "q7.*", "--to", "links", "--link", "symlink"]);
+    links.expect(0).says(&["links into the store", "mpm store gc"]);
     let again = nowhere.mpm(&["get", "hf:org/quants", "--include", "q7.*", "--to", "here", "--json"]).expect(0).json();
     assert_eq!((&again["applied"]["placed"], &again["travel"]["blobs"]), (&0.into(), &0.into()));
     nowhere.write("here/config.json", "mine");
@@ -351,6 +366,74 @@ fn get_brings_what_is_asked_for_and_says_how_to_pin_it() {
     let told = nowhere.mpm(&["get", "hf:org/quants", "--to", "x", "--dry-run"]).expect(0);
     told.says(&["Would fetch 21 blobs"]);
     assert!(!nowhere.folder().join("x").exists());
+}
+
+#[test]
+fn a_receipt_that_comes_with_a_project_proves_nothing() {
+    let hub = Hub::start();
+    qwen(&hub);
+    let made = machine(&hub);
+    made.mpm(&["add", "hf:Qwen/Qwen3-0.6B", "--as", "qwen"]).expect(0);
+    let (good, evil) = (weights(3_000_000, 1), weights(3_000_000, 9));
+    let sha256 = |bytes: &[u8]| modelpm::model::Sha256::of(bytes).hex();
+    let lock = made.text("Model.lock").unwrap();
+    let receipt = made.text(".mpm/receipt.json").unwrap().replace(&sha256(&good), &sha256(&evil));
+    let bare = {
+        let mut bare: serde_json::Value = serde_json::from_str(&receipt).unwrap();
+        for package in bare["packages"].as_array_mut().unwrap() {
+            package["files"] = serde_json::json!([]);
+        }
+        bare.to_string()
+    };
+    for receipt in [receipt, bare] {
+        let clone = machine(&hub).manifest(&made.text("Model.toml").unwrap()).lock(&lock);
+        for file in ["README.md", "config.json", ".gitattributes"] {
+            clone.write(&format!("models/qwen/{file}"), made.read(&format!("models/qwen/{file}")).unwrap());
+        }
+        clone.write("models/qwen/model.safetensors", &evil);
+        clone.write(".mpm/receipt.json", &receipt);
+        let ran = clone.mpm(&["sync", "--locked"]);
+        // What has the bytes of a receipt that lies counts as placed, and gives way to the right ones; what it does not name is in
+        // the way.
+        assert_ne!(clone.read("models/qwen/model.safetensors") == Some(evil.clone()), ran.code == 0, "{ran:?}");
+    }
+}
+
+#[test]
+fn a_repository_that_holds_a_git_repository_is_refused() {
+    let hub = Hub::start();
+    let bare = |id: &str, below: &str, settings: &str| {
+        let draft = hub.model(id).file("config.json", "{}\n");
+        let draft = draft.file(&format!("{below}HEAD"), "ref: refs/heads/main\n").file(settings, "[core]\n");
+        draft.file(&format!("{below}objects/x"), "x\n").file(&format!("{below}refs/x"), "x\n").commit("main")
+    };
+    bare("org/whole", "", "config");
+    bare("org/below", "a/b/", "a/b/config");
+    hub.model("org/linked").file("HEAD", "ref: refs/heads/main\n").file("commondir", "c\n").commit("main");
+    for (id, file) in [("org/whole", "config"), ("org/below", "a/b/config"), ("org/linked", "commondir")] {
+        let id = format!("hf:{id}");
+        machine(&hub).mpm(&["add", &id]).expect(5).says(&["[E0601]", file, "git takes the folder"]);
+        machine(&hub).mpm(&["get", &id, "--to", "x"]).expect(5).says(&["[E0601]"]);
+    }
+    let project = machine(&hub);
+    project.mpm(&["add", "hf:org/whole", "--exclude", "HEAD"]).expect(0);
+    bare("org/apart", "a/", "config");
+    project.mpm(&["add", "hf:org/apart"]).expect(0);
+}
+
+#[test]
+fn get_brings_no_records_into_a_project() {
+    let hub = Hub::start();
+    hub.model("org/records").file("a.json", "{}\n").file(".mpm/receipt.json", "{}\n").commit("main");
+    hub.model("org/git").file("a.json", "{}\n").file("sub/.git/config", "[core]\n").commit("main");
+    let project = machine(&hub);
+    let ran = project.mpm(&["get", "hf:org/records", "--to", "."]).expect(1);
+    ran.says(&["[E0751]", ".mpm/receipt.json", "--exclude"]);
+    assert!(!project.folder().join("a.json").exists() && !project.folder().join(".mpm/receipt.json").exists());
+    project.mpm(&["get", "hf:org/records", "--exclude", ".mpm/**", "--to", "."]).expect(0);
+    assert_eq!(project.text("a.json").unwrap(), "{}\n");
+    project.mpm(&["get", "hf:org/git", "--to", "git"]).expect(1).says(&["[E0675]", "sub/.git/config"]);
+    project.mpm(&["add", "hf:org/git"]).expect(1).says(&["[E0675]", "sub/.git/config"]);
 }
 
 #[test]

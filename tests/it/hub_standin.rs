@@ -3,3 +3,5 @@
 mod cache;
 mod clients;
 mod protocol;
+
+pub use clients::files;

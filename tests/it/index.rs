@@ -3,7 +3,7 @@
 
 mod attacks;
 mod endless;
-mod fixture;
+pub mod fixture;
 mod freshness;
 mod kept;
 mod network;

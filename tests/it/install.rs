@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+use modelpm::model::Sha256;
+
 use crate::support::project::Project;
 
 /// A project with one model that comes from a folder: nothing to fetch, nobody to trust.
@@ -25,6 +27,24 @@ fn sync_places_once_and_then_has_nothing_to_do() {
     project.mpm(&["verify"]).expect(0);
     let document = project.mpm(&["sync", "--json"]).expect(0).json();
     assert_eq!((&document["schema"], &document["up-to-date"]), (&"mpm.sync/1".into(), &true.into()));
+}
+
+#[test]
+fn what_a_run_that_died_after_its_receipt_left_goes_with_the_next_one() {
+    let project = project();
+    project.mpm(&["sync"]).expect(0);
+    let line = |path: &str| {
+        let bytes = project.read(path).expect("placed");
+        format!("{{\"path\":\"{path}\",\"sha256\":\"{}\",\"size\":{}}}\n", Sha256::of(&bytes).hex(), bytes.len())
+    };
+    // The receipt stands, and what was pending was not forgotten any more.
+    let pending = line("models/mine/config.json") + &line("models/mine/sub/notes.txt");
+    project.write(".mpm/pending.jsonl", &pending);
+    project.mpm(&["sync", "--dry-run"]).expect(0);
+    assert_eq!(project.text(".mpm/pending.jsonl"), Some(pending), "told only");
+    project.mpm(&["sync"]).expect(0);
+    assert_eq!(project.text(".mpm/pending.jsonl"), None);
+    project.mpm(&["sync"]).expect(0).says(&["Nothing to do"]);
 }
 
 #[test]

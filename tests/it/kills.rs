@@ -157,6 +157,7 @@ const POINTS: &[&str] = &[
     "place-file",
     "place-file@7",
     "receipt-write",
+    "pending-clear",
     "trust-state-write",
     "trust-state-write@2",
 ];

@@ -475,7 +475,7 @@ fn a_pickle_and_the_lines_that_allow_it() {
 }
 
 /// Runs a script in a mount namespace of its own, then `mpm` in it; none where that is not possible.
-fn in_mounts(project: &Project, script: &str, arguments: &[&str]) -> Option<Ran> {
+pub fn in_mounts(project: &Project, script: &str, arguments: &[&str]) -> Option<Ran> {
     let namespace: &[&str] = if peers::is_root() { &["-m"] } else { &["-rm"] };
     let probe = Command::new("unshare").args(namespace).args(["sh", "-c", "mount -t tmpfs tmpfs /mnt"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {

@@ -39,6 +39,10 @@ pub enum Fault {
     Header(&'static str, String),
     /// Leaves a header out; `Content-Length` too.
     Without(&'static str),
+    /// Announces so many bytes, sends the body as it is, closes.
+    Length(u64),
+    /// Announces so many bytes and sends them: this piece, again and again.
+    Repeat(&'static [u8], u64),
     /// Ignores `Range`.
     NoRange,
     /// Answers a range request with 206 and this `Content-Range`.
@@ -48,8 +52,9 @@ pub enum Fault {
 impl Fault {
     /// Whether it is about the bytes of a body: a question for headers alone does not use it up.
     pub fn is_of_body(&self) -> bool {
-        use Fault::{Body, Cut, Drip, Endless, Flip, NoRange, Stall, WrongRange};
-        matches!(self, Cut(_) | Stall(_) | Flip(_) | Endless | Drip(_) | Body(_) | NoRange | WrongRange(_))
+        use Fault::{Body, Cut, Drip, Endless, Flip, Length, NoRange, Repeat, Stall, WrongRange};
+        let whole = matches!(self, Cut(_) | Stall(_) | Flip(_) | Endless | Drip(_) | Body(_) | Length(_) | Repeat(..));
+        whole || matches!(self, NoRange | WrongRange(_))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod blob;
 pub mod certificates;
+pub mod evil;
 pub mod http;
 pub mod hub;
 pub mod keys;
@@ -12,3 +13,4 @@ pub mod registry;
 pub mod schema;
 pub mod server;
 pub mod ssh;
+pub mod transcript;

@@ -129,22 +129,6 @@ fn every_command_of_the_readme_is_run_by_a_test() {
 }
 
 #[test]
-fn tests_named_in_the_threat_table_exist() {
-    let mut tests: String = with_ending("tests", ".rs").iter().map(|path| read(path)).collect();
-    for source in sources() {
-        tests.push_str(&source.tests.join("\n"));
-    }
-    let page = read("docs/trust.md");
-    let named = page.lines().filter(|line| line.starts_with('|')).flat_map(|line| line.split('`').skip(1).step_by(2));
-    let missing: Vec<String> = named
-        .filter_map(|word| word.strip_prefix("test:"))
-        .filter(|name| !tests.contains(&format!("fn {}(", name.rsplit("::").next().unwrap_or(name))))
-        .map(|name| format!("docs/trust.md names the test {name}, which does not exist"))
-        .collect();
-    none(&missing, "docs/trust.md#threats");
-}
-
-#[test]
 fn every_dependency_is_a_decision() {
     let decision = read("docs/decisions/0002-dependencies.md");
     let manifest = read("Cargo.toml");

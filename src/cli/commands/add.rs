@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use crate::cli::args::{ChoiceArgs, PlacingArgs};
+use crate::cli::args::{ChoiceArgs, GlobArgs, PlacingArgs};
 use crate::cli::commands::{Context, Status};
 use crate::cli::errors::Failed;
 use crate::cli::printer::visible;
 use crate::cli::settings::Settings;
 use crate::cli::{json, text};
-use crate::model::{DependencyKey, Glob, GroupName, HubId, PackageName, RegistryId, Requirement, VariantName};
+use crate::model::{DependencyKey, GroupName, HubId, PackageName, RegistryId, Requirement, VariantName};
 use crate::ops::add;
 
 /// Add packages to Model.toml, lock them and place them
@@ -30,12 +30,8 @@ pub(in crate::cli) struct Add {
     /// The variant to install; may be given several times
     #[arg(long = "variant", value_name = "VARIANT")]
     variants: Vec<VariantName>,
-    /// Only files that match this pattern; may be given several times
-    #[arg(long = "include", value_name = "GLOB", value_parser = glob)]
-    include: Vec<Glob>,
-    /// No files that match this pattern; may be given several times
-    #[arg(long = "exclude", value_name = "GLOB", value_parser = glob)]
-    exclude: Vec<Glob>,
+    #[command(flatten)]
+    globs: GlobArgs,
     /// Make the project where there is none
     #[arg(long)]
     init: bool,
@@ -67,11 +63,6 @@ pub(super) fn package(typed: &str) -> Result<add::PackageItem, String> {
     Ok(add::PackageItem { name, requirement })
 }
 
-/// Parses a pattern over paths.
-pub(super) fn glob(typed: &str) -> Result<Glob, String> {
-    Glob::parse(typed).map_err(|error| error.to_string())
-}
-
 impl Add {
     pub(in crate::cli) fn to_request(&self, settings: &Settings) -> add::Request {
         add::Request {
@@ -80,8 +71,8 @@ impl Add {
             group: self.to_group.clone(),
             registry: self.registry.clone(),
             variants: self.variants.clone(),
-            include: self.include.clone(),
-            exclude: self.exclude.clone(),
+            include: self.globs.include.clone(),
+            exclude: self.globs.exclude.clone(),
             init: self.init,
             no_sync: self.no_sync,
             sync: self.placing.request(settings, self.choice.choice()),

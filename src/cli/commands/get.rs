@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::args::{AcceptArgs, LinkWord};
-use crate::cli::commands::add::{glob, item};
+use crate::cli::args::{AcceptArgs, GlobArgs, LinkWord};
+use crate::cli::commands::add::item;
 use crate::cli::commands::{Context, Status};
 use crate::cli::errors::Failed;
 use crate::cli::printer::{GREEN, paint, quoted};
 use crate::cli::settings::Settings;
 use crate::cli::{json, text};
-use crate::model::{Glob, RegistryId, VariantName};
+use crate::model::{RegistryId, VariantName};
 use crate::ops::{add, get};
 
 /// Bring one package or hub repository into a folder, with every check and without a project
@@ -26,12 +26,8 @@ pub(in crate::cli) struct Get {
     /// The variant; may be given several times
     #[arg(long = "variant", value_name = "VARIANT")]
     variants: Vec<VariantName>,
-    /// Only files that match this pattern; may be given several times
-    #[arg(long = "include", value_name = "GLOB", value_parser = glob)]
-    include: Vec<Glob>,
-    /// No files that match this pattern; may be given several times
-    #[arg(long = "exclude", value_name = "GLOB", value_parser = glob)]
-    exclude: Vec<Glob>,
+    #[command(flatten)]
+    globs: GlobArgs,
     /// The registry of the project around that answers the name
     #[arg(long, value_name = "ID")]
     registry: Option<RegistryId>,
@@ -52,8 +48,8 @@ impl Get {
             item: self.item.clone(),
             registry: self.registry.clone(),
             variants: self.variants.clone(),
-            include: self.include.clone(),
-            exclude: self.exclude.clone(),
+            include: self.globs.include.clone(),
+            exclude: self.globs.exclude.clone(),
             to: settings.start.join(&self.to),
             link: self.link.map(LinkWord::mode),
             dry_run: self.dry_run,

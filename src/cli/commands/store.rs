@@ -1,15 +1,19 @@
 //! `mpm store`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::args::WaitArgs;
 use crate::cli::commands::{Context, Status};
 use crate::cli::errors::Failed;
 use crate::cli::printer::{Printer, visible};
+use crate::cli::settings::Settings;
 use crate::cli::{json, text, world};
+use crate::model::{HumanSize, parse_span};
 use crate::ops::{Left, Refused, adopt, store};
-use crate::store::DryRun;
+use crate::store::{Collected, DryRun, Hold};
 use crate::sys::Way;
 
 /// The store that this machine's projects share
@@ -37,11 +41,38 @@ enum Action {
         dry_run: bool,
     },
     /// Remove what no project's lock keeps
-    Gc {
-        /// Only tell what would be removed
-        #[arg(short = 'n', long)]
-        dry_run: bool,
-    },
+    Gc(Gc),
+}
+
+/// Which of the blobs that no project needs go
+#[derive(Debug, Args)]
+struct Gc {
+    /// Only what was not used for so long: 36h, 30d, 2w
+    #[arg(long, value_name = "DURATION", value_parser = parse_span)]
+    older_than: Option<Duration>,
+    /// What was not used for longest first, and only until the store is no larger: 500G
+    #[arg(long, value_name = "SIZE", value_parser = HumanSize::parse)]
+    max_size: Option<HumanSize>,
+    /// Keep what this Model.lock needs too
+    #[arg(long, value_name = "FILE")]
+    keep_lock: Vec<PathBuf>,
+    /// Only tell what would be removed
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+impl Gc {
+    fn to_request(&self, settings: &Settings) -> store::Request {
+        store::Request {
+            older_than: self.older_than,
+            max_size: self.max_size.map(|size| size.0),
+            keep_locks: self.keep_lock.iter().map(|path| settings.start.join(path)).collect(),
+            dry_run: if self.dry_run { DryRun::Yes } else { DryRun::No },
+            wait: self.wait.duration(),
+        }
+    }
 }
 
 impl Store {
@@ -54,9 +85,7 @@ impl Store {
                 context.printer.document("mpm.store-dir/1", serde_json::json!({ "folder": folder }));
             }
             Action::Size => {
-                let (blobs, bytes) = store::size(&context.brief()?)?;
-                context.printer.data(&format!("{} ({})", text::bytes(bytes), text::count(blobs, "blob")));
-                context.printer.document("mpm.store-size/1", serde_json::json!({ "blobs": blobs, "bytes": bytes }));
+                size(context)?;
             }
             Action::Adopt { folder, copy, dry_run } => {
                 let request = adopt::Request {
@@ -66,40 +95,85 @@ impl Store {
                 };
                 return adopt(context, &request);
             }
-            Action::Gc { dry_run } => gc(context, if *dry_run { DryRun::Yes } else { DryRun::No })?,
+            Action::Gc(asked) => gc(context, &asked.to_request(context.settings))?,
         }
         Ok(Status::Done)
     }
 }
 
-fn gc(context: &mut Context<'_>, dry_run: DryRun) -> Result<(), Failed> {
+fn size(context: &mut Context<'_>) -> Result<(), Failed> {
+    let services = context.brief()?;
+    let (blobs, bytes) = store::size(&services)?;
+    let layers = store::sizes_of_layers(&services)?;
+    let amount = |blobs, bytes| format!("{} ({})", text::bytes(bytes), text::count(blobs, "blob"));
+    context.printer.data(&amount(blobs, bytes));
+    let mut documents = Vec::new();
+    for (folder, blobs, bytes) in layers {
+        let folder = folder.to_string_lossy();
+        context.printer.data(&visible(&format!("{} in the layer {folder}", amount(blobs, bytes))));
+        documents.push(serde_json::json!({ "folder": folder, "blobs": blobs, "bytes": bytes }));
+    }
+    let document = serde_json::json!({ "blobs": blobs, "bytes": bytes, "layers": documents });
+    context.printer.document("mpm.store-size/1", document);
+    Ok(())
+}
+
+fn gc(context: &mut Context<'_>, request: &store::Request) -> Result<(), Failed> {
     let services = context.long()?;
-    let collected = store::gc(&services, dry_run)?;
+    let collected = store::gc(&services, request)?;
     context.bars.finish();
-    let verb = if dry_run == DryRun::Yes { "Would remove" } else { "Removed" };
-    context.printer.say(&format!(
-        "{verb} {} ({}) and {}",
-        text::count(collected.blobs, "blob"),
-        text::bytes(collected.bytes),
-        text::count(collected.leftovers, "leftover")
-    ));
-    context.printer.say(&format!(
-        "Kept {} ({}) that projects need, or that were adopted in the last 30 days",
-        text::count(collected.kept_blobs, "blob"),
-        text::bytes(collected.kept_bytes)
-    ));
+    tell_collected(&collected, request, context.settings.verbose, context.printer);
+    let roots = collected.roots.iter().map(|root| {
+        serde_json::json!({
+            "folder": root.folder,
+            "seen": root.seen.to_string(),
+            "blobs": root.blobs,
+            "hold": root.hold.as_str(),
+        })
+    });
     context.printer.document(
         "mpm.store-gc/1",
         serde_json::json!({
-            "dry-run": dry_run == DryRun::Yes,
+            "dry-run": request.dry_run == DryRun::Yes,
             "blobs": collected.blobs,
             "bytes": collected.bytes,
             "kept-blobs": collected.kept_blobs,
             "kept-bytes": collected.kept_bytes,
+            "spared-blobs": collected.spared_blobs,
+            "spared-bytes": collected.spared_bytes,
             "leftovers": collected.leftovers,
+            "roots": roots.collect::<Vec<_>>(),
         }),
     );
     Ok(())
+}
+
+fn tell_collected(collected: &Collected, request: &store::Request, verbose: bool, printer: &mut Printer) {
+    let verb = if request.dry_run == DryRun::Yes { "Would remove" } else { "Removed" };
+    let amount = |blobs, bytes| format!("{} ({})", text::count(blobs, "blob"), text::bytes(bytes));
+    let gone = amount(collected.blobs, collected.bytes);
+    printer.say(&format!("{verb} {gone} and {}", text::count(collected.leftovers, "leftover")));
+    let kept = amount(collected.kept_blobs, collected.kept_bytes);
+    printer.say(&format!("Kept {kept} that projects need, or that were adopted in the last 30 days"));
+    if collected.spared_blobs > 0 {
+        let spared = amount(collected.spared_blobs, collected.spared_bytes);
+        printer.say(&format!("Left {spared} that nobody needs: used too recently, or the store is small enough"));
+    }
+    if let Some(size) = request.max_size.filter(|size| collected.left_bytes() > *size) {
+        let (left, size) = (text::bytes(collected.left_bytes()), text::bytes(size));
+        let why = if request.older_than.is_some() { "needed or too young" } else { "needed" };
+        printer.say(&format!("The store still holds {left}, more than {size}: the rest is {why}"));
+    }
+    for root in collected.roots.iter().filter(|root| verbose || root.hold == Hold::Absent) {
+        let what = match root.hold {
+            Hold::Stands => "needs",
+            Hold::Absent => "can't be reached and still keeps",
+            Hold::Adopted => "was adopted and keeps",
+            Hold::Gone => "is gone and no longer keeps",
+        };
+        let blobs = text::count(root.blobs, "blob");
+        printer.say(&visible(&format!("{} {what} {blobs}, last seen {}", root.folder, root.seen)));
+    }
 }
 
 fn adopt(context: &mut Context<'_>, request: &adopt::Request) -> Result<Status, Failed> {

@@ -21,6 +21,9 @@ pub(in crate::cli) struct Verify {
     /// Only the store; needs no project
     #[arg(long)]
     store: bool,
+    /// The blobs of the store's layers too
+    #[arg(long)]
+    layers: bool,
     #[command(flatten)]
     wait: WaitArgs,
 }
@@ -31,6 +34,7 @@ impl Verify {
             start: settings.start.clone(),
             repair: self.repair,
             store_only: self.store,
+            layers: self.layers,
             wait: self.wait.duration(),
         }
     }
@@ -60,6 +64,10 @@ fn tell(outcome: &verify::Outcome, printer: &mut Printer) {
         text::count(outcome.blobs, "blob"),
         text::bytes(outcome.blob_bytes)
     ));
+    if outcome.layers_left > 0 {
+        let layers = text::count(outcome.layers_left, "layer");
+        printer.say(&format!("The blobs of {layers} were not hashed: `--layers` does"));
+    }
     text::unsigned(&outcome.unsigned, outcome.packages, printer);
     let bad = outcome.altered.len() as u64 + outcome.bad_blobs.len() as u64;
     if bad == 0 {
@@ -105,6 +113,7 @@ fn document(outcome: &verify::Outcome) -> serde_json::Value {
         "bytes": outcome.bytes,
         "blobs": outcome.blobs,
         "blob-bytes": outcome.blob_bytes,
+        "layers-left": outcome.layers_left,
         "altered": outcome.altered.iter().map(json::altered).collect::<Vec<_>>(),
         "bad-blobs": blobs,
         "repaired": outcome.repaired,

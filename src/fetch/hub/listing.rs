@@ -1,23 +1,24 @@
 //! Which commit a revision is, and what files it has.
 
 use crate::fetch::hub::{Hub, HubFetchError};
-use crate::hub::{HubError, Listing, MAX_FILES, MAX_INFO, MAX_PAGE, next_query, parse_commit, parse_tree};
-use crate::model::{HubCommit, HubId, PathSet, SafeUrl, UrlError};
-
-/// Most pages of one listing: the hub puts 1,000 entries on one, folders among them.
-const MAX_PAGES: usize = 10_000;
+use crate::hub::{HubError, Listing, MAX_FILES, MAX_INFO, MAX_PAGE, Pages, parse_commit, parse_tree};
+use crate::model::{HubCommit, HubId, SafeUrl, UrlError};
 
 impl Hub<'_> {
-    /// The commit that a revision names now. A full commit is taken at its word: its listing shows whether it is there.
+    /// The commit that a revision names now. A full commit names itself: a branch may be called like one, and moves.
     ///
     /// # Errors
     /// `E0671` to `E0674`, and those of the HTTP client.
     pub fn commit(&self, id: &HubId) -> Result<HubCommit, HubFetchError> {
-        if let Some(commit) = id.revision.commit() {
-            return Ok(commit);
-        }
         let url = address(id, self.endpoint.revision(id))?;
-        Ok(parse_commit(id, &self.ask(id, &url, MAX_INFO)?.body)?)
+        let found = parse_commit(id, &self.ask(id, &url, MAX_INFO)?.body)?;
+        match id.revision.commit() {
+            Some(asked) if asked != found => {
+                let problem = format!("asked for the commit {asked} it names {found}, as for a branch of that name");
+                Err(HubError::Strange { id: id.clone(), problem }.into())
+            }
+            _ => Ok(found),
+        }
     }
 
     /// All files of a commit, sorted.
@@ -25,33 +26,19 @@ impl Hub<'_> {
     /// # Errors
     /// `E0671` to `E0675`, and those of the HTTP client.
     pub fn listing(&self, id: &HubId, commit: HubCommit) -> Result<Listing, HubFetchError> {
-        let (mut files, mut query, mut pages) = (Vec::new(), None, 0);
+        let (mut files, mut query, mut pages) = (Vec::new(), None, Pages::default());
         loop {
             let url = address(id, self.endpoint.tree(id, &commit, query.as_deref()))?;
             let reply = self.ask(id, &url, MAX_PAGE)?;
             files.extend(parse_tree(id, &reply.body)?);
-            pages += 1;
-            if files.len() > MAX_FILES || pages > MAX_PAGES {
+            if files.len() > MAX_FILES {
                 return Err(HubError::Count { id: id.clone(), found: files.len() }.into());
             }
-            match reply.link.as_deref().and_then(next_query) {
-                Some(next) if query.as_ref() != Some(&next) => query = Some(next),
-                Some(_) => {
-                    let problem = "a page of its listing leads to itself".to_owned();
-                    return Err(HubError::Strange { id: id.clone(), problem }.into());
-                }
-                None => break,
+            match pages.after(id, reply.link.as_deref())? {
+                Some(next) => query = Some(next),
+                None => return Ok(Listing::new(id, commit, files)?),
             }
         }
-        if files.is_empty() {
-            return Err(HubError::Count { id: id.clone(), found: 0 }.into());
-        }
-        files.sort_by(|left, right| left.path.cmp(&right.path));
-        let mut paths = PathSet::new();
-        for file in &files {
-            paths.insert(&file.path).map_err(|source| HubError::Path { id: id.clone(), source })?;
-        }
-        Ok(Listing { commit, files })
     }
 }
 

@@ -7,6 +7,7 @@ use crate::catalog::{Listing, MAX_LOG, MAX_NODE, Node, PackageLeaf, PackageLog, 
 use crate::index::reader::Registry;
 use crate::index::reader::source::Pinned;
 use crate::index::{Freshness, IndexError};
+use crate::manifest::IndexAddress;
 use crate::model::{PackageName, PackageRef, Pin, RegistryId, Sha256};
 
 /// A package whose log was read.
@@ -24,6 +25,10 @@ impl Looked {
 /// A node that is to be read, with the keys and names that are looked for below it.
 type Level<'n> = (Sha256, Vec<(String, &'n String)>);
 
+/// How far a log may be ahead of its checkpoint, in bytes: it is read whole, and nobody vouches for what comes after the
+/// pinned prefix.
+const MAX_LEAD: u64 = 8 << 20;
+
 /// Deepest prefix: all hex digits of a key.
 const MAX_PREFIX: usize = 64;
 
@@ -40,9 +45,11 @@ impl Registry {
         }
         for name in wanted {
             let leaf = leaves.get(&name).into_iter().flatten().find(|leaf| leaf.name.normalised() == name);
-            match leaf {
-                Some(leaf) => found.push((name, leaf.clone())),
-                None => drop(self.seen().packages.insert(name, None)),
+            if let Some(leaf) = leaf {
+                found.push((name, leaf.clone()));
+            } else {
+                self.check_absent(names.iter().find(|asked| asked.normalised() == name))?;
+                self.seen().packages.insert(name, None);
             }
         }
         let leaves: Vec<&PackageLeaf> = found.iter().map(|(_, leaf)| leaf).collect();
@@ -119,7 +126,7 @@ impl Registry {
             let paths: Vec<_> = open
                 .iter()
                 .filter_map(|place| leaves.get(*place))
-                .map(|leaf| (log_path(&leaf.name), MAX_LOG))
+                .map(|leaf| (log_path(&leaf.name), cap_of(leaf)))
                 .collect();
             let answers = self.source.get_many(&paths, freshness)?;
             for (place, bytes) in std::mem::take(&mut open).into_iter().zip(answers) {
@@ -140,7 +147,7 @@ impl Registry {
 
     fn log(&self, leaf: &PackageLeaf, freshness: Freshness) -> Result<Vec<u8>, IndexError> {
         let path = log_path(&leaf.name);
-        let bytes = self.source.required(&path, MAX_LOG, freshness)?;
+        let bytes = self.source.required(&path, cap_of(leaf), freshness)?;
         prefix(bytes, &leaf.log).map_err(|odd| match odd {
             Odd::Short(found) => IndexError::Behind {
                 registry: self.id().clone(),
@@ -156,24 +163,35 @@ impl Registry {
         })
     }
 
+    /// A package that this machine has read can't be absent: its log would have been cut to nothing.
+    fn check_absent(&self, package: Option<&PackageName>) -> Result<(), IndexError> {
+        let Some(package) = package else { return Ok(()) };
+        match self.read_before(package)? {
+            Some(Pin { size, sha256: stored }) if !self.memory.is_ahead_of(self.state.checkpoint.at)? => {
+                let (registry, package) = (self.id().clone(), package.clone());
+                Err(IndexError::Delisted { registry, package, size, stored })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The prefix of a log that this machine read in this epoch. Where it does not fit, another process may have read a
+    /// later checkpoint since this one opened its memory.
+    fn read_before(&self, package: &PackageName) -> Result<Option<Pin>, IndexError> {
+        if self.address == IndexAddress::Builtin {
+            return Ok(None);
+        }
+        let stored = self.memory.prefix(package)?.filter(|stored| stored.epoch == self.state.checkpoint.at.epoch);
+        Ok(stored.map(|stored| stored.pin))
+    }
+
     /// Parses a log whose bytes were pinned, and compares it with what this machine read before.
     fn checked_log(&self, leaf: &PackageLeaf, bytes: &[u8]) -> Result<PackageLog, IndexError> {
-        let builtin = self.address == crate::manifest::IndexAddress::Builtin;
-        if let Some(stored) = self.memory.prefix(&leaf.name)?
-            && stored.epoch == self.state.checkpoint.at.epoch
-            && !builtin
-        {
-            let size = usize::try_from(stored.pin.size).ok();
-            let same = size.and_then(|size| bytes.get(..size)).map(Sha256::of) == Some(stored.pin.sha256);
-            // Another process may have read a later checkpoint since this one opened its memory.
-            if !same && !self.memory.is_ahead_of(self.state.checkpoint.at)? {
+        if let Some(Pin { size, sha256: stored }) = self.read_before(&leaf.name)? {
+            let prefix = usize::try_from(size).ok().and_then(|size| bytes.get(..size));
+            if prefix.map(Sha256::of) != Some(stored) && !self.memory.is_ahead_of(self.state.checkpoint.at)? {
                 let (registry, package) = (self.id().clone(), leaf.name.clone());
-                return Err(IndexError::Rewritten {
-                    registry,
-                    package,
-                    size: stored.pin.size,
-                    stored: stored.pin.sha256,
-                });
+                return Err(IndexError::Rewritten { registry, package, size, stored });
             }
         }
         PackageLog::parse(bytes).map_err(|source| IndexError::Log {
@@ -199,6 +217,11 @@ fn prefix(mut bytes: Vec<u8>, pin: &Pin) -> Result<Vec<u8>, Odd> {
     bytes.truncate(size);
     let found = Sha256::of(&bytes);
     if found == pin.sha256 { Ok(bytes) } else { Err(Odd::Differs(found)) }
+}
+
+/// How much of a log is read.
+fn cap_of(leaf: &PackageLeaf) -> u64 {
+    leaf.log.size.saturating_add(MAX_LEAD).min(MAX_LOG)
 }
 
 fn log_path(name: &PackageName) -> String {

@@ -27,23 +27,8 @@ impl Registry {
         version: &Version,
         pin: Pin,
     ) -> Result<VerifiedStatement, IndexError> {
-        let not_listed = || IndexError::NotListed {
-            registry: self.id().clone(),
-            package: name.clone(),
-            version: Box::new(version.clone()),
-        };
-        let looked = self.package(name)?.ok_or_else(not_listed)?;
-        let listed = looked.log.releases.iter().find(|(event, _)| event.version == *version);
-        let (event, end) = listed.ok_or_else(not_listed)?;
-        if event.statement != pin {
-            return Err(IndexError::Pin {
-                registry: self.id().clone(),
-                package: name.clone(),
-                version: Box::new(version.clone()),
-                locked: Box::new(pin),
-                listed: Box::new(event.statement),
-            });
-        }
+        let looked = self.package(name)?;
+        let (looked, event, end) = self.listed(name, looked.as_deref(), version, pin)?;
         let path = format!("releases/{}.json", pin.sha256);
         // A path of digits alone tells a person nothing.
         let told = format!("the release statement of {} {version} ({path})", looked.leaf.name);
@@ -51,11 +36,11 @@ impl Registry {
         let wanted = [Pinned { path: path.clone(), sha256: pin.sha256, cap }];
         let bytes = self.source.pinned(&wanted)?.pop().ok_or_else(|| self.source.missing(&path))?;
         let known = self.entry(&looked.leaf.name.namespace())?;
-        let prefixes = self.counting_prefixes(&looked, &known.entry)?;
+        let prefixes = self.counting_prefixes(looked, &known.entry)?;
         let retired_counts = |key: &RetiredKey| {
             key.prefixes.iter().any(|prefix| {
                 prefix.package == looked.leaf.name
-                    && *end <= prefix.size
+                    && end <= prefix.size
                     && prefixes.contains(&(prefix.size, prefix.sha256))
             })
         };
@@ -70,12 +55,40 @@ impl Registry {
             let error = TrustError::RevokedRelease { statement: pin.sha256, reason: reason.clone() };
             return Err(self.source.refused(&told)(error));
         }
-        let statement = self.identified(&looked, event, &bytes)?;
+        let statement = self.identified(looked, event, &bytes)?;
         // An index that replays an old yank or unyank is caught with every release that it is about.
         self.standing(name, version)?;
         let signers = signed.signers().clone();
         self.seen().verified.insert(pin.sha256, signers.clone());
         Ok(VerifiedStatement { statement, bytes, signers })
+    }
+
+    /// The event of a release in a log, which must be there under this pin, and where its line ends.
+    pub(super) fn listed<'l>(
+        &self,
+        name: &PackageName,
+        looked: Option<&'l Looked>,
+        version: &Version,
+        pin: Pin,
+    ) -> Result<(&'l Looked, &'l ReleaseEvent, u64), IndexError> {
+        let not_listed = || IndexError::NotListed {
+            registry: self.id().clone(),
+            package: name.clone(),
+            version: Box::new(version.clone()),
+        };
+        let looked = looked.ok_or_else(not_listed)?;
+        let found = looked.log.releases.iter().find(|(event, _)| event.version == *version);
+        let (event, end) = found.ok_or_else(not_listed)?;
+        if event.statement == pin {
+            return Ok((looked, event, *end));
+        }
+        Err(IndexError::Pin {
+            registry: self.id().clone(),
+            package: name.clone(),
+            version: Box::new(version.clone()),
+            locked: Box::new(pin),
+            listed: Box::new(event.statement),
+        })
     }
 
     /// The statement says that it is this registry's, this package's, this version's; the event says no more than it.
@@ -97,7 +110,7 @@ impl Registry {
                 return Err(IndexError::Identity { package, version, field, expected, found });
             }
         }
-        event.check(&statement, event.statement).map_err(|source| IndexError::Log {
+        event.check(&statement, Pin::of(bytes)).map_err(|source| IndexError::Log {
             registry: self.id().clone(),
             package: package.clone(),
             source: Box::new(source),

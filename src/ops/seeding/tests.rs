@@ -42,6 +42,7 @@ impl Scene {
             site_config: place("site.toml"),
             keys: place("keys"),
             hub_cache: Some(place("hub")),
+            credentials: place("credentials.toml"),
         };
         let warned = Arc::new(Warned::default());
         let services = Services {

@@ -90,9 +90,10 @@ impl Credentials {
     }
 }
 
-/// The token in a file that another program keeps. One that is not there, or holds no token, is none.
+/// The token in a file that another program keeps, often a link to where secrets are mounted. One that is not there, or holds no
+/// token, is none.
 fn read_token(path: &Path) -> Option<Secret> {
-    let bytes = crate::sys::files::read_capped(path, MAX_TOKEN).ok()??;
+    let bytes = crate::sys::files::read_capped(&path.canonicalize().ok()?, MAX_TOKEN).ok()??;
     let text = std::str::from_utf8(&bytes).ok()?.trim();
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Secret::new(text.to_owned()))
 }
@@ -200,6 +201,21 @@ mod tests {
         assert_eq!(read_text(&path).expect("read").len() as u64, MAX_NETRC);
         put(&path, b"machine \xff");
         assert!(read_text(&path).is_err());
+    }
+
+    #[test]
+    fn a_token_is_read_from_a_file_and_through_the_link_of_a_mounted_secret() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("secret"), folder.path().join("token"));
+        let read = || super::read_token(&link).map(|token| token.expose().to_owned());
+        std::os::unix::fs::symlink(&file, &link).expect("linked");
+        assert_eq!(read(), None);
+        put(&file, b"hf_secret\n");
+        assert_eq!(read().as_deref(), Some("hf_secret"));
+        for bytes in [&b"two words"[..], b"a\nb", b"\xff", b"", &vec![b'x'; 17 << 10]] {
+            put(&file, bytes);
+            assert_eq!(read(), None);
+        }
     }
 
     #[test]

@@ -109,6 +109,34 @@ fn a_web_page_in_the_place_of_an_answer_is_told() {
 }
 
 #[test]
+fn a_branch_that_is_called_like_a_commit_is_not_taken_for_it() {
+    let hub = Hub::start();
+    let commit = qwen(&hub);
+    let project = machine(&hub);
+    let other = format!("{{\"sha\":\"{}\"}}", "ab".repeat(20));
+    hub.fault(&format!("revision/{commit}"), 9, Fault::Body(other.into_bytes()));
+    check(&project, &["add", &format!("{NAME}@{commit}")], 3, "E0674").says(&[&commit, "branch"]);
+    hub.mend();
+    project.mpm(&["add", &format!("{NAME}@{commit}")]).expect(0);
+}
+
+#[test]
+fn small_files_that_do_not_fit_are_refused_before_the_first_byte() {
+    let hub = Hub::start();
+    let commit = qwen(&hub);
+    let project = machine(&hub);
+    for (size, word) in [(1_u64 << 60, "E0721"), (u64::MAX, "E0674")] {
+        let listing = format!("[{{\"type\":\"file\",\"path\":\"config.json\",\"oid\":\"{commit}\",\"size\":{size}}}]");
+        hub.fault(&format!("tree/{commit}"), 9, Fault::Body(listing.into_bytes()));
+        let code = if word == "E0721" { 1 } else { 3 };
+        check(&project, &["add", NAME], code, word);
+        check(&project, &["add", NAME, "--no-sync"], code, word);
+        hub.mend();
+        assert_eq!(count(&hub.requests(), "/resolve/"), 0, "{size}");
+    }
+}
+
+#[test]
 fn redirects_to_files_and_inner_addresses_are_not_followed() {
     let hub = Hub::start();
     qwen(&hub);

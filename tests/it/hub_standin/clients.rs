@@ -27,7 +27,7 @@ pub(super) fn document(command: Command) -> Value {
 }
 
 /// The files below a folder by path, links followed.
-pub(super) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let (mut found, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
     while let Some(next) = folders.pop() {
         for entry in std::fs::read_dir(next).unwrap() {

@@ -214,6 +214,30 @@ fn a_symlink_planted_in_the_project() {
 }
 
 #[test]
+fn a_symlink_planted_in_the_place_of_a_projects_records() {
+    let Some(site) = site() else { return };
+    let site = site.wants("[models]\n\"acme/tiny\" = \"1\"");
+    site.works(&["sync"]);
+    std::fs::remove_dir_all(site.project.folder().join("models")).unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let (victim, unfinished) = (outside.path().join("thesis.txt"), outside.path().join(".mpm-abc123.tmp"));
+    for path in [&victim, &unfinished] {
+        std::fs::write(path, "mine").unwrap();
+    }
+    for place in [".mpm/files", "Model.lock.d"] {
+        let link = site.project.folder().join(place);
+        std::os::unix::fs::symlink(outside.path(), &link).unwrap();
+        site.fails(&["sync"], 1, &["symbolic link", place]);
+        for path in [&victim, &unfinished] {
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "mine", "{place}");
+        }
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 2, "{place}");
+        std::fs::remove_file(&link).unwrap();
+    }
+    site.works(&["sync"]);
+}
+
+#[test]
 fn a_symlink_planted_in_the_store() {
     let Some(site) = site() else { return };
     let site = site.wants("[models]\n\"acme/tiny\" = \"1\"");

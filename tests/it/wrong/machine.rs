@@ -28,6 +28,42 @@ fn a_disk_that_fails_while_a_blob_comes() {
 }
 
 #[test]
+fn a_quota_that_is_used_up() {
+    for (point, code) in [
+        ("fetch-write", "E07"),
+        ("blob-sync", "E07"),
+        ("atomic-rename", "E0"),
+        ("lock-write", "E0"),
+        ("place-file", "E07"),
+        ("receipt-write", "E07"),
+        ("trust-state-write", "E0125"),
+    ] {
+        let Some(site) = site() else { return };
+        let _server = site.served("[models]\n\"acme/tiny\" = \"1\"");
+        let mut command = site.project.command(&["sync"]);
+        let ran = Ran::of(&command.env("MPM_FAULT", format!("{point}:error:EDQUOT")).output().unwrap());
+        assert!(
+            ran.code == 1 || ran.code == 4 && point == "trust-state-write",
+            "{point}: {}\n{}",
+            ran.code,
+            ran.stderr
+        );
+        assert!(ran.stderr.contains(&format!("error[{code}")), "{point}\n{}", ran.stderr);
+        assert!(
+            ran.stderr.to_lowercase().contains("quota") || ran.stderr.contains("no space is left"),
+            "{point}\n{}",
+            ran.stderr
+        );
+        // Nothing half placed, and the next run, with room, completes.
+        let placed = site.project.read("models/acme/tiny/model.safetensors");
+        assert!(placed.is_none() || placed == Some(weights()), "{point}");
+        site.works(&["sync"]);
+        site.works(&["verify"]);
+        assert_eq!(site.project.read("models/acme/tiny/model.safetensors"), Some(weights()), "{point}");
+    }
+}
+
+#[test]
 fn a_file_of_the_project_that_is_no_regular_file() {
     let Some(site) = site() else { return };
     let site = site.wants("[models]\n\"acme/tiny\" = \"1\"");

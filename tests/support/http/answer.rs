@@ -154,12 +154,16 @@ impl Answer {
     ) -> std::io::Result<bool> {
         let endless = matches!(fault, Some(Fault::Endless));
         let length = self.part.end - self.part.start;
+        let announced = match fault {
+            Some(Fault::Length(other) | Fault::Repeat(_, other)) => *other,
+            _ => length,
+        };
         let mut head = format!("HTTP/1.1 {} x\r\n", self.status);
         let silent = matches!(fault, Some(Fault::Without(name)) if name.eq_ignore_ascii_case("content-length"));
         if endless {
             head.push_str("Connection: close\r\n");
         } else if !silent {
-            write!(head, "Content-Length: {length}\r\n").unwrap();
+            write!(head, "Content-Length: {announced}\r\n").unwrap();
         }
         for (name, value) in &self.headers {
             write!(head, "{name}: {value}\r\n").unwrap();
@@ -179,6 +183,20 @@ impl Answer {
                 // Until the client gives up and closes.
                 let _ = stream.read(&mut [0]);
                 return Ok(false);
+            }
+            Some(Fault::Length(_)) => {
+                self.pieces(stream, length, fault, talk)?;
+                return Ok(false);
+            }
+            Some(Fault::Repeat(piece, total)) => {
+                let block = piece.repeat(64 * 1024 / piece.len());
+                let mut left = *total;
+                while left > 0 && !talk.over.load(Ordering::SeqCst) {
+                    let now = block.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    talk.write(stream, &block[..now])?;
+                    left -= now as u64;
+                }
+                return Ok(left == 0);
             }
             Some(Fault::Drip(pause)) => {
                 for at in self.part.clone() {
