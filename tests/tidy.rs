@@ -240,6 +240,28 @@ fn every_code_is_provoked_by_a_test() {
 }
 
 #[test]
+fn every_fault_point_is_listed_where_tests_find_it() {
+    let table = read("src/sys/fault.rs");
+    let listed: BTreeSet<&str> =
+        table.lines().filter_map(|line| line.strip_prefix("    (\"")?.split('"').next()).collect();
+    let mut passed = BTreeSet::new();
+    for source in sources() {
+        for line in &source.shipped {
+            for rest in line.split("fault::point(\"").skip(1) {
+                passed.insert(rest.split('"').next().unwrap_or_default().to_owned());
+            }
+        }
+    }
+    let mut problems: Vec<String> = passed
+        .iter()
+        .filter(|name| !listed.contains(name.as_str()))
+        .map(|name| format!("{name} is not in POINTS"))
+        .collect();
+    problems.extend(listed.iter().filter(|name| !passed.contains(**name)).map(|name| format!("nothing passes {name}")));
+    none(&problems, "src/sys/fault.rs");
+}
+
+#[test]
 fn every_integration_test_file_is_declared() {
     let main = read("tests/it/main.rs");
     let mut problems = Vec::new();

@@ -165,7 +165,7 @@ impl Memory {
     pub(super) fn remember(&self, learnt: &Learnt<'_>) -> Result<(), IndexError> {
         files::create_private_dirs(&self.folder).map_err(|error| self.damaged("", &error.to_string()))?;
         let _lease = Lease::take(&self.folder.join("lease"), WAIT, &|_| {})?;
-        files::clear_unfinished(&self.folder);
+        self.clear_unfinished(learnt);
         let now = Self { state: self.load_state()?, ..self.clone() };
         let newer = now.write_state(learnt.state)?;
         let epoch = learnt.state.root.epoch;
@@ -191,6 +191,18 @@ impl Memory {
             }
         }
         Ok(())
+    }
+
+    /// Removes what processes that were killed left where this one is about to write.
+    fn clear_unfinished(&self, learnt: &Learnt<'_>) {
+        let logs = learnt.logs.keys().map(log_path);
+        let mut folders: BTreeSet<PathBuf> =
+            logs.filter_map(|log| Some(Path::new(&log).parent()?.to_owned())).collect();
+        folders.extend(["", "signers", "verified"].map(PathBuf::from));
+        for folder in folders {
+            files::clear_unfinished(&self.folder.join(folder));
+        }
+        Lease::clear_unfinished(&self.folder);
     }
 
     /// Writes the three files where they are newer; says whether they are at least as new as what is stored. The root

@@ -15,7 +15,7 @@ use crate::install::records::Records;
 use crate::install::{Applied, Plan, Site, Wanted};
 use crate::model::{Pin, RelPath, Sha256};
 use crate::progress::{Doing, Event, Progress};
-use crate::sys::Cancel;
+use crate::sys::{self, Cancel};
 
 /// Places, removes, and writes the receipt.
 pub(super) fn apply(
@@ -114,7 +114,8 @@ fn remove<'a>(project: &Path, paths: impl Iterator<Item = &'a RelPath>) -> Resul
     let mut folders = BTreeSet::new();
     for path in paths {
         let full = path.under(project);
-        match std::fs::remove_file(&full) {
+        let gone = sys::fault::point("place-remove").and_then(|()| std::fs::remove_file(&full));
+        match gone {
             Ok(()) => removed.push(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(InstallError::Disk { doing: "remove", path: full, source }),

@@ -17,6 +17,8 @@ use crate::sys::{Cancel, Lease, fault, files};
 const PARTIAL: i64 = 7 * 86_400;
 /// Seconds after which a scratch file is a dead process's.
 const SCRATCH: i64 = 86_400;
+/// Seconds after which a file that was to be renamed is a dead process's.
+const UNFINISHED: i64 = 3_600;
 /// How long the record of a project that is gone stays where it still says in which order blobs go.
 const MEMORY: u64 = 30 * 86_400;
 /// Blobs are told apart by age to the hour, so that memory does not grow with the store.
@@ -129,6 +131,10 @@ impl Store {
             self.forget_passed_over(clock)?;
         }
         self.collect_leftovers(clock, sweeps, &mut collected)?;
+        if sweeps {
+            let removed = self.collect_beside(clock)?;
+            collected.leftovers = collected.leftovers.saturating_add(removed);
+        }
         collected.roots = sweep.roots;
         Ok(collected)
     }
@@ -163,6 +169,34 @@ impl Store {
             collected.leftovers = collected.leftovers.saturating_add(1);
         }
         Ok(())
+    }
+
+    /// Removes what was seen in blobs that are gone, and what writes left that were not ended.
+    fn collect_beside(&self, clock: i64) -> Result<u64, StoreError> {
+        let before = clock.saturating_sub(UNFINISHED);
+        let folder = |name: &str| self.folder().join("v1").join(name);
+        Lease::clear_unfinished(&self.folder().join("v1"));
+        let mut removed = 0_u64;
+        for folder in [self.folder().to_owned(), folder(""), folder("roots"), folder("passed")] {
+            removed = removed.saturating_add(files::clear_unfinished_before(&folder, before));
+        }
+        let facts = folder("facts");
+        for (shard, kind) in files::list(&facts).map_err(StoreError::at(&facts))? {
+            let shard = facts.join(shard);
+            if kind != files::Kind::Folder {
+                continue;
+            }
+            removed = removed.saturating_add(files::clear_unfinished_before(&shard, before));
+            for (name, _) in files::list(&shard).map_err(StoreError::at(&shard))? {
+                let digest = name.to_str().and_then(|name| Sha256::parse(name.strip_suffix(".json")?).ok());
+                if digest.is_some_and(|digest| !self.stands_anywhere(&digest)) {
+                    let path = shard.join(name);
+                    files::remove(&path).map_err(StoreError::at(&path))?;
+                    removed = removed.saturating_add(1);
+                }
+            }
+        }
+        Ok(removed)
     }
 
     /// The time by the clock that stamps the store's files, which may be another machine's.

@@ -125,6 +125,14 @@ impl Diagnose for StoreError {
     fn hints(&self) -> Vec<Hint> {
         let unchanged = || Hint::Note("blobs that were stored before are unchanged".to_owned());
         match self {
+            Self::Unusable { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => vec![
+                Hint::Note(
+                    "a store that can't be written can lie below another one: name it in MPM_STORE_LAYERS, and set \
+                     MPM_STORE to a folder of your own"
+                        .to_owned(),
+                ),
+                unchanged(),
+            ],
             Self::Unusable { .. } | Self::TooLarge { .. } | Self::Stopped => vec![unchanged()],
             Self::OtherLayout { .. } => vec![
                 Hint::Note("use the version of mpm that wrote it, or another folder through MPM_STORE".to_owned()),

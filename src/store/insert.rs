@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use crate::model::{Pin, Sha256};
 use crate::store::{Entry, Store, StoreError, look};
-use crate::sys::{LeaseError, Staged, Staging, fault, files};
+use crate::sys::{Staged, Staging, fault, files};
 use crate::verify::{Verified, verify};
 
 /// From so many blobs on, one barrier for the whole file system is cheaper than one for each.
@@ -164,7 +164,7 @@ impl Store {
     /// The store can't be read, or a collection takes too long.
     pub fn claim(&self, pins: &BTreeSet<Pin>) -> Result<(), StoreError> {
         match self.enter_clean() {
-            Err(StoreError::Busy(LeaseError::Unusable { .. })) => return Ok(()),
+            Err(StoreError::Unusable { .. } | StoreError::Full { .. }) => return Ok(()),
             other => other?,
         }
         for pin in pins {

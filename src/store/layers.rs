@@ -89,6 +89,12 @@ impl Store {
         self.layers.iter().any(|layer| fits(layer.path_of(&pin.sha256)))
     }
 
+    /// Whether the store or a layer has a file of this name.
+    pub(super) fn stands_anywhere(&self, digest: &Sha256) -> bool {
+        let below = self.layers.iter().map(|layer| layer.path_of(digest));
+        below.chain([self.path_of(digest)]).any(|path| path.symlink_metadata().is_ok())
+    }
+
     /// Has a blob passed over in all layers from now on: somebody hashed it, and it is bad.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::store::{Store, StoreError};
-use crate::sys::{Lease, Life, Standing, files};
+use crate::sys::{Lease, LeaseError, Life, Standing, files};
 
 /// How long a process waits for a collection.
 pub(super) const PATIENCE: Duration = Duration::from_mins(10);
@@ -38,7 +38,12 @@ impl Store {
     fn enter_and(&self, first: impl FnOnce(&Lease) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let mut presence = self.shared.presence.lock().unwrap_or_else(PoisonError::into_inner);
         if presence.is_none() {
-            let mark = Lease::mark(&self.folder.join("v1/active"))?;
+            let active = self.folder.join("v1/active");
+            let mark = Lease::mark(&active).map_err(|error| match error {
+                // Not being able to write here says more about the store than about the mark.
+                LeaseError::Unusable { source, .. } => StoreError::at(&active)(source),
+                held @ LeaseError::Held { .. } => held.into(),
+            })?;
             first(&mark)?;
             *presence = Some(mark);
             self.wait_for_collection()?;

@@ -1,21 +1,24 @@
 //! Named fault points, compiled in under the feature `faults` alone: tests end a process between two steps.
 //!
-//! `MPM_FAULT` is `NAME:kill` or `NAME:error:` with `ENOSPC`, `EDQUOT` or `EIO`; `NAME@3:…` acts at the third passage only. The
-//! points, each just before the step that it names:
-//!
-//! | point | step |
-//! |---|---|
-//! | `fetch-write` | a piece of a blob is written to its partial download |
-//! | `blob-sync` | staged bytes are made durable |
-//! | `blob-rename` | a blob gets its name in the store |
-//! | `atomic-rename` | any file replaced atomically gets its name |
-//! | `statement-write` | a release statement goes into the store |
-//! | `lock-write` | Model.lock is written |
-//! | `receipt-write` | the receipt is written |
-//! | `pending-clear` | what was about to be placed is forgotten |
-//! | `place-file` | a file is placed in a project |
-//! | `trust-state-write` | trust state is written |
-//! | `gc-remove` | a blob is removed by a collection |
+//! `MPM_FAULT` is `NAME:kill` or `NAME:error:` and `ENOSPC`, `EIO`, `EDQUOT` or `EROFS`; `NAME@3:…` acts at the third passage
+//! only.
+
+/// Every point, each just before the step that it names. A test compares it with the code, and others end a process at each.
+pub const POINTS: &[(&str, &str)] = &[
+    ("atomic-rename", "any file replaced atomically gets its name"),
+    ("blob-rename", "a blob gets its name in the store"),
+    ("blob-sync", "staged bytes are made durable"),
+    ("fetch-write", "a piece of a blob is written to its partial download"),
+    ("gc-remove", "a blob is removed by a collection"),
+    ("lease-link", "a lease that is written gets its name"),
+    ("lock-write", "Model.lock is written"),
+    ("pending-clear", "what was about to be placed is forgotten"),
+    ("place-file", "a file is placed in a project"),
+    ("place-remove", "a file that no longer belongs is removed from a project"),
+    ("receipt-write", "the receipt is written"),
+    ("statement-write", "a release statement goes into the store"),
+    ("trust-state-write", "trust state is written"),
+];
 
 /// Ends the process with SIGKILL, or fails with an I/O error, if the environment's `MPM_FAULT` names this point.
 ///
@@ -77,8 +80,9 @@ impl Wanted {
         let fault = match fault {
             "kill" => Fault::Kill,
             "error:ENOSPC" => Fault::Error(rustix::io::Errno::NOSPC),
-            "error:EDQUOT" => Fault::Error(rustix::io::Errno::DQUOT),
             "error:EIO" => Fault::Error(rustix::io::Errno::IO),
+            "error:EDQUOT" => Fault::Error(rustix::io::Errno::DQUOT),
+            "error:EROFS" => Fault::Error(rustix::io::Errno::ROFS),
             _ => return None,
         };
         Some(Self { name: name.to_owned(), passage: passage.parse().ok()?, fault })

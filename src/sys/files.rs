@@ -181,17 +181,27 @@ pub fn unfinished(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
 /// Removes what processes that were killed in the midst of an atomic write left in a folder. The caller holds the lease that
 /// guards the folder's files. What can't be removed stays: nobody can act on it.
 pub fn clear_unfinished(folder: &Path) {
+    clear_unfinished_before(folder, i64::MAX);
+}
+
+/// The same with those that were written before a time (seconds by the file system's clock), where no lease guards the folder.
+/// Says how many.
+pub fn clear_unfinished_before(folder: &Path, time: i64) -> u64 {
+    let mut removed = 0_u64;
     for (name, kind) in list(folder).unwrap_or_default() {
         let random = name.to_str().and_then(|name| name.strip_prefix(".mpm-")?.strip_suffix(".tmp"));
         let ours = random.is_some_and(|random| random.len() == 6 && random.bytes().all(|c| c.is_ascii_alphanumeric()));
-        if ours && kind == Kind::File {
-            let _ = remove(&folder.join(name));
+        let path = folder.join(&name);
+        let old = || path.symlink_metadata().is_ok_and(|file| file.mtime() < time);
+        if ours && kind == Kind::File && old() && remove(&path).is_ok_and(|gone| gone) {
+            removed = removed.saturating_add(1);
         }
     }
+    removed
 }
 
 /// The error without the name of a temporary file, which means nothing to anybody.
-fn bare(error: &io::Error) -> io::Error {
+pub(super) fn bare(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number),
         None => io::Error::from(error.kind()),

@@ -127,6 +127,8 @@ struct Machine {
     host: String,
     boot: Option<String>,
     namespace: Option<String>,
+    /// Whether `/proc` counts processes as this one's namespace does; in some containers it is another's.
+    proc_is_ours: bool,
 }
 
 impl Machine {
@@ -136,11 +138,17 @@ impl Machine {
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|text| text.trim().to_owned()),
             namespace: std::fs::read_link("/proc/self/ns/pid").ok().map(|link| link.to_string_lossy().into_owned()),
+            proc_is_ours: std::fs::read_link("/proc/self")
+                .is_ok_and(|link| link.to_str() == Some(&getpid().as_raw_nonzero().to_string())),
         })
     }
 }
 
 fn stat(process: Pid) -> Option<Vec<String>> {
+    // Elsewhere the number is another process's, whose age and death say nothing.
+    if !Machine::this().proc_is_ours {
+        return None;
+    }
     let text = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).ok()?;
     // The second field is the program's name in parentheses and may hold anything.
     let (_, rest) = text.rsplit_once(')')?;

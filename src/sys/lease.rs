@@ -16,14 +16,33 @@ use std::time::{Duration, Instant};
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::Timestamp;
-use crate::sys::files;
 use crate::sys::holder::{Holder, Life};
 use crate::sys::{Clock as _, SystemClock};
+use crate::sys::{fault, files};
 
 /// Time between two beats.
 const BEAT: Duration = Duration::from_secs(5);
 /// A lease whose counter stood still for so long, watched by the waiter, is taken over.
 const STILL: Duration = Duration::from_mins(1);
+/// Time between two beats, and how long a heartbeat must stand still.
+#[cfg(not(feature = "faults"))]
+fn rhythm() -> (Duration, Duration) {
+    (BEAT, STILL)
+}
+
+/// The same; tests may have a faster heart, so that they need not wait for a minute.
+#[cfg(feature = "faults")]
+fn rhythm() -> (Duration, Duration) {
+    static RHYTHM: std::sync::OnceLock<(Duration, Duration)> = std::sync::OnceLock::new();
+    *RHYTHM.get_or_init(|| {
+        #[expect(clippy::disallowed_methods, reason = "a test's own variable, never a setting")]
+        let text = std::env::var("MPM_TEST_HEARTBEAT").unwrap_or_default();
+        let parse = |text: &str| text.parse().ok().map(Duration::from_millis);
+        let both = text.split_once(',').and_then(|(beat, still)| Some((parse(beat)?, parse(still)?)));
+        both.unwrap_or((BEAT, STILL))
+    })
+}
+
 /// Largest lease file that is read.
 const CAP: u64 = 4096;
 /// How the name of a lease in the making begins.
@@ -102,7 +121,7 @@ impl Lease {
     /// # Errors
     /// `E0171`: it was held too long. `E0172`: its folder can't be written.
     pub fn take(path: &Path, wait: Duration, waiting: &dyn Fn(&str)) -> Result<Self, LeaseError> {
-        Self::take_watching(path, wait, STILL, waiting)
+        Self::take_watching(path, wait, rhythm().1, waiting)
     }
 
     /// A lease of a name that nobody else uses, in a folder that exists: a mark that this process is at work.
@@ -152,7 +171,7 @@ impl Lease {
         HEART.call_once(|| {
             let _ = std::thread::Builder::new().name("mpm-leases".to_owned()).spawn(|| {
                 loop {
-                    std::thread::sleep(BEAT);
+                    std::thread::sleep(rhythm().0);
                     beat();
                 }
             });
@@ -236,7 +255,7 @@ struct Watch {
 impl Attempt {
     /// Nothing is tried yet.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), still: STILL, watch: None }
+        Self { path: path.to_owned(), still: rhythm().1, watch: None }
     }
 
     /// Takes the lease if it is free, or its holder dead; `None` if it is held.
@@ -309,10 +328,16 @@ fn counter(count: u64) -> String {
 fn create(path: &Path, holder: &Holder) -> io::Result<Option<File>> {
     let folder = path.parent().unwrap_or(Path::new("."));
     // Other users of a shared store must be able to read who holds it.
-    let mut temporary =
-        tempfile::Builder::new().prefix(PREFIX).permissions(Permissions::from_mode(0o644)).tempfile_in(folder)?;
-    io::Write::write_all(&mut temporary, format!("{}{}", holder.text(), counter(0)).as_bytes())?;
+    let mut builder = tempfile::Builder::new();
+    let mut temporary = builder
+        .prefix(PREFIX)
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(|error| files::bare(&error))?;
+    io::Write::write_all(&mut temporary, format!("{}{}", holder.text(), counter(0)).as_bytes())
+        .map_err(|error| files::bare(&error))?;
     let (file, name) = temporary.into_parts();
+    fault::point("lease-link")?;
     match std::fs::hard_link(&name, path) {
         Ok(()) => name.close().map(|()| Some(file)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),

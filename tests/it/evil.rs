@@ -5,9 +5,11 @@
 //! than was known; the token went to its host alone; and once the server is honest, everybody goes on.
 
 mod bodies;
+mod git;
 mod histories;
 mod machines;
 mod memory;
+mod statements;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

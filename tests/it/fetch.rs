@@ -1,5 +1,7 @@
 //! Fetching against places that lie, break off, stall and come back.
 
+mod cuts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

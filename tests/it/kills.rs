@@ -5,6 +5,8 @@ use std::process::Stdio;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use modelpm::sys::fault::POINTS;
+
 use crate::flows::fixture::{lock, manifest, ok, placed, tree};
 use crate::support::project::{Project, Ran};
 use crate::support::registry::TestRegistry;
@@ -22,7 +24,7 @@ fn kills() -> usize {
 const STAGED: &str = "/.mpm-staged-";
 
 /// A model of a few MiB and a dataset of some tens of files.
-fn registry() -> TestRegistry {
+pub(crate) fn registry() -> TestRegistry {
     let mut registry = TestRegistry::of_late("acme", 3_600);
     registry.namespace("acme");
     for version in ["1.0.0", "1.1.0"] {
@@ -42,7 +44,7 @@ fn registry() -> TestRegistry {
     registry
 }
 
-fn machine(registry: &TestRegistry, index: &str) -> Project {
+pub(crate) fn machine(registry: &TestRegistry, index: &str) -> Project {
     Project::new().manifest(&manifest(registry, index, REST).replace(", \"uci\"", "")).variable("MPM_LINK", "copy")
 }
 
@@ -59,7 +61,7 @@ fn kill_after(project: &Project, delay: Duration) -> Option<Ran> {
 }
 
 /// What stands in the project is what should stand there at the end, or not there yet.
-fn nothing_half_placed(project: &Project, whole: &BTreeMap<String, Vec<u8>>, when: &str) {
+pub(crate) fn nothing_half_placed(project: &Project, whole: &BTreeMap<String, Vec<u8>>, when: &str) {
     for (path, bytes) in placed(project).into_iter().filter(|(path, _)| !path.contains(STAGED)) {
         let Some(expected) = whole.get(&path) else { panic!("{when}: {path} is left over") };
         assert!(bytes == *expected, "{when}: {path} has {} bytes of {}", bytes.len(), expected.len());
@@ -79,7 +81,7 @@ fn leftovers(project: &Project) -> Vec<String> {
 }
 
 /// A run that is left alone: all is there, all is right, nothing remains.
-fn ends_well(project: &Project, clean: &Project, when: &str) {
+pub(crate) fn ends_well(project: &Project, clean: &Project, when: &str) {
     let ran = project.mpm(&["sync"]);
     assert_eq!(ran.code, 0, "{when}\n{}", ran.stderr);
     assert!(placed(project) == placed(clean), "{when}: other files than on a machine that was left alone");
@@ -101,19 +103,22 @@ fn killed_again_and_again(registry: &TestRegistry, index: &str, seed: u64) {
     let clean = machine(registry, index);
     let begin = Instant::now();
     ok(&clean, &["sync"]);
-    let long = u64::try_from(begin.elapsed().as_micros()).expect("soon");
+    let mut long = u64::try_from(begin.elapsed().as_micros()).expect("soon");
     let whole = placed(&clean);
-    let mut random = blob::random(seed, 8 * kills());
-    let (mut killed, mut most) = (0, 0);
+    let mut random = blob::random(seed, 8 * 10 * kills());
+    let (mut killed, mut runs, mut most) = (0, 0, 0);
     let mut project = machine(registry, index);
-    while random.len() >= 8 {
+    while killed < kills() && random.len() >= 8 {
         let word = u64::from_le_bytes(random.split_off(random.len() - 8).try_into().expect("eight bytes"));
-        let delay = Duration::from_micros(word % (long + long / 10));
+        let delay = Duration::from_micros(word % long);
+        runs += 1;
         match kill_after(&project, delay) {
             None => killed += 1,
             // Done before the signal: from the beginning, so that the next one has something to break.
             Some(ran) => {
                 assert_eq!(ran.code, 0, "after {delay:?}");
+                // The first run was slower than the machine is now.
+                long = (long - long / 8).max(2_000);
                 ends_well(&project, &clean, "done in time");
                 project = machine(registry, index);
             }
@@ -121,7 +126,8 @@ fn killed_again_and_again(registry: &TestRegistry, index: &str, seed: u64) {
         nothing_half_placed(&project, &whole, &format!("killed after {delay:?}"));
         most = most.max(leftovers(&project).len());
     }
-    assert!(killed > 0, "every run was faster than its signal");
+    peers::figure(&format!("kills at random: {killed} of {runs} runs of sync, at most {most} files left over"));
+    assert_eq!(killed, kills(), "most runs were faster than their signals");
     // Each blob in flight has a part, a journal and a lease; more of them would be growth.
     let blobs = tree(&clean.store().join("v1/blobs")).len();
     assert!(most <= 3 * blobs + 3, "{most} files are left over after kills, of {blobs} blobs");
@@ -141,26 +147,32 @@ fn a_sync_from_a_server_survives_being_killed_at_any_moment() {
     killed_again_and_again(&registry, &format!("sparse+{}", server.url()), 12);
 }
 
-/// Points of `sync`, with the passage at which it ends.
-const POINTS: &[&str] = &[
-    "fetch-write",
-    "fetch-write@5",
-    "blob-sync",
-    "blob-rename",
-    "blob-rename@3",
-    "atomic-rename",
-    "atomic-rename@2",
-    "atomic-rename@5",
-    "statement-write",
-    "statement-write@2",
-    "lock-write",
-    "place-file",
-    "place-file@7",
-    "receipt-write",
-    "pending-clear",
-    "trust-state-write",
-    "trust-state-write@2",
-];
+/// What is done when a process ends at a point. A point that is new is expected in a `sync`; one that is passed elsewhere is
+/// named here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Sync,
+    /// A sync that takes away what no longer belongs.
+    Remove,
+    Collect,
+}
+
+fn course(point: &str) -> Course {
+    match point {
+        "gc-remove" => Course::Collect,
+        "place-remove" => Course::Remove,
+        _ => Course::Sync,
+    }
+}
+
+/// Passages of a point at which a process ends.
+fn passages() -> std::ops::RangeInclusive<u32> {
+    if crate::scale::full() { 1..=12 } else { 1..=3 }
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    POINTS.iter().map(|(name, _)| *name)
+}
 
 fn faults() -> bool {
     if !cfg!(feature = "faults") {
@@ -176,21 +188,27 @@ fn a_sync_survives_being_killed_at_each_named_point() {
     }
     let registry = registry();
     let server = Server::start(registry.folder());
+    let (mut runs, mut killed) = (0, 0);
     for index in [registry.folder().display().to_string(), format!("sparse+{}", server.url())] {
         let clean = machine(&registry, &index);
         ok(&clean, &["sync"]);
         let whole = placed(&clean);
-        let points = POINTS.iter().filter(|point| !index.starts_with("sparse") || point.starts_with("fetch"));
-        for point in points {
-            let project = machine(&registry, &index);
-            let when = format!("{point} over {index}");
-            let output = project.command(&["sync"]).env("MPM_FAULT", format!("{point}:kill")).output().unwrap();
-            let ran = Ran::of(&output);
-            assert!(ran.code == 137 || point.contains('@') && ran.code == 0, "{when}: {} {}", ran.code, ran.stderr);
-            nothing_half_placed(&project, &whole, &when);
-            ends_well(&project, &clean, &when);
+        // Only what travels differs between the two.
+        let points = names().filter(|point| !index.starts_with("sparse") || point.starts_with("fetch"));
+        for point in points.filter(|point| course(point) == Course::Sync) {
+            for passage in passages() {
+                let project = machine(&registry, &index);
+                let when = format!("{point}@{passage} over {index}");
+                let fault = format!("{point}@{passage}:kill");
+                let ran = Ran::of(&project.command(&["sync"]).env("MPM_FAULT", fault).output().unwrap());
+                assert!(ran.code == 137 || passage > 1 && ran.code == 0, "{when}: {} {}", ran.code, ran.stderr);
+                nothing_half_placed(&project, &whole, &when);
+                ends_well(&project, &clean, &when);
+                (runs, killed) = (runs + 1, killed + u32::from(ran.code == 137));
+            }
         }
     }
+    peers::figure(&format!("kills at named points: {runs} runs of sync, {killed} killed, each healed by one run"));
 }
 
 #[test]
@@ -203,9 +221,11 @@ fn a_disk_that_fails_at_a_named_point_leaves_the_project_as_it_was() {
     let clean = machine(&registry, &index);
     ok(&clean, &["sync"]);
     let whole = placed(&clean);
-    for point in POINTS {
-        let errors = if point.contains('@') { &["EIO"] } else { &["ENOSPC"] };
-        for error in errors {
+    let mut runs = 0;
+    for (number, point) in names().enumerate().filter(|(_, point)| course(point) == Course::Sync) {
+        let all = ["EIO", "ENOSPC", "EDQUOT", "EROFS"];
+        let some = [all[number % 4], all[(number + 1) % 4]];
+        for error in if crate::scale::full() { &all[..] } else { &some[..] } {
             let project = machine(&registry, &index);
             let when = format!("{point} {error}");
             let fault = format!("{point}:error:{error}");
@@ -213,8 +233,10 @@ fn a_disk_that_fails_at_a_named_point_leaves_the_project_as_it_was() {
             assert!(matches!(ran.code, 0 | 1), "{when}: {} {}", ran.code, ran.stderr);
             nothing_half_placed(&project, &whole, &when);
             ends_well(&project, &clean, &when);
+            runs += 1;
         }
     }
+    peers::figure(&format!("errors of the disk at named points: {runs} runs of sync, each healed by one run"));
 }
 
 #[test]
@@ -228,7 +250,9 @@ fn an_update_that_is_killed_leaves_the_old_or_the_new_files() {
     let new = machine(&registry, &index);
     ok(&new, &["sync"]);
     let whole = placed(&new);
-    for point in ["place-file", "place-file@3", "receipt-write", "lock-write", "blob-rename@2", "atomic-rename@4"] {
+    let others = names().filter(|point| course(point) == Course::Collect);
+    let replacing = ["place-file", "place-file@3", "receipt-write", "lock-write", "blob-rename@2", "atomic-rename@4"];
+    for point in others.chain(replacing) {
         let project = machine(&registry, &index);
         let text = project.text("Model.toml").unwrap();
         project.write("Model.toml", &old_text);
@@ -247,10 +271,42 @@ fn an_update_that_is_killed_leaves_the_old_or_the_new_files() {
         assert!(placed(&project) == whole, "{point}");
         // The same lock as who came later, but for blobs of the old version, which a collection takes.
         ok(&project, &["verify"]);
-        let gc = project.command(&["store", "gc"]).env("MPM_FAULT", "gc-remove@2:kill").output().unwrap();
-        assert!(matches!(Ran::of(&gc).code, 0 | 137), "{point}");
+        let gc =
+            |fault: &str| Ran::of(&project.command(&["store", "gc"]).env("MPM_FAULT", fault).output().unwrap()).code;
+        assert_eq!(gc("lease-link:kill"), 137, "{point}");
+        assert_eq!(gc("gc-remove:kill"), 137, "{point}");
+        assert!(matches!(gc("gc-remove@2:kill"), 0 | 137), "{point}");
         ok(&project, &["store", "gc"]);
         ok(&project, &["verify"]);
         assert!(placed(&project) == whole, "{point}");
+        let names = ["CACHEDIR.TAG", "v1/format"].map(str::to_owned);
+        let beside = tree(&project.store()).into_keys();
+        let beside: Vec<String> = beside.filter(|path| path.matches('/').count() < 2).collect();
+        assert_eq!(beside, names, "{point}: nothing is left beside the store's folders");
+    }
+}
+
+#[test]
+fn taking_away_what_no_longer_belongs_survives_being_killed() {
+    if !faults() {
+        return;
+    }
+    let registry = registry();
+    let index = registry.folder().display().to_string();
+    let clean = machine(&registry, &index);
+    ok(&clean, &["sync"]);
+    let whole = placed(&clean);
+    let points = names().filter(|point| course(point) == Course::Remove);
+    for (point, passage) in points.flat_map(|point| [(point, 1), (point, 17)]) {
+        let project = machine(&registry, &index);
+        ok(&project, &["sync"]);
+        let fault = format!("{point}@{passage}:kill");
+        let removing = project.command(&["remove", "acme/small"]).env("MPM_FAULT", &fault).output().unwrap();
+        assert_eq!(Ran::of(&removing).code, 137, "{fault}");
+        assert!(placed(&project).iter().all(|(path, bytes)| whole.get(path) == Some(bytes)), "{fault}");
+        ok(&project, &["sync"]);
+        assert!(placed(&project).keys().all(|path| path.starts_with("models/acme/big/")), "{fault}");
+        assert!(!project.folder().join(".mpm/pending.jsonl").exists(), "{fault}");
+        ok(&project, &["verify"]);
     }
 }

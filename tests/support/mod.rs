@@ -6,6 +6,7 @@ pub mod evil;
 pub mod http;
 pub mod hub;
 pub mod keys;
+pub mod mounts;
 pub mod peers;
 pub mod project;
 pub mod proxy;

@@ -28,6 +28,11 @@ pub fn missing(what: &str) {
     skip(what);
 }
 
+/// Prints a figure that a run is asked for, past the harness, which shows only what tests that fail print.
+pub fn figure(text: &str) {
+    let _ = std::io::stderr().write_all(format!("figure: {text}\n").as_bytes());
+}
+
 /// Says once what is left out for want of something that nobody is asked to have. Written past the print macros: what those
 /// print, the harness shows only of tests that fail.
 pub fn skip(what: &str) {

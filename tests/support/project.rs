@@ -31,6 +31,15 @@ impl Project {
         Self { root, variables: Vec::new() }
     }
 
+    /// The same on another file system, with a Model.toml.
+    pub fn on(folder: &Path, manifest: &str) -> Self {
+        let root = tempfile::tempdir_in(folder).expect("temporary folder");
+        for folder in ["project", "home"] {
+            std::fs::create_dir(root.path().join(folder)).expect("folder");
+        }
+        Self { root, variables: Vec::new() }.manifest(manifest)
+    }
+
     /// Writes Model.toml.
     pub fn manifest(self, text: &str) -> Self {
         self.file("Model.toml", text)

@@ -158,6 +158,19 @@ fn pure_rooms_touch_no_world() {
 }
 
 #[test]
+fn the_clock_is_read_in_one_place() {
+    // Where the world of a run is built; leases note when they were taken, for people, and judge nothing by it.
+    let allowed = ["src/sys/clock.rs", "src/sys/mod.rs", "src/sys/lease.rs", "src/cli/world.rs"];
+    let reads = |line: &String| line.contains("SystemClock") || line.contains("SystemTime::now");
+    let others = sources().into_iter().filter(|source| !allowed.contains(&source.path.as_str()));
+    let problems: Vec<String> = others
+        .filter(|source| source.shipped.iter().any(reads))
+        .map(|source| format!("{} reads the clock: take the time of the run", source.path))
+        .collect();
+    none(&problems, "docs/trust.md#the-clients-walk");
+}
+
+#[test]
 fn async_stays_inside() {
     let mut problems = Vec::new();
     for source in sources() {

@@ -23,8 +23,10 @@ const KINDS: &[(&str, Kind, &[&str])] = &[
 
 /// Lets a stranger meet each kind of file with a fault. `code` of a kind: none where it may get through all the same.
 fn each(what: &str, fault: &Fault, code: impl Fn(&str) -> Option<i32>) {
+    let Some(mut site) = Site::of_a_stranger() else { return };
     for (kind, paths, commands) in KINDS {
-        let Some(site) = Site::of_a_stranger() else { return };
+        // Another stranger each time: the one before has recovered, and keeps copies.
+        site.victims = [(Stranger, site.project())].into();
         site.evil.serve(NEWEST);
         site.evil.with_all(paths, fault);
         let refused = code(kind).map(|code| (Stranger, *commands, code));
