@@ -43,7 +43,8 @@ impl Age {
 impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Weeks are no clearer than days.
-        let (unit, size) = UNITS.iter().skip(1).find(|(_, size)| self.0 % size == 0).copied().unwrap_or(('m', 60));
+        let (unit, size) =
+            UNITS.iter().skip(1).find(|(_, size)| self.0.is_multiple_of(*size)).copied().unwrap_or(('m', 60));
         write!(f, "{}{unit}", self.0 / size)
     }
 }

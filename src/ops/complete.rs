@@ -46,7 +46,7 @@ pub enum Wanted {
 
 /// Words that begin as typed, sorted. What can't be read offers nothing: a shell that waits is no place for errors.
 pub fn run(services: &Services, request: &Request) -> Vec<String> {
-    let project = project::find(&request.start).and_then(|folder| Ok(Project::open(&folder).ok()));
+    let project = project::find(&request.start).map(|folder| Project::open(&folder).ok());
     let project = project.ok().flatten();
     let manifest = project.as_ref().map(|project| project.manifest.clone()).unwrap_or_default();
     let words: BTreeSet<String> = match request.wanted {

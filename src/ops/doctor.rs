@@ -104,7 +104,7 @@ fn network(services: &Services, request: &Request, outcome: &mut Outcome) {
     }
     match (&services.config.ca_file, services.http.check_authorities()) {
         (None, _) => {
-            outcome.say("authorities", State::Good, "certificates are judged by the system's authorities", None)
+            outcome.say("authorities", State::Good, "certificates are judged by the system's authorities", None);
         }
         (Some(path), Ok(count)) => outcome.say(
             "authorities",
@@ -155,6 +155,10 @@ fn store(services: &Services, project: Option<&Path>, outcome: &mut Outcome) {
     } else {
         outcome.say("store", State::Good, format!("the store {shown} is on {system}"), None);
     }
+    for layer in services.config.layers.iter().filter(|layer| !layer.is_dir()) {
+        let fix = Some("mend store.layers or MPM_STORE_LAYERS".to_owned());
+        outcome.say("layer", State::Bad, format!("the layer {} is no folder", layer.display()), fix);
+    }
     match files::free_space(folder) {
         Ok(free) if free < TIGHT => outcome.say(
             "free-space",
@@ -163,7 +167,7 @@ fn store(services: &Services, project: Option<&Path>, outcome: &mut Outcome) {
             Some("mpm store gc".to_owned()),
         ),
         Ok(free) => {
-            outcome.say("free-space", State::Good, format!("{} are free where the store is", HumanSize(free)), None)
+            outcome.say("free-space", State::Good, format!("{} are free where the store is", HumanSize(free)), None);
         }
         Err(error) => outcome.say("free-space", State::Note, format!("free space can't be told: {error}"), None),
     }
@@ -280,7 +284,7 @@ fn registry(services: &Services, found: &Remembered, outcome: &mut Outcome) {
         format!("registry {}: checkpoint {} of {}, {} old", found.registry, found.checkpoint, found.issued, age(old));
     match found.expires {
         None => {
-            outcome.say("registry", State::Note, format!("{head}; it never expires, so a freeze can't be seen"), None)
+            outcome.say("registry", State::Note, format!("{head}; it never expires, so a freeze can't be seen"), None);
         }
         Some(expires) if expires.seconds() <= now => {
             let text = format!("{head}, expired {} ago", age(now - expires.seconds()));
@@ -312,8 +316,8 @@ fn hub(services: &Services, request: &Request, outcome: &mut Outcome) {
 
 /// Whether what keeps tokens can be used; no token is looked at, and the helper is not started.
 fn credentials(services: &Services, outcome: &mut Outcome) {
-    match services.config.helper.as_deref() {
-        Some([program, ..]) => match trial::mode(Path::new(program)) {
+    if let Some([program, ..]) = services.config.helper.as_deref() {
+        match trial::mode(Path::new(program)) {
             Ok(Some(mode)) if mode & 0o111 != 0 && Path::new(program).is_file() => {
                 outcome.say("helper", State::Good, format!("tokens are kept by the helper {program}"), None);
             }
@@ -323,8 +327,7 @@ fn credentials(services: &Services, outcome: &mut Outcome) {
                 format!("the credential helper {program} is no program that can be started"),
                 Some("mend [credentials] helper in config.toml".to_owned()),
             ),
-        },
-        _ => {}
+        }
     }
     match credentials_file::read(&services.folders.credentials) {
         // Permissions are told below, with what to do.

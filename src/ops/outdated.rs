@@ -162,12 +162,12 @@ fn line(
 /// The newest release that is too young to be picked, and when it no longer is.
 fn waiting(id: &PackageId, listing: &Listing, minimum: Option<MinimumAge>) -> Option<(String, Timestamp)> {
     let minimum = minimum?;
-    let later = listing
+    let mut later = listing
         .releases
         .iter()
         .rev()
         .filter(|(version, release)| **version > id.version && version.pre.is_empty() && release.yanked.is_none());
-    later.filter_map(|(version, release)| Some((version.to_string(), minimum.waits(release)?))).next()
+    later.find_map(|(version, release)| Some((version.to_string(), minimum.waits(release)?)))
 }
 
 /// What the locked releases ask of one that only they need.

@@ -432,16 +432,11 @@ impl Diagnose for NoSolution {
 impl Asker {
     /// The command that would make this line ask for something else.
     fn add(&self, package: &PackageRef, requirement: &str) -> String {
-        let mut command = format!("mpm add {}@{requirement}", package.name);
-        if let Self::Manifest { key, group, .. } = self {
-            if key.as_str() != package.name.as_str() {
-                command.push_str(&format!(" --as {key}"));
-            }
-            if let Some(group) = group {
-                command.push_str(&format!(" --to-group {group}"));
-            }
-        }
-        command
+        let command = format!("mpm add {}@{requirement}", package.name);
+        let Self::Manifest { key, group, .. } = self else { return command };
+        let other = if key.as_str() == package.name.as_str() { String::new() } else { format!(" --as {key}") };
+        let group = group.as_ref().map(|group| format!(" --to-group {group}")).unwrap_or_default();
+        format!("{command}{other}{group}")
     }
 }
 

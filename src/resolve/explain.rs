@@ -41,7 +41,7 @@ pub(super) fn conflict(universe: &Universe<'_>, table: &Table<'_>, tree: &Tree) 
         let Some(slot) = table.slot(*id) else { continue };
         match slot.requirement {
             Some(requirement) if slot.admitted.is_empty() => {
-                reasons.push(Reason::Fails(failing(universe, slot, requirement)))
+                reasons.push(Reason::Fails(failing(universe, slot, requirement)));
             }
             Some(_) => {}
             None => reasons.push(Reason::Unique {

@@ -19,7 +19,7 @@ const ANSWERS: &str = "mpm.credential/1";
 /// Most bytes of an answer.
 const MAX_ANSWER: u64 = 64 << 10;
 /// How long a helper may take; a person may have to touch a key.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at a process.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Longest word of a helper that is shown, in characters.

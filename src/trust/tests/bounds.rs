@@ -63,8 +63,8 @@ fn bases_are_dots_relative_paths_or_addresses() {
 
 #[test]
 fn every_kind_of_file_has_its_limit() {
-    let entry = entry(&Signer::new());
     type Parse = fn(&[u8]) -> &'static str;
+    let entry = entry(&Signer::new());
     let kinds: [(&str, Vec<u8>, u64, u64, Parse); 4] = [
         ("root", House::new().root().render(), MAX_ROOT, 64 * 1_024, |bytes| code(TrustRoot::parse(bytes))),
         ("registrar", House::registrar().render(), MAX_REGISTRAR, 1_048_576, |bytes| code(Registrar::parse(bytes))),
