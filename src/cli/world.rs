@@ -78,16 +78,16 @@ pub(super) fn settings(environment: &Environment) -> Result<config_show::Request
     let (folders, config) = places(environment)?;
     let hub = hub(environment, &config, &folders)?.endpoint;
     let one = |token: &Secret| Config { tokens: [(hub.host(), token.clone())].into(), ..Config::default() };
-    let mut layers = Vec::new();
+    let mut found = Vec::new();
     if let Some(path) = environment.hub_token_file.as_ref().filter(|path| path.is_file()) {
-        layers.push((Origin::File(path.clone()), one(&Secret::new(String::new()))));
+        found.push((Origin::File(path.clone()), one(&Secret::new(String::new()))));
     }
     let stored = sys::credentials_file::read(&folders.credentials)?;
-    layers.push((Origin::File(folders.credentials.clone()), Config { tokens: stored, ..Config::default() }));
-    layers.push((Origin::Site(folders.site_config.clone()), read_config(&folders.site_config)?));
-    layers.push((Origin::User(folders.user_config.clone()), read_config(&folders.user_config)?));
+    found.push((Origin::File(folders.credentials.clone()), Config { tokens: stored, ..Config::default() }));
+    found.push((Origin::Site(folders.site_config.clone()), read_config(&folders.site_config)?));
+    found.push((Origin::User(folders.user_config.clone()), read_config(&folders.user_config)?));
     let said = from_environment(environment)?;
-    let mut variable = |name, config| layers.push((Origin::Environment(name), config));
+    let mut variable = |name, config| found.push((Origin::Environment(name), config));
     variable("MPM_JOBS", Config { jobs: said.jobs, ..Config::default() });
     variable("MPM_CA_FILE", Config { ca_file: said.ca_file, ..Config::default() });
     variable("MPM_NETRC", Config { netrc: said.netrc, ..Config::default() });
@@ -96,8 +96,15 @@ pub(super) fn settings(environment: &Environment) -> Result<config_show::Request
     let endpoint = environment.hub_endpoint.as_ref().map(|text| text.to_string_lossy().into_owned());
     variable("HF_ENDPOINT", Config { hub_endpoint: endpoint, ..Config::default() });
     variable("HF_TOKEN", environment.hub_token.as_ref().map(one).unwrap_or_default());
-    let merged = layers.iter().fold(Config::default(), |under, (_, config)| under.under(config.clone()));
-    Ok(config_show::Request { layers, merged, folders, hub: hub.url().to_string() })
+    if let Some(named) = &environment.layers {
+        variable("MPM_STORE_LAYERS", Config { layers: layers(named)?, ..Config::default() });
+    }
+    let mut merged = found.iter().fold(Config::default(), |under, (_, config)| under.under(config.clone()));
+    if environment.layers.is_some() {
+        // The environment's layers stand in the place of the others.
+        merged.layers = config.layers;
+    }
+    Ok(config_show::Request { layers: found, merged, folders, hub: hub.url().to_string() })
 }
 
 /// Folders and configuration: the site's, the user's over it, the environment over both.

@@ -61,6 +61,9 @@ impl Config {
                 put(key, host.clone());
             }
         }
+        for layer in &self.layers {
+            put("store.layers", layer.display().to_string());
+        }
         for base in &self.hub_mirrors {
             put("hub.mirrors", base.clone());
         }

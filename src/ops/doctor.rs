@@ -155,6 +155,10 @@ fn store(services: &Services, project: Option<&Path>, outcome: &mut Outcome) {
     } else {
         outcome.say("store", State::Good, format!("the store {shown} is on {system}"), None);
     }
+    for layer in services.config.layers.iter().filter(|layer| !layer.is_dir()) {
+        let fix = Some("mend store.layers or MPM_STORE_LAYERS".to_owned());
+        outcome.say("layer", State::Bad, format!("the layer {} is no folder", layer.display()), fix);
+    }
     match files::free_space(folder) {
         Ok(free) if free < TIGHT => outcome.say(
             "free-space",

@@ -174,6 +174,12 @@ pub enum PipelineError {
         /// Keys near it.
         near: Vec<String>,
     },
+    /// A file where a folder is wanted.
+    #[error("{} is a file, and a folder is wanted", path.display())]
+    NotAFolder {
+        /// The file.
+        path: PathBuf,
+    },
     /// A name that the lock does not hold.
     #[error("Model.lock holds nothing called {name:?}")]
     NotLocked {
@@ -368,6 +374,7 @@ impl Diagnose for PipelineError {
             Self::NoRevision { .. } => "E0920",
             Self::NotConfigured { .. } => "E0922",
             Self::UnknownPackage { .. } => "E0923",
+            Self::NotAFolder { .. } => "E0927",
             Self::NotLocked { .. } => "E0925",
             Self::NotPrecise { .. } => "E0926",
             _ => "E0924",
@@ -405,6 +412,7 @@ impl Diagnose for PipelineError {
             Self::Unanswered { flag, .. } => {
                 vec![Hint::Note(format!("nobody is there to answer; pass {flag}")), note("nothing was changed")]
             }
+            Self::NotAFolder { .. } => vec![note("name another one with --to; nothing was fetched or placed")],
             Self::NotPrecise { instead, .. } => vec![Hint::Note(instead.clone()), note("nothing was changed")],
             Self::UnknownKey { near, .. } | Self::NotLocked { near, .. } => {
                 let mut hints = near_hint(near);
@@ -417,7 +425,10 @@ impl Diagnose for PipelineError {
             }
             Self::UnknownPackage { near, .. } => near_hint(near),
             Self::NoRevision { .. } => {
-                vec![note("nothing was changed; `mpm diff` compares with a commit that has a Model.lock")]
+                vec![
+                    run("git log --oneline -- Model.lock"),
+                    note("nothing was changed; `mpm diff` compares with a commit that has a Model.lock"),
+                ]
             }
             Self::SignersChanged { found, .. } => vec![
                 note(

@@ -70,6 +70,9 @@ pub struct Outcome {
 /// # Errors
 /// Those of every stage; files in the way are named, and nothing is placed then.
 pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineError> {
+    if request.to.is_file() {
+        return Err(PipelineError::NotAFolder { path: request.to.clone() });
+    }
     let around = around(request)?;
     match &request.item {
         Item::Package(item) => release(services, request, item, around),

@@ -8,7 +8,7 @@ use crate::lock::{Lock, Target};
 use crate::model::{DependencyKey, PackageKind};
 use crate::ops::project::Project;
 use crate::ops::{PackageLine, PipelineError, Services, report};
-use crate::select::{Choice, needed};
+use crate::select::{Choice, names_exist, needed};
 use crate::store::Store;
 
 /// What is asked.
@@ -38,6 +38,7 @@ pub struct Outcome {
 pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineError> {
     let project = Project::open(&request.start)?;
     let lock = project.whole_lock()?;
+    names_exist(&project.manifest, &request.choice)?;
     let store = Store::open(&services.folders.store)?;
     let site = Site { project: &project.folder, store: &store, link: LinkMode::Auto };
     let receipt = site.receipt()?.unwrap_or_default();

@@ -432,18 +432,11 @@ impl Diagnose for NoSolution {
 impl Asker {
     /// The command that would make this line ask for something else.
     fn add(&self, package: &PackageRef, requirement: &str) -> String {
-        let mut command = format!("mpm add {}@{requirement}", package.name);
-        if let Self::Manifest { key, group, .. } = self {
-            if key.as_str() != package.name.as_str() {
-                command += " --as ";
-                command += key.as_str();
-            }
-            if let Some(group) = group {
-                command += " --to-group ";
-                command += group.as_str();
-            }
-        }
-        command
+        let command = format!("mpm add {}@{requirement}", package.name);
+        let Self::Manifest { key, group, .. } = self else { return command };
+        let other = if key.as_str() == package.name.as_str() { String::new() } else { format!(" --as {key}") };
+        let group = group.as_ref().map(|group| format!(" --to-group {group}")).unwrap_or_default();
+        format!("{command}{other}{group}")
     }
 }
 

@@ -57,7 +57,10 @@ pub(super) fn target<'l>(lock: &'l Lock, dependency: &Dependency) -> Option<&'l 
 }
 
 /// Refuses names that Model.toml does not have.
-pub(super) fn names_exist(manifest: &Manifest, choice: &Choice) -> Result<(), SelectError> {
+///
+/// # Errors
+/// `E0551`: a group, profile or key.
+pub fn names_exist(manifest: &Manifest, choice: &Choice) -> Result<(), SelectError> {
     if let Groups::Some(groups) = &choice.groups {
         let known: BTreeSet<&str> = manifest
             .dependencies
@@ -81,5 +84,6 @@ fn exists(what: &'static str, name: &str, known: &BTreeSet<&str>) -> Result<(), 
         return Ok(());
     }
     let nearest = nearest(name, known.iter().copied()).into_iter().map(str::to_owned).collect();
-    Err(SelectError::NoSuch { what, found: name.to_owned(), nearest })
+    let known = known.iter().map(|name| (*name).to_owned()).collect();
+    Err(SelectError::NoSuch { what, found: name.to_owned(), nearest, known })
 }

@@ -3,6 +3,9 @@
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::{DependencyKey, HumanSize, PackageKind, PathError, VariantName};
 
+/// Most names that a hint lists.
+const SHOWN: usize = 8;
+
 /// Why nothing can be selected. `of` names a dependency by its key, or a release that only others need by its id.
 #[derive(Debug, thiserror::Error)]
 pub enum SelectError {
@@ -15,6 +18,8 @@ pub enum SelectError {
         found: String,
         /// What may have been meant, nearest first.
         nearest: Vec<String>,
+        /// What there is.
+        known: Vec<String>,
     },
     /// A dependency that the lock does not have.
     #[error("Model.toml line {line}: {key} has no entry in Model.lock")]
@@ -117,6 +122,15 @@ fn spot(line: usize) -> String {
     if line == 0 { String::new() } else { format!("Model.toml line {line}: ") }
 }
 
+/// The first of many.
+fn some(known: &[String]) -> &[String] {
+    known.get(..SHOWN).unwrap_or(known)
+}
+
+fn more(known: &[String]) -> String {
+    known.len().checked_sub(SHOWN).filter(|more| *more > 0).map(|more| format!(" and {more} more")).unwrap_or_default()
+}
+
 impl Diagnose for SelectError {
     fn code(&self) -> Code {
         Code(match self {
@@ -149,6 +163,10 @@ impl Diagnose for SelectError {
             Self::NoSuch { nearest, .. } if !nearest.is_empty() => {
                 vec![Hint::Note(format!("did you mean {}?", nearest.join(" or ")))]
             }
+            Self::NoSuch { what, known, .. } => vec![Hint::Note(match known.as_slice() {
+                [] => format!("it has no {what} at all"),
+                known => format!("it has {}{}", some(known).join(", "), more(known)),
+            })],
             Self::NotLocked { .. } => vec![Hint::Run("mpm lock".to_owned())],
             Self::Kind { key, found, .. } => {
                 vec![Hint::Note(format!("move the line of {key} to [{found}s], or to the {found}s of its group"))]

@@ -19,7 +19,7 @@ use crate::select::files::FilesError;
 use crate::select::place::Landing;
 use crate::statement::{ReleaseFiles, Statement};
 
-pub use choice::needed;
+pub use choice::{names_exist, needed};
 pub use error::SelectError;
 pub use files::variant_sizes;
 

@@ -50,6 +50,10 @@ fn a_machine_in_order_is_told_so() {
     let left: Vec<_> = std::fs::read_dir(project.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().contains("tmp")), "{left:?}");
     Project::new().mpm(&["doctor"]).expect(0);
+    let lost = Project::new().variable("MPM_STORE_LAYERS", "/nonexistent/layer");
+    assert_eq!(state(&lost.mpm(&["doctor", "--json"]).expect(1), "layer", "/nonexistent/layer"), "bad");
+    let shown = ok(&lost, &["config", "show", "--origin"]).stdout;
+    assert!(shown.contains("store.layers = /nonexistent/layer"), "{shown}");
 }
 
 #[test]

@@ -218,6 +218,22 @@ fn a_typo_in_a_name_offers_the_nearest() {
 }
 
 #[test]
+fn words_that_are_nearly_right_get_a_way_on() {
+    let Some(site) = site() else { return };
+    let site = site.wants("[models]\n\"acme/tiny\" = \"1\"\n\n[groups.eval.models]\n\"acme/app\" = \"1\"");
+    site.works(&["sync"]);
+    site.project.mpm(&["add", "tiny"]).expect(2).says(&["write namespace/name", "`mpm search tiny`"]);
+    site.fails(&["info", "acme/wholly-other"], 1, &["E0923", "run `mpm search wholly-other`"]);
+    for command in ["sync", "list"] {
+        site.fails(&[command, "--group", "test"], 1, &["E0551", "no group \"test\"", "it has eval"]);
+        site.fails(&[command, "--profile", "gpu"], 1, &["E0551", "no profile \"gpu\"", "it has no profile at all"]);
+    }
+    site.project.write("file", "");
+    site.fails(&["get", "acme/tiny", "--to", "file"], 1, &["E0927", "file is a file", "name another one with --to"]);
+    site.fails(&["diff"], 1, &["E0920", "git log --oneline -- Model.lock"]);
+}
+
+#[test]
 fn a_requirement_that_nothing_satisfies() {
     let Some(mut site) = site() else { return };
     site.registry.release("acme/tiny", "2.0.0").file("model.safetensors", blob::safetensors(9, 10)).publish();

@@ -58,7 +58,15 @@ pub(super) fn package(typed: &str) -> Result<add::PackageItem, String> {
         Some((name, requirement)) => (name, Some(requirement)),
         None => (typed, None),
     };
-    let name = PackageName::parse(name).map_err(|error| error.to_string())?;
+    let name = PackageName::parse(name).map_err(|error| {
+        // The namespace is what people leave out.
+        let found = if name.contains('/') || name.is_empty() {
+            String::new()
+        } else {
+            format!("; `mpm search {name}` finds whole names")
+        };
+        format!("{error}{found}")
+    })?;
     let requirement = requirement.map(Requirement::parse).transpose().map_err(|error| error.to_string())?;
     Ok(add::PackageItem { name, requirement })
 }
