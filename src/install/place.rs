@@ -150,8 +150,9 @@ impl<'a> Placer<'a> {
                 Err(error) if is_full(&error) || error.kind() == io::ErrorKind::NotFound => {
                     return Err(disk_error(path, staged, error));
                 }
-                // This blob has its fill of links, or is writable; others may still be linked.
-                Err(error) if error.kind() == io::ErrorKind::TooManyLinks || error.raw_os_error().is_none() => {}
+                // This blob has its fill of links, is writable, or is another user's where the kernel protects links; others
+                // may still be linked.
+                Err(error) if of_this_file(&error) => {}
                 Err(_) => self.no_better_than(&found, Level::Neither),
             }
         }
@@ -269,6 +270,12 @@ fn forced(path: &RelPath, link: Link, done: io::Result<()>) -> Result<Link, Inst
         }
         Err(source) => Err(InstallError::Link { path: path.clone(), wanted: link.as_str(), source }),
     }
+}
+
+/// Failures to link that say nothing about other files.
+fn of_this_file(error: &io::Error) -> bool {
+    let protected = error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error());
+    error.kind() == io::ErrorKind::TooManyLinks || protected || error.raw_os_error().is_none()
 }
 
 /// Failures that another way of linking would not mend.

@@ -40,6 +40,7 @@ mod policy;
 mod project;
 mod resolve;
 mod scale;
+mod shared;
 mod store;
 mod trust;
 mod wrong;
