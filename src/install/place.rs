@@ -1,12 +1,13 @@
 //! One file from the store to its place: reflink, hard link, symlink or copy, whole or not at all.
 
 use std::collections::BTreeMap;
-use std::fs::{Metadata, Permissions};
+use std::fs::{File, FileTimes, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use crate::config::LinkMode;
 use crate::install::disk;
@@ -57,6 +58,8 @@ pub(super) struct Placer<'a> {
     levels: Mutex<BTreeMap<u64, Level>>,
     told_symlink: AtomicBool,
     told_copy: AtomicBool,
+    /// The time that files of their own bytes get; none: that of their making.
+    time: Option<SystemTime>,
     /// A file of its own bytes was written: they need a barrier.
     pub(super) wrote: AtomicBool,
     progress: &'a dyn Progress,
@@ -74,9 +77,15 @@ impl<'a> Placer<'a> {
             levels: Mutex::default(),
             told_symlink: AtomicBool::new(false),
             told_copy: AtomicBool::new(false),
+            time: None,
             wrote: AtomicBool::new(false),
             progress,
         }
+    }
+
+    /// The same, with one time for every file of its own bytes. A link's time is the blob's seal, and stays.
+    pub(super) fn at(self, time: SystemTime) -> Self {
+        Self { time: Some(time), ..self }
     }
 
     /// Places the blob that stands at `blob` at `path` of the project.
@@ -102,6 +111,10 @@ impl<'a> Placer<'a> {
         };
         if matches!(link, Link::Reflink | Link::Copy) {
             self.wrote.store(true, Ordering::Relaxed);
+            if let Some(time) = self.time {
+                // Before it gets its name, so that no file of another time is ever there.
+                set_time(&staged, time).map_err(fail)?;
+            }
         }
         let moved = match at {
             Place::Taken => std::fs::rename(&staged, &target),
@@ -240,6 +253,11 @@ fn beside(home: &Path, staged: &Path) -> io::Result<()> {
     } else {
         Err(io::ErrorKind::InvalidInput.into())
     }
+}
+
+/// Gives a file or folder one time.
+pub(super) fn set_time(path: &Path, time: SystemTime) -> io::Result<()> {
+    File::open(path)?.set_times(FileTimes::new().set_accessed(time).set_modified(time))
 }
 
 fn read_only(path: &Path) -> io::Result<()> {
