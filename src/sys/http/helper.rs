@@ -92,6 +92,10 @@ fn ask_within(
     let answer = receiver.recv_timeout(patience).ok().flatten();
     let status = wait(&mut child, begin, patience)?;
     let _ = asked.join();
+    // One that writes too much is cut off, and ends as it may.
+    if answer.as_ref().is_some_and(|bytes| bytes.len() as u64 > MAX_ANSWER) {
+        return Err(HelperError::Answer("it is larger than 64 KiB"));
+    }
     if !status.success() {
         return Err(HelperError::Failed(status));
     }
@@ -128,9 +132,6 @@ fn wait(child: &mut Child, begin: Instant, patience: Duration) -> Result<std::pr
 }
 
 fn parse(bytes: &[u8], action: Action<'_>) -> Result<Option<Secret>, HelperError> {
-    if bytes.len() as u64 > MAX_ANSWER {
-        return Err(HelperError::Answer("it is larger than 64 KiB"));
-    }
     let document: Value =
         serde_json::from_slice(bytes).map_err(|_| HelperError::Answer("it is not one JSON document"))?;
     if document["type"] != ANSWERS {
