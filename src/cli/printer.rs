@@ -67,9 +67,11 @@ impl Printer {
         }
     }
 
-    /// Words that `-q` does not hide.
-    #[expect(clippy::unused_self, reason = "who holds the printer may write")]
+    /// Words that `-q` does not hide; under `--json` the document says the same.
     pub(super) fn always(&mut self, line: &str) {
+        if self.json {
+            return;
+        }
         // Nobody is left to be told that stderr is gone.
         let _ = writeln!(anstream::stderr().lock(), "{line}");
     }

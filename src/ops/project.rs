@@ -145,8 +145,12 @@ pub(super) fn create_state_folder(state: &Path) -> Result<(), ProjectError> {
     refuse_link(state)?;
     std::fs::create_dir_all(state).map_err(fail)?;
     let ignore = state.join(".gitignore");
-    if !ignore.exists() {
-        write(&ignore, b"*\n")?;
+    // Who holds the lease tidies unfinished files away, this one of another process among them: then it is written again.
+    for last in [false, true] {
+        match if ignore.exists() { Ok(()) } else { write(&ignore, b"*\n") } {
+            Err(ProjectError::Write { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && !last => {}
+            done => return done,
+        }
     }
     Ok(())
 }

@@ -182,6 +182,8 @@ impl Asker {
 impl std::fmt::Display for Asker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            // `mpm get` asks, and no file does.
+            Self::Manifest { line: 0, .. } => f.write_str("the command"),
             Self::Manifest { line, group: None, .. } => write!(f, "Model.toml line {line}"),
             Self::Manifest { line, group: Some(group), .. } => write!(f, "Model.toml line {line} (group {group})"),
             Self::Release(id) => write!(f, "{} {}", id.package.name, id.version),
@@ -505,7 +507,8 @@ impl Conflict {
         let note =
             format!("{asker} could ask for another version of {}, or its publisher mend what it needs", package.name);
         let run = Hint::Run(format!("mpm info {}", package.name));
-        if depends { vec![Hint::Note(note), run] } else { vec![run] }
+        let editable = matches!(asker, Asker::Manifest { line, .. } if *line > 0);
+        if depends && editable { vec![Hint::Note(note), run] } else { vec![run] }
     }
 }
 

@@ -50,6 +50,7 @@ fn every_command_writes_what_its_schema_says() {
     run(&["add", "uci/digits", "--to-group", "eval"], 0);
     run(&["remove", "uci/digits"], 0);
     run(&["update", "--precise", "1.0.0", "acme/minilm"], 0);
+    run(&["get", "acme/lora", "--to", "out"], 0);
     registry.yank("acme/minilm", "1.0.0", "the tokenizer is of another model");
     run(&["outdated", "--all"], 0);
     run(&["upgrade"], 0);
@@ -68,7 +69,6 @@ fn every_command_writes_what_its_schema_says() {
         &["store", "dir"],
         &["store", "size"],
         &["store", "gc"],
-        &["get", "acme/lora", "--to", "out"],
         &["store", "adopt", "local"],
         &["logout", "a.example"],
     ] {

@@ -179,3 +179,14 @@ fn why_walks_back_to_the_lines_of_the_manifest() {
     assert_eq!(json["found"][0]["dependents"][0]["dependents"][0]["keys"][0]["line"], 10);
     project.mpm(&["why", "acme/vocob"]).expect(1).says(&["E0925", "did you mean acme/vocab?", "mpm list"]);
 }
+
+#[test]
+fn a_command_that_asks_by_itself_is_not_taken_for_a_line_of_the_manifest() {
+    let mut registry = registry();
+    registry.yank("acme/minilm", "1.0.0", "the tokenizer is of another model");
+    let project = project(&registry, "");
+    let ran = project.mpm(&["get", "acme/lora", "--to", "out"]).expect(1);
+    let ran =
+        ran.says(&["E0401", "because the command asks for acme/lora 1.0.0", "1.0.0 is yanked", "mpm info acme/lora"]);
+    assert!(!ran.stderr.contains("line 0"), "{}", ran.stderr);
+}
