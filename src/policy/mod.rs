@@ -44,13 +44,6 @@ pub struct Cleared<'s> {
 /// Facts by blob digest and path below the package's folder: the same bytes may stand under several names.
 pub type Facts = BTreeMap<(Sha256, RelPath), Fact>;
 
-impl<'s> Approved<'s> {
-    /// What was approved.
-    pub fn selected(&self) -> &'s Selected {
-        self.selected
-    }
-}
-
 impl<'s> Cleared<'s> {
     /// What was cleared.
     pub fn selected(&self) -> &'s Selected {

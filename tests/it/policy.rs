@@ -194,10 +194,77 @@ fn a_refusal_names_the_line_that_would_allow_it() {
         statement_digest().prefixed()
     );
     assert_eq!(lines, expected);
+    let told: Vec<&str> = refused.allowing_lines().iter().map(|(_, line)| line.as_str()).collect();
+    assert_eq!(format!("[policy.unsafe]\n{}", told.join("\n")), expected);
     let allowed = self::world(&data("model.pkl", PICKLE), &lines);
     assert_eq!(allowed.verdict().unwrap().1, ["pickle"], "the lines do what they say");
     let text = format!("{refused} {:?}", refused.hints());
     assert!(!text.contains(" safe "), "{text}");
+}
+
+#[test]
+fn what_names_give_away_is_refused_before_a_byte_travels() {
+    for (path, class, expected) in [
+        ("m.py", FileClass::Code, None),
+        ("m.py", FileClass::Config, Some("script")),
+        // Declared as code or not, only scripts are explained by it.
+        ("m.so", FileClass::Code, Some("native-library")),
+        ("m.pkl", FileClass::Code, Some("pickle")),
+        ("m.safetensors", FileClass::Code, None),
+    ] {
+        let world = world(&[(path, TENSORS, class)], "");
+        let judged = world.policy.judge(&world.selected);
+        let rule = judged.err().map(|refused| refused.objections()[0].rule.clone());
+        assert_eq!(rule.as_deref(), expected, "{path} {class:?}");
+    }
+}
+
+#[test]
+fn sources_that_nobody_signs_are_refused_by_the_word_deny_alone() {
+    let sources = || [SourceId::path("../a"), SourceId::path("../b")];
+    let declared = |policy: &str| manifest("m = { path = \"../a\" }", policy).policy;
+    let allowing = Policy { declared: declared(""), ..Policy::default() };
+    allowing.judge_sources(sources()).unwrap();
+    let denying = Policy { declared: declared("[policy]\nunsigned = \"deny\""), ..Policy::default() };
+    denying.judge_sources([]).unwrap();
+    let refused = denying.judge_sources(sources()).unwrap_err();
+    assert_eq!((refused.code().0, refused.class()), ("E0602", Class::Policy));
+    assert!(refused.to_string().contains("nobody signs") && refused.to_string().contains("and 1 more"), "{refused}");
+    assert!(refused.hints().contains(&Hint::Note("nobody signs path:../b".to_owned())), "{:?}", refused.hints());
+}
+
+#[test]
+fn many_objections_are_counted_and_left_out_by_their_endings() {
+    let hints = |count: usize, name: &dyn Fn(usize) -> String| {
+        let names: Vec<String> = (0..count).map(name).collect();
+        let files: Vec<(&str, &[u8], FileClass)> =
+            names.iter().map(|name| (name.as_str(), PICKLE, FileClass::Weights)).collect();
+        let refused = world(&files, "").verdict().unwrap_err();
+        assert!(refused.objections().len() >= count);
+        let notes = refused.hints().into_iter().filter_map(|hint| match hint {
+            Hint::Note(text) => Some(text),
+            _ => None,
+        });
+        notes.collect::<Vec<String>>()
+    };
+    let pickles = |number: usize| format!("m{number:02}.pkl");
+    let (one, eight, nine) = (hints(1, &pickles), hints(8, &pickles), hints(9, &pickles));
+    let leave_out = |notes: &[String]| notes.iter().find(|note| note.contains("exclude = [")).cloned();
+    assert!(leave_out(&one).unwrap().contains("[\"m00.pkl\"]"), "{one:?}");
+    assert!(leave_out(&eight).unwrap().contains("\"m07.pkl\""), "{eight:?}");
+    assert!(leave_out(&nine).unwrap().contains("[\"**/*.pkl\"]"), "{nine:?}");
+    // A name that is nothing but an ending is no ending.
+    let dotted = hints(9, &|number| if number == 0 { ".bin".to_owned() } else { format!("m{number}.bin") });
+    assert!(leave_out(&dotted).unwrap().contains("[\"**/*.bin\", \".bin\"]"), "{dotted:?}");
+    // The first one is in the message, twenty more are told, the rest is counted.
+    let counted = |notes: &[String]| notes.iter().find(|note| note.starts_with("and ")).cloned();
+    assert_eq!(counted(&one), None);
+    assert_eq!(counted(&hints(21, &pickles)), None);
+    assert_eq!(counted(&hints(22, &pickles)).as_deref(), Some("and 1 more"));
+    assert_eq!(counted(&hints(25, &pickles)).as_deref(), Some("and 4 more"));
+    // Patterns without end help nobody.
+    let many = hints(21, &|number| format!("m{number}.x{number}"));
+    assert_eq!(leave_out(&many), None, "{many:?}");
 }
 
 #[test]

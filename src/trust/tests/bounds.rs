@@ -82,6 +82,25 @@ fn every_kind_of_file_has_its_limit() {
     }
 }
 
+#[test]
+fn size_is_judged_before_signatures_and_digests() {
+    let house = House::new();
+    let large = vec![b' '; 1_048_577];
+    assert_eq!(code(TrustRoot::first(&large, &[], &Sha256::of(b"x"), &id())), "E0101");
+    assert_eq!(code(house.root().next(&large, &[])), "E0101");
+    assert_eq!(code(Registrar::check(&large, &[], &house.root(), 1)), "E0101");
+    assert_eq!(code(Checkpoint::check(&large, &[], &house.root(), super::at(0))), "E0101");
+}
+
+#[test]
+fn digests_stand_without_a_prefix() {
+    let text = String::from_utf8(House::registrar().render()).expect("text");
+    let hex = Sha256::of(b"").hex();
+    for (written, expected) in [(hex.clone(), ""), (format!("sha256:{hex}"), "E0101"), (hex.to_uppercase(), "E0101")] {
+        assert_eq!(code(Registrar::parse(text.replace(&hex, &written).as_bytes())), expected, "{written}");
+    }
+}
+
 fn entry(owner: &Signer) -> NamespaceEntry {
     NamespaceEntry {
         registry: id(),
