@@ -227,6 +227,7 @@ impl PlacingArgs {
             check: false,
             dry_run: self.dry_run,
             force: false,
+            export: None,
             accepted: self.accept.accepted(),
             wait: self.wait.duration(),
         }

@@ -52,6 +52,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("HF_HUB_DISABLE_IMPLICIT_TOKEN", "no token for the hub unless HF_TOKEN is set"),
     variable("HF_HUB_CACHE", "the cache of the Hugging Face hub"),
     variable("HUGGINGFACE_HUB_CACHE", "the same, by its older name"),
+    variable("SOURCE_DATE_EPOCH", "the time of what sync --to places"),
     variable("HOME", "the folder below which the XDG folders lie"),
     variable("XDG_CACHE_HOME", "where copies of indexes lie"),
     variable("XDG_CONFIG_HOME", "where the user configuration and keys lie"),
@@ -76,6 +77,8 @@ pub(super) struct Environment {
     pub(super) config: Option<PathBuf>,
     /// `MPM_STORE_LAYERS`, as written.
     pub(super) layers: Option<OsString>,
+    /// `SOURCE_DATE_EPOCH`, as written.
+    pub(super) source_date: Option<OsString>,
     /// `MPM_JOBS`, as written.
     pub(super) jobs: Option<OsString>,
     /// `MPM_CA_FILE`.
@@ -137,6 +140,7 @@ pub(super) fn read() -> Environment {
         folders,
         config: get("MPM_CONFIG").map(PathBuf::from),
         layers: get("MPM_STORE_LAYERS"),
+        source_date: get("SOURCE_DATE_EPOCH"),
         jobs: get("MPM_JOBS"),
         ca_file: get("MPM_CA_FILE").map(PathBuf::from),
         netrc: get("MPM_NETRC").map(PathBuf::from),

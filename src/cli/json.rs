@@ -89,6 +89,7 @@ fn laid_out(layout: &LaidOut) -> Value {
 pub(super) fn synced(outcome: &sync::Outcome) -> Value {
     json!({
         "project": outcome.project.to_string_lossy(),
+        "to": outcome.to.as_ref().map(|to| to.to_string_lossy()),
         "up-to-date": outcome.up_to_date,
         "dry-run": outcome.dry_run,
         "lock-written": outcome.lock_written,

@@ -130,6 +130,21 @@ pub(super) fn places(environment: &Environment) -> Result<(Folders, Config), Fai
     Ok((folders, config))
 }
 
+/// The time that whoever builds wants on everything, as reproducible builds know it.
+pub(super) fn source_date(environment: &Environment) -> Result<Option<Timestamp>, CliError> {
+    let parse = |text: &OsStr| Timestamp::from_seconds(text.to_str()?.parse().ok()?).ok();
+    let named = environment.source_date.as_deref();
+    named
+        .map(|text| {
+            parse(text).ok_or_else(|| CliError::Variable {
+                name: "SOURCE_DATE_EPOCH",
+                expected: "seconds since 1970",
+                found: text.to_string_lossy().into_owned(),
+            })
+        })
+        .transpose()
+}
+
 /// Folders with `:` between them.
 fn layers(named: &OsStr) -> Result<Vec<PathBuf>, CliError> {
     let folders = std::env::split_paths(named).filter(|folder| !folder.as_os_str().is_empty());

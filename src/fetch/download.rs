@@ -111,8 +111,9 @@ impl Download<'_> {
         // Cancel has its own type here; a stop by an error of another blob is seen at the next chunk.
         let staging = match Staging::resume(&part, what, pin.size, self.fetcher.cancel) {
             Ok(staging) => staging,
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                // No partial download of ours stands in its place: it goes, and is neither followed nor written to.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied) => {
+                // No partial download of ours stands in its place, or another member's of the group that shares the store: it
+                // goes, and is neither followed nor written to.
                 files::remove(&part).map_err(|error| self.local(error))?;
                 Staging::resume(&part, what, pin.size, &Cancel::new()).map_err(|error| self.local(error))?
             }

@@ -34,10 +34,14 @@ pub(super) struct WireHit {
     pub(super) detail: String,
 }
 
-fn path(store: &Store, digest: &Sha256) -> PathBuf {
+/// The file's place in `v1/`.
+fn name(digest: &Sha256) -> String {
     let hex = digest.hex();
-    let folder = store.folder().join("v1/facts").join(hex.get(..2).unwrap_or_default());
-    folder.join(format!("{hex}.json"))
+    format!("facts/{}/{hex}.json", hex.get(..2).unwrap_or_default())
+}
+
+fn path(store: &Store, digest: &Sha256) -> PathBuf {
+    store.folder().join("v1").join(name(digest))
 }
 
 /// What is kept about a blob, if it is whole and made by these rules.
@@ -75,11 +79,7 @@ pub(super) fn write(store: &Store, pin: &Pin, fact: &Fact) {
     if bytes.len() as u64 > MAX_FILE {
         return;
     }
-    let path = path(store, &pin.sha256);
-    let made = path.parent().is_some_and(|folder| std::fs::create_dir_all(folder).is_ok());
-    if made {
-        let _ = files::write_atomic(&path, &bytes);
-    }
+    let _ = store.write_beside(&name(&pin.sha256), &bytes);
 }
 
 #[cfg(test)]

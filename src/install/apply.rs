@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use crate::install::check::{TASK, pack};
 use crate::install::disk;
@@ -61,13 +62,46 @@ pub(super) fn place_without_records(
     cancel: &Cancel,
     progress: &dyn Progress,
 ) -> Result<BTreeMap<RelPath, PlacedFile>, InstallError> {
+    place_with(site, (plan, &[]), &Placer::new(site.link, progress).without_record(), cancel, progress)
+}
+
+/// The same for a layer: files of their own bytes get one time.
+pub(super) fn place_layer(
+    site: &Site<'_>,
+    (plan, wanted): (&Plan, &[Wanted]),
+    time: SystemTime,
+    cancel: &Cancel,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<RelPath, PlacedFile>, InstallError> {
+    place_with(site, (plan, wanted), &Placer::new(site.link, progress).at(time), cancel, progress)
+}
+
+fn place_with(
+    site: &Site<'_>,
+    (plan, wanted): (&Plan, &[Wanted]),
+    placer: &Placer<'_>,
+    cancel: &Cancel,
+    progress: &dyn Progress,
+) -> Result<BTreeMap<RelPath, PlacedFile>, InstallError> {
     make_folders(site.project, plan)?;
-    let placer = Placer::new(site.link, progress).without_record();
-    let placed = place_all(site, (plan, &[]), &placer, cancel, progress)?;
+    let placed = place_all(site, (plan, wanted), placer, cancel, progress)?;
     if placer.wrote.load(Ordering::Relaxed) {
         barrier(site.project);
     }
     Ok(placed)
+}
+
+/// Writes down what a layer holds, as for a project.
+pub(super) fn record_layer(
+    site: &Site<'_>,
+    plan: &Plan,
+    wanted: &[Wanted],
+    made: (Sha256, BTreeMap<RelPath, PlacedFile>),
+) -> Result<(), InstallError> {
+    let records = Records::of(site.project);
+    records.prepare()?;
+    let receipt = receipt(site.project, &records, plan, wanted, made)?;
+    records.write_receipt(&receipt)
 }
 
 /// What placing came to.

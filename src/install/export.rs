@@ -1,14 +1,21 @@
 //! Files into a folder that is no project: the same plan and the same placing, no records.
+//!
+//! A layer is such a folder that is to be the same whoever makes it and when: one time for what was copied, one mode for folders.
 
+use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
-use crate::install::apply::{place_without_records, summary_of};
+use crate::install::apply::{place_layer, place_without_records, record_layer, summary_of};
 use crate::install::error::InstallError;
-use crate::install::plan::{plan, plan_without_records};
-use crate::install::{Applied, OnChanged, Plan, Receipt, Site, Wanted};
+use crate::install::place::set_time;
+use crate::install::plan::{ancestors, plan, plan_without_records};
+use crate::install::{Applied, OnChanged, Placing, Plan, Receipt, Site, Wanted};
 use crate::layout::Layout;
-use crate::model::RelPath;
+use crate::model::{RelPath, Sha256, Timestamp};
 use crate::policy::Cleared;
 use crate::progress::Progress;
 use crate::select::Selected;
@@ -70,6 +77,89 @@ impl Site<'_> {
         let placed = place_without_records(self, plan, cancel, progress)?;
         Ok(summary_of(&placed, plan))
     }
+}
+
+/// A folder to be packed.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    /// What goes there.
+    pub placing: Placing<'a>,
+    /// The time of every file and folder.
+    pub time: Timestamp,
+    /// What a receipt in it answers; none: there is none.
+    pub inputs: Option<Sha256>,
+}
+
+impl Site<'_> {
+    /// What must be done so that this folder holds a selection and its layouts, each at its place in a project.
+    ///
+    /// # Errors
+    /// As for [`Site::plan_export`].
+    pub fn plan_layer(&self, placing: Placing<'_>, cancel: &Cancel) -> Result<Plan, InstallError> {
+        let wanted = placing.wanted();
+        let laid = wanted.iter().filter(|package| package.layout.is_some());
+        let laid = laid.flat_map(|layout| &layout.files).map(|(path, _)| path.clone()).collect();
+        Ok(Plan { laid, ..plan_without_records(self.project, &wanted, cancel)? })
+    }
+
+    /// Whether something stands in the way, before bytes travel.
+    ///
+    /// # Errors
+    /// As for [`Site::plan_export`].
+    pub fn foresee_layer(
+        &self,
+        (selected, layouts): (&Selected, &[Layout]),
+        cancel: &Cancel,
+    ) -> Result<(), InstallError> {
+        plan_without_records(self.project, &super::wanted(selected, layouts), cancel).map(drop)
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// As for [`Site::export`].
+    pub fn make_layer(
+        &self,
+        plan: &Plan,
+        layer: Layer<'_>,
+        cancel: &Cancel,
+        progress: &dyn Progress,
+    ) -> Result<Applied, InstallError> {
+        make(self.project)?;
+        let wanted = layer.placing.wanted();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(layer.time.seconds());
+        let placed = place_layer(self, (plan, &wanted), time, cancel, progress)?;
+        let applied = summary_of(&placed, plan);
+        if let Some(inputs) = layer.inputs {
+            record_layer(self, plan, &wanted, (inputs, placed))?;
+        }
+        settle(self.project, &wanted, time)?;
+        Ok(applied)
+    }
+}
+
+/// Gives the folders one time and mode, the deepest first; the folder itself only where nothing else is in it.
+fn settle(layer: &Path, wanted: &[Wanted], time: SystemTime) -> Result<(), InstallError> {
+    let paths = || wanted.iter().flat_map(|package| &package.files).map(|(path, _)| path);
+    let folders: BTreeSet<RelPath> = paths().flat_map(ancestors).collect();
+    for folder in folders.iter().rev() {
+        settle_folder(&folder.under(layer), time)?;
+    }
+    let tops: BTreeSet<&str> = paths().filter_map(|path| path.as_str().split('/').next()).collect();
+    let alone = std::fs::read_dir(layer)
+        .map_err(|source| unusable(layer, source))?
+        .all(|entry| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(|name| tops.contains(name))));
+    if alone { settle_folder(layer, time) } else { Ok(()) }
+}
+
+fn settle_folder(folder: &Path, time: SystemTime) -> Result<(), InstallError> {
+    std::fs::set_permissions(folder, Permissions::from_mode(0o755))
+        .and_then(|()| set_time(folder, time))
+        .map_err(|source| unusable(folder, source))
+}
+
+fn unusable(folder: &Path, source: io::Error) -> InstallError {
+    InstallError::Disk { doing: "settle", path: folder.to_owned(), source }
 }
 
 fn make(folder: &Path) -> Result<(), InstallError> {

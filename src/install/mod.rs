@@ -31,6 +31,7 @@ use crate::store::Store;
 use crate::sys::Cancel;
 
 pub use error::InstallError;
+pub use export::Layer;
 pub use receipt::{Link, MAX_INLINE_FILES, PlacedFile, PlacedFiles, PlacedFolder, PlacedPackage, Receipt, Stat};
 
 /// How closely placed files are looked at.

@@ -1,12 +1,13 @@
 //! One file from the store to its place: reflink, hard link, symlink or copy, whole or not at all.
 
 use std::collections::BTreeMap;
-use std::fs::{Metadata, Permissions};
+use std::fs::{File, FileTimes, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use crate::config::LinkMode;
 use crate::install::disk;
@@ -59,6 +60,8 @@ pub(super) struct Placer<'a> {
     levels: Mutex<BTreeMap<u64, Level>>,
     told_symlink: AtomicBool,
     told_copy: AtomicBool,
+    /// The time that files of their own bytes get; none: that of their making.
+    time: Option<SystemTime>,
     /// A file of its own bytes was written: they need a barrier.
     pub(super) wrote: AtomicBool,
     progress: &'a dyn Progress,
@@ -77,6 +80,7 @@ impl<'a> Placer<'a> {
             levels: Mutex::default(),
             told_symlink: AtomicBool::new(false),
             told_copy: AtomicBool::new(false),
+            time: None,
             wrote: AtomicBool::new(false),
             progress,
         }
@@ -85,6 +89,11 @@ impl<'a> Placer<'a> {
     /// The same for a place of which no record is kept: one day, nobody needs the blobs any more.
     pub(super) fn without_record(self) -> Self {
         Self { kept: false, ..self }
+    }
+
+    /// The same, with one time for every file of its own bytes. A link's time is the blob's seal, and stays.
+    pub(super) fn at(self, time: SystemTime) -> Self {
+        Self { time: Some(time), ..self }
     }
 
     /// Places the blob that stands at `blob` at `path` of the project.
@@ -110,6 +119,10 @@ impl<'a> Placer<'a> {
         };
         if matches!(link, Link::Reflink | Link::Copy) {
             self.wrote.store(true, Ordering::Relaxed);
+            if let Some(time) = self.time {
+                // Before it gets its name, so that no file of another time is ever there.
+                set_time(&staged, time).map_err(fail)?;
+            }
         }
         let moved = match at {
             Place::Taken => std::fs::rename(&staged, &target),
@@ -158,8 +171,9 @@ impl<'a> Placer<'a> {
                 Err(error) if is_full(&error) || error.kind() == io::ErrorKind::NotFound => {
                     return Err(disk_error(path, staged, error));
                 }
-                // This blob has its fill of links, or is writable; others may still be linked.
-                Err(error) if error.kind() == io::ErrorKind::TooManyLinks || error.raw_os_error().is_none() => {}
+                // This blob has its fill of links, is writable, or is another user's where the kernel protects links; others
+                // may still be linked.
+                Err(error) if of_this_file(&error) => {}
                 Err(_) => self.no_better_than(&found, Level::Neither),
             }
         }
@@ -249,6 +263,11 @@ fn beside(home: &Path, staged: &Path) -> io::Result<()> {
     }
 }
 
+/// Gives a file or folder one time.
+pub(super) fn set_time(path: &Path, time: SystemTime) -> io::Result<()> {
+    File::open(path)?.set_times(FileTimes::new().set_accessed(time).set_modified(time))
+}
+
 fn read_only(path: &Path) -> io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(0o444))
 }
@@ -277,6 +296,12 @@ fn forced(path: &RelPath, link: Link, done: io::Result<()>) -> Result<Link, Inst
         }
         Err(source) => Err(InstallError::Link { path: path.clone(), wanted: link.as_str(), source }),
     }
+}
+
+/// Failures to link that say nothing about other files.
+fn of_this_file(error: &io::Error) -> bool {
+    let protected = error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error());
+    error.kind() == io::ErrorKind::TooManyLinks || protected || error.raw_os_error().is_none()
 }
 
 /// Failures that another way of linking would not mend.

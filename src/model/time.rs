@@ -20,6 +20,8 @@ pub(crate) const DAY: u64 = 86_400;
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(0);
+    /// 1980-01-01T00:00:00Z: zip knows no earlier time.
+    pub const DAWN_OF_ARCHIVES: Self = Self(315_532_800);
     /// Last second of the year 9999.
     const MAX: u64 = 253_402_300_799;
 

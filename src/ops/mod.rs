@@ -8,6 +8,7 @@ mod authoring;
 mod bringing;
 mod contents;
 mod error;
+mod exporting;
 mod hub_cache;
 mod hubs;
 mod locking;

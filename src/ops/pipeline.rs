@@ -13,6 +13,7 @@ use crate::manifest::{Manifest, Unsigned};
 use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, RegistryId, RelPath, Sha256};
 use crate::ops::bringing::{self, Supplier, Wanted, bring};
 use crate::ops::contents::{Gathered, Gathering};
+use crate::ops::exporting;
 use crate::ops::hubs::Lender;
 use crate::ops::locking::{self, Made, Making};
 use crate::ops::project::{self, Project};
@@ -232,7 +233,11 @@ impl Carrying<'_, '_> {
             let mut digests: BTreeSet<Sha256> = gathered.describing;
             digests.extend(selected.pins().iter().map(|pin| pin.sha256));
             digests.extend(layouts.iter().flat_map(Layout::made_digests));
-            store.keep(&self.project.folder, &digests, services.now)?;
+            match &request.export {
+                // What is taken elsewhere is not what the project needs.
+                Some(_) => store.claim(&selected.pins())?,
+                None => store.keep(&self.project.folder, &digests, services.now)?,
+            }
             outcome.travel = bringing::seed(services, &store, &wanted)?;
         }
         let (_, missing) = bringing::missing(&store, &wanted)?;
@@ -243,7 +248,10 @@ impl Carrying<'_, '_> {
             return Ok(outcome);
         }
         let travel = missing;
-        if self.wish.reach == Reach::Place && travel.blobs > 0 {
+        if let Some(export) = &request.export {
+            exporting::site(&store, export, link_of(services, request))
+                .foresee_layer((&selected, &layouts), &services.cancel)?;
+        } else if self.wish.reach == Reach::Place && travel.blobs > 0 {
             let site = Site { project: &self.project.folder, store: &store, link: LinkMode::Auto };
             site.foresee((&selected, &layouts), site.receipt()?.as_ref(), on_changed(request), &services.cancel)?;
         }
@@ -261,6 +269,12 @@ impl Carrying<'_, '_> {
         tell(services, &cleared);
         for bytes in layouts.iter().flat_map(Layout::made) {
             store.put_bytes(bytes)?;
+        }
+        if let Some(export) = &request.export {
+            outcome.lock_written = self.write(&settled)?;
+            let carried = Carried { services, project: self.project, store: &store, lock: &settled.lock };
+            let placing = Placing { cleared: &cleared, layouts: &layouts };
+            return exporting::export(&carried, request, export, placing, outcome);
         }
         self.place(&store, &settled, Placing { cleared: &cleared, layouts: &layouts }, outcome)
     }
@@ -368,6 +382,14 @@ impl Carrying<'_, '_> {
     }
 }
 
+/// How far a run has come when files are placed.
+pub(super) struct Carried<'a> {
+    pub(super) services: &'a Services,
+    pub(super) project: &'a Project,
+    pub(super) store: &'a Store,
+    pub(super) lock: &'a Lock,
+}
+
 fn on_changed(request: &Request) -> OnChanged {
     if request.force { OnChanged::Replace } else { OnChanged::Refuse }
 }
@@ -441,7 +463,7 @@ pub(super) fn wanted(lock: &Lock, selected: &Selected) -> Vec<Wanted> {
 }
 
 /// Folders of packages that a plan touches.
-fn changed(plan: &Plan, selected: &Selected) -> Vec<RelPath> {
+pub(super) fn changed(plan: &Plan, selected: &Selected) -> Vec<RelPath> {
     let touched = |folder: &RelPath| plan.place.iter().any(|(path, _)| path.strip_prefix(folder).is_some());
     selected.packages().iter().map(|package| package.folder.clone()).filter(touched).collect()
 }

@@ -8,7 +8,7 @@ use crate::config::LinkMode;
 use crate::install::{Applied, Receipt, Scrutiny, Site};
 use crate::lock::{Found, Lock};
 use crate::manifest::LayoutDeclaration;
-use crate::model::RelPath;
+use crate::model::{RelPath, Timestamp};
 use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::{self, Project};
 use crate::ops::{Accepted, Change, LaidOut, LockRule, PackageLine, PipelineError, Services, Travel, locking, report};
@@ -32,10 +32,32 @@ pub struct Request {
     pub dry_run: bool,
     /// Replace placed files that somebody changed.
     pub force: bool,
+    /// Into this folder instead of the project.
+    pub export: Option<Export>,
     /// What a person has accepted.
     pub accepted: Accepted,
     /// How long to wait for somebody else's lease.
     pub wait: Duration,
+}
+
+/// A folder that gets the files in the project's stead, to be packed: the same bytes whoever makes it, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Export {
+    /// The folder, absolute.
+    pub to: PathBuf,
+    /// The time of every file and folder in it.
+    pub time: Timestamp,
+    /// What besides files goes there.
+    pub records: Records,
+}
+
+/// What a folder for packing holds besides files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Records {
+    /// Nothing.
+    None,
+    /// Model.toml, Model.lock and a receipt, so that `mpm verify` and `mpm run` work there.
+    Whole,
 }
 
 /// What was done.
@@ -43,6 +65,8 @@ pub struct Request {
 pub struct Outcome {
     /// The project's folder.
     pub project: PathBuf,
+    /// The folder that got the files in its stead.
+    pub to: Option<PathBuf>,
     /// Nothing had to be done.
     pub up_to_date: bool,
     /// Nothing was done: only told.
@@ -75,7 +99,9 @@ pub struct Outcome {
 /// Those of the stages that it goes through.
 pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineError> {
     let project = Project::open(&request.start)?;
-    if let Some(outcome) = nothing_to_do(services, &project, request)? {
+    if request.export.is_none()
+        && let Some(outcome) = nothing_to_do(services, &project, request)?
+    {
         return Ok(outcome);
     }
     let _lease = if request.dry_run { None } else { Some(project.lease(services, request.wait)?) };

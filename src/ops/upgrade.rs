@@ -142,6 +142,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         check: false,
         dry_run: request.dry_run,
         force: false,
+        export: None,
         accepted: request.accepted.clone(),
         wait: request.wait,
     };

@@ -156,6 +156,7 @@ fn mend(services: &Services, request: &Request, project: &Project, choice: Choic
         check: true,
         dry_run: false,
         force: true,
+        export: None,
         accepted: Accepted::default(),
         wait: request.wait,
     };

@@ -100,8 +100,7 @@ impl Store {
     /// # Errors
     /// The store can't be written.
     pub fn pass_over(&self, digest: &Sha256) -> Result<(), StoreError> {
-        let path = self.passed_folder().join(digest.hex());
-        files::write_atomic(&path, b"").map_err(StoreError::at(&path))?;
+        self.write_beside(&format!("passed/{}", digest.hex()), b"")?;
         self.passed.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest);
         Ok(())
     }

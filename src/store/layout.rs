@@ -1,8 +1,8 @@
 //! Folders and names below the store.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
@@ -15,6 +15,10 @@ pub(super) const FORMAT: &str = "mpm.store/1\n";
 /// The mark by which backup programs know what can be made again (bford.info/cachedir).
 const CACHEDIR: &str =
     "Signature: 8a477f597d28d172789f06886806bc55\n# The store of mpm; its blobs can be fetched again.\n";
+/// The mode of folders.
+const OWN: u32 = 0o755;
+/// The bits of a folder that a group shares: setgid and writable.
+const GROUP: u32 = 0o2020;
 /// Folders that stand from the start.
 const FOLDERS: [&str; 6] = ["v1", "v1/blobs", "v1/blobs/sha256", "v1/partial", "v1/roots", "v1/active"];
 
@@ -24,7 +28,7 @@ impl Store {
     /// # Errors
     /// The folder can't be made, or its layout is of another version.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        create_folder(folder, true)?;
+        create_all(folder)?;
         // The store itself may well be reached through a symlink of the user's; below it nothing is.
         let folder = folder.canonicalize().map_err(StoreError::at(folder))?;
         for name in FOLDERS {
@@ -39,8 +43,8 @@ impl Store {
             }
             None => {
                 let mark = folder.join("CACHEDIR.TAG");
-                files::write_atomic(&mark, CACHEDIR.as_bytes()).map_err(StoreError::at(&mark))?;
-                files::write_atomic(&format, FORMAT.as_bytes()).map_err(StoreError::at(&format))?;
+                files::write_readable(&mark, CACHEDIR.as_bytes()).map_err(StoreError::at(&mark))?;
+                files::write_readable(&format, FORMAT.as_bytes()).map_err(StoreError::at(&format))?;
             }
         }
         Ok(Self {
@@ -74,6 +78,22 @@ impl Store {
         self.folder.join("v1").join(blob_path(digest))
     }
 
+    /// Writes a file of `v1/` beside the blobs, such as `facts/ab/…`, for everybody to read and nobody else to write. The folders
+    /// that hold it are made.
+    ///
+    /// # Errors
+    /// The store can't be written.
+    pub fn write_beside(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut path = self.folder.join("v1");
+        for part in name.split('/') {
+            if path != self.folder.join("v1") {
+                require_folder(&path)?;
+            }
+            path.push(part);
+        }
+        files::write_readable(&path, bytes).map_err(StoreError::at(&path))
+    }
+
     /// Checks, once a process, that the blob's folder is a folder and no symlink; `false` if it is not there.
     pub(super) fn shard_stands(&self, digest: &Sha256) -> Result<bool, StoreError> {
         let name: String = digest.hex().chars().take(2).collect();
@@ -101,15 +121,27 @@ impl Store {
 }
 
 fn require_folder(path: &Path) -> Result<(), StoreError> {
-    if is_folder(path)? { Ok(()) } else { create_folder(path, false) }
+    if is_folder(path)? { Ok(()) } else { create_folder(path) }
 }
 
-fn create_folder(path: &Path, recursive: bool) -> Result<(), StoreError> {
-    // Never writable for others, whatever the umask: who writes into the store decides what projects get.
-    match DirBuilder::new().recursive(recursive).mode(0o755).create(path) {
+fn create_all(path: &Path) -> Result<(), StoreError> {
+    match DirBuilder::new().recursive(true).mode(OWN).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         result => result.map_err(StoreError::at(path)),
     }
+}
+
+/// Makes a folder below the store. Never writable for others, whatever the umask: who writes into the store decides what
+/// projects get. Writable for a group only where the folder above says so, with the bit by which its group is passed on.
+fn create_folder(path: &Path) -> Result<(), StoreError> {
+    let above = path.parent().and_then(|above| above.metadata().ok()).map_or(0, |above| above.mode());
+    let mode = if above & GROUP == GROUP { OWN | GROUP } else { OWN };
+    match DirBuilder::new().mode(OWN).create(path) {
+        // Whoever was first gives it its mode.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        result => result.map_err(StoreError::at(path))?,
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(StoreError::at(path))
 }
 
 pub(super) fn is_folder(path: &Path) -> Result<bool, StoreError> {

@@ -132,7 +132,7 @@ impl Store {
             let header = Header { kind: TYPE.to_owned(), project, seen: now.seconds(), count: digests.len() as u64 };
             let mut bytes = canonical::render_line(&header);
             bytes.append(&mut lines);
-            files::write_atomic(&path, &bytes).map_err(StoreError::at(&path))?;
+            files::write_readable(&path, &bytes).map_err(StoreError::at(&path))?;
         }
         self.wait_for_collection()
     }

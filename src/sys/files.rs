@@ -146,6 +146,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, &folder, bytes, 0o666, mode)
 }
 
+/// The same with mode 0644 whatever the umask, in a folder that exists: what others may read and nobody else may write.
+///
+/// # Errors
+/// The folder can't be written.
+pub fn write_readable(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, &parent(path)?, bytes, 0o600, Some(0o644))
+}
+
 /// The same with mode 0600 in a folder of mode 0700: state and secrets. Folders that are missing are made private.
 ///
 /// # Errors

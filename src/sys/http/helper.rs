@@ -18,6 +18,8 @@ const ASKS: &str = "mpm.credential-request/1";
 const ANSWERS: &str = "mpm.credential/1";
 /// Most bytes of an answer.
 const MAX_ANSWER: u64 = 64 << 10;
+/// What is said of more.
+const TOO_LARGE: &str = "it is larger than 64 KiB";
 /// How long a helper may take; a person may have to touch a key.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at a process.
@@ -92,9 +94,9 @@ fn ask_within(
     let answer = receiver.recv_timeout(patience).ok().flatten();
     let status = wait(&mut child, begin, patience)?;
     let _ = asked.join();
-    // One that writes too much is cut off, and ends as it may.
+    // Told first: a program whose words are no longer read ends by that.
     if answer.as_ref().is_some_and(|bytes| bytes.len() as u64 > MAX_ANSWER) {
-        return Err(HelperError::Answer("it is larger than 64 KiB"));
+        return Err(HelperError::Answer(TOO_LARGE));
     }
     if !status.success() {
         return Err(HelperError::Failed(status));

@@ -9,6 +9,9 @@ use crate::trust::{
     RoleKeys, Severity, TrustError, TrustRoot, YankRecord,
 };
 
+/// Reads a file of one kind and gives the code of its refusal, or nothing.
+type Parse = fn(&[u8]) -> &'static str;
+
 /// A document with spaces before its last brace, so that it has this size.
 fn padded(bytes: &[u8], size: u64) -> Vec<u8> {
     let text = String::from_utf8(bytes.to_vec()).expect("text");
@@ -63,7 +66,6 @@ fn bases_are_dots_relative_paths_or_addresses() {
 
 #[test]
 fn every_kind_of_file_has_its_limit() {
-    type Parse = fn(&[u8]) -> &'static str;
     let entry = entry(&Signer::new());
     let kinds: [(&str, Vec<u8>, u64, u64, Parse); 4] = [
         ("root", House::new().root().render(), MAX_ROOT, 64 * 1_024, |bytes| code(TrustRoot::parse(bytes))),
