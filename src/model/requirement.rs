@@ -87,10 +87,8 @@ impl Requirement {
             _ if self.matches(version) => return None,
             _ => return Self::parse(&version.to_string()).ok(),
         };
-        let bound = !matches!(one.op, Op::Tilde | Op::Caret | Op::Exact);
         let text = match (one.minor, one.patch) {
-            // What takes the place of a bound is plain and whole.
-            _ if !version.pre.is_empty() || bound => version.to_string(),
+            _ if !version.pre.is_empty() => version.to_string(),
             (None, _) => version.major.to_string(),
             (Some(_), None) => format!("{}.{}", version.major, version.minor),
             _ => version.to_string(),

@@ -240,6 +240,8 @@ fn registries(services: &Services, project: Option<&Path>, outcome: &mut Outcome
             outcome.say("project", State::Bad, error.to_string(), fix);
         }
     }
+    // What is compiled in is as old as the program, and nobody can freeze it.
+    roots.remove(&crate::index::builtin_root());
     for root in std::mem::take(&mut roots) {
         match Memory::load(&services.folders.trust, &root).map(|memory| memory.remembered()) {
             Ok(Some(found)) => {

@@ -70,7 +70,10 @@ pub enum Unmet {
     /// Its registry does not list it, but these, newest first.
     Absent(Vec<Version>),
     /// No requirement lets it in.
-    NotAdmitted,
+    NotAdmitted {
+        /// Whether it is yanked as well: no other command would take it.
+        yanked: bool,
+    },
     /// It is younger than releases must be.
     TooYoung {
         /// When it is old enough.
@@ -84,7 +87,7 @@ impl std::fmt::Display for Unmet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Absent(_) => f.write_str("does not exist"),
-            Self::NotAdmitted => f.write_str("is not admitted by any requirement"),
+            Self::NotAdmitted { .. } => f.write_str("is not admitted by any requirement"),
             Self::TooYoung { minimum, .. } => write!(f, "is younger than {}", minimum.age),
         }
     }
@@ -248,7 +251,7 @@ impl NoSolution {
                 match why {
                     Unmet::Absent(existing) if existing.is_empty() => Vec::new(),
                     Unmet::Absent(existing) => vec![there_are(existing)],
-                    Unmet::NotAdmitted => asked_by.iter().map(asks).collect(),
+                    Unmet::NotAdmitted { .. } => asked_by.iter().map(asks).collect(),
                     Unmet::TooYoung { ready, minimum } => {
                         vec![format!("the minimum age is {}; it is old enough on {ready}", minimum.place())]
                     }
@@ -414,7 +417,17 @@ impl Diagnose for NoSolution {
                     package.name.namespace()
                 ),
             }),
-            Self::Precise { id, why: Unmet::NotAdmitted, asked_by } => {
+            Self::Precise { id, why: Unmet::NotAdmitted { yanked: true }, asked_by } => {
+                let line = asked_by.iter().find(|(asker, _)| matches!(asker, Asker::Manifest { .. }));
+                hints.extend(line.map(|(asker, _)| {
+                    Hint::Note(format!(
+                        "it is yanked: let {asker} ask for \"={}\" by hand, then run the same command again",
+                        id.version
+                    ))
+                }));
+                hints.push(Hint::Run(format!("mpm info {}", id.package.name)));
+            }
+            Self::Precise { id, why: Unmet::NotAdmitted { .. }, asked_by } => {
                 let line = asked_by.iter().find(|(asker, _)| matches!(asker, Asker::Manifest { .. }));
                 hints.push(Hint::Run(match line {
                     Some((asker, _)) => asker.add(&id.package, &format!("={}", id.version)),

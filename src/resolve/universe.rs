@@ -216,7 +216,7 @@ impl<'a> Universe<'a> {
                 Unmet::Absent(listing.into_iter().flat_map(|l| l.releases.keys().rev().cloned()).take(100).collect())
             }
             (Some(_), Some(ready), Some(minimum)) => Unmet::TooYoung { ready, minimum },
-            _ => Unmet::NotAdmitted,
+            (Some(release), ..) => Unmet::NotAdmitted { yanked: release.yanked.is_some() },
         };
         NoSolution::Precise { id: Box::new(id.clone()), why, asked_by }
     }

@@ -272,6 +272,19 @@ hint: Model.lock is unchanged
 "#,
         ),
         (
+            "precisely what is yanked, and no line admits",
+            puzzle(&["tiny 0.9.0 !wrong scale", "tiny 1.0.0"])
+                .asks("[models]\n\"acme/tiny\" = \"1\"\n")
+                .runs(&[&["lock"], &["update", "--precise", "0.9.0", "acme/tiny"]]),
+            r#"error[E0404]: acme:acme/tiny@0.9.0 is not admitted by any requirement
+  Model.toml line 6 asks for 1
+
+hint: it is yanked: let Model.toml line 6 ask for "=0.9.0" by hand, then run the same command again
+hint: run `mpm info acme/tiny`
+hint: Model.lock is unchanged
+"#,
+        ),
+        (
             "precisely what does not exist",
             puzzle(&["tiny 1.0.0", "tiny 1.1.0"])
                 .asks("[models]\n\"acme/tiny\" = \"1\"\n")

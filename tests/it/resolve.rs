@@ -340,7 +340,7 @@ fn failures_are_explained() {
         Class::Yours,
         "acme:d/mlp@0.9.0 is not admitted by any requirement",
         &["Model.toml line 4 asks for ^1"],
-        "mpm add d/mlp@=0.9.0 --as m",
+        "mpm info d/mlp",
     );
 }
 
