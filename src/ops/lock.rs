@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::Project;
 use crate::ops::{Accepted, Change, LockRule, PipelineError, Services, sync};
-use crate::select::Choice;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,18 +46,8 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     let read_only = request.check || request.dry_run || request.lock_rule == LockRule::Locked;
     let _lease = if read_only { None } else { Some(project.lease(services, request.wait)?) };
     let project = Project::open(&project.folder)?;
-    let wish = sync::Request {
-        start: project.folder.clone(),
-        choice: Choice::default(),
-        lock_rule: if request.check { LockRule::Locked } else { request.lock_rule },
-        link: None,
-        check: false,
-        dry_run: request.dry_run,
-        force: false,
-        export: None,
-        accepted: request.accepted.clone(),
-        wait: request.wait,
-    };
+    let rule = if request.check { LockRule::Locked } else { request.lock_rule };
+    let wish = sync::Request::to_lock(&project.folder, rule, request.dry_run, &request.accepted, request.wait);
     let wish = Wish { request: &wish, released: Released::default(), reach: Reach::Lock, manifest_changed: false };
     let done = pipeline::run(services, &project, &wish)?;
     Ok(Outcome {

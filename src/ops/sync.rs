@@ -1,7 +1,7 @@
 //! `mpm sync`: the project holds exactly what its lock says.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::LinkMode;
@@ -38,6 +38,30 @@ pub struct Request {
     pub accepted: Accepted,
     /// How long to wait for somebody else's lease.
     pub wait: Duration,
+}
+
+impl Request {
+    /// What a command asks that locks, and places nothing.
+    pub(super) fn to_lock(
+        folder: &Path,
+        lock_rule: LockRule,
+        dry_run: bool,
+        accepted: &Accepted,
+        wait: Duration,
+    ) -> Self {
+        Self {
+            start: folder.to_path_buf(),
+            choice: Choice::default(),
+            lock_rule,
+            link: None,
+            check: false,
+            dry_run,
+            force: false,
+            export: None,
+            accepted: accepted.clone(),
+            wait,
+        }
+    }
 }
 
 /// A folder that gets the files in the project's stead, to be packed: the same bytes whoever makes it, and when.

@@ -9,7 +9,6 @@ use crate::ops::named::{self, Named};
 use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::Project;
 use crate::ops::{Accepted, Change, LockRule, Name, PipelineError, Services, sync};
-use crate::select::Choice;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,18 +61,8 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         None => Lock::default(),
     };
     let released = released(&lock, &request.what)?;
-    let wish = sync::Request {
-        start: project.folder.clone(),
-        choice: Choice::default(),
-        lock_rule: LockRule::Free,
-        link: None,
-        check: false,
-        dry_run: request.dry_run,
-        force: false,
-        export: None,
-        accepted: request.accepted.clone(),
-        wait: request.wait,
-    };
+    let wish =
+        sync::Request::to_lock(&project.folder, LockRule::Free, request.dry_run, &request.accepted, request.wait);
     let wish = Wish { request: &wish, released, reach: Reach::Lock, manifest_changed: false };
     let done = pipeline::run(services, &project, &wish)?;
     Ok(Outcome { project: done.project, changes: done.lock_changes, written: done.lock_written })

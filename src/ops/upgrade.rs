@@ -14,7 +14,6 @@ use crate::ops::project::Project;
 use crate::ops::registries::Registries;
 use crate::ops::{Accepted, Change, LockRule, Name, PipelineError, Services, info, locking, sync};
 use crate::resolve::MinimumAge;
-use crate::select::Choice;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,18 +133,8 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     let manifest_changed = text != project.manifest_text;
     project.manifest = Manifest::parse(&text)?;
     project.manifest_text = text;
-    let wish = sync::Request {
-        start: project.folder.clone(),
-        choice: Choice::default(),
-        lock_rule: LockRule::Free,
-        link: None,
-        check: false,
-        dry_run: request.dry_run,
-        force: false,
-        export: None,
-        accepted: request.accepted.clone(),
-        wait: request.wait,
-    };
+    let wish =
+        sync::Request::to_lock(&project.folder, LockRule::Free, request.dry_run, &request.accepted, request.wait);
     let done =
         pipeline::run(services, &project, &Wish { request: &wish, released, reach: Reach::Lock, manifest_changed })?;
     outcome.written = !request.dry_run && (done.lock_written || manifest_changed);
