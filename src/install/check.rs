@@ -45,11 +45,14 @@ pub(super) fn examine(
     let mut altered = Vec::new();
     let mut doubts = Vec::new();
     let mut looked: Vec<Option<Vec<PlacedFile>>> = Vec::new();
+    // Something looks as the receipt says: who wrote it has seen this very disk.
+    let mut ours = false;
     for (at, package) in receipt.packages.iter().enumerate() {
         if cancel.is_cancelled() {
             return Err(InstallError::Interrupted);
         }
         if scrutiny == Scrutiny::Quick && folders_stand(project, package) {
+            ours |= package.is_tangible();
             looked.push(None);
             continue;
         }
@@ -61,7 +64,7 @@ pub(super) fn examine(
         for (index, file) in files.iter().enumerate() {
             let path = inside(project, package, file)?;
             match look(project, &mut grounds, &path, file)? {
-                Look::Fine(_) if scrutiny != Scrutiny::Hash => {}
+                Look::Fine(_) if scrutiny != Scrutiny::Hash => ours = true,
                 Look::Fine(stat) | Look::Unsure(stat) => {
                     doubts.push(Doubt { package: at, file: index, path, stat });
                 }
@@ -89,7 +92,8 @@ pub(super) fn examine(
             touched.insert(at);
         }
     }
-    if touched.is_empty() || !altered.is_empty() || renewal == Renewal::Leave {
+    // One that came with the files is not made this disk's own: it would count for what was compared with the lock.
+    if touched.is_empty() || !altered.is_empty() || renewal == Renewal::Leave || !ours {
         return Ok(Examined { altered, refreshed: None });
     }
     let mut refreshed = receipt.clone();

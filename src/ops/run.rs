@@ -11,7 +11,7 @@ use crate::manifest::LayoutKind;
 use crate::model::RelPath;
 use crate::ops::pipeline;
 use crate::ops::project::{self, Project};
-use crate::ops::{PipelineError, Services, report};
+use crate::ops::{PipelineError, Services, report, sync};
 use crate::store::Store;
 
 /// Variables that lead old transformers, sentence-transformers and llama.cpp elsewhere, each before the hub's own.
@@ -96,7 +96,10 @@ fn current(project: &Project, lock: &Lock, receipt: &Receipt) -> Result<(), Pipe
     };
     let meaning = project::meaning(&project.manifest, lock, &receipt.choice);
     if receipt.meaning == Some(meaning) || LINKS.iter().any(|link| receipt.inputs == Some(inputs(link))) {
-        return Ok(());
+        if sync::names_all(project, lock, &receipt.choice, receipt) {
+            return Ok(());
+        }
+        return Err(PipelineError::NotCurrent { reasons: vec!["the receipt leaves out files".to_owned()] });
     }
     Err(PipelineError::NotCurrent { reasons: vec!["they changed since files were placed".to_owned()] })
 }

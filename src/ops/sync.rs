@@ -136,8 +136,8 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
 }
 
 /// Whether a receipt names files of all that the lock selects, layouts included: what it leaves out, nobody looks at.
-fn names_all(project: &Project, lock: &Lock, request: &Request, receipt: &Receipt) -> bool {
-    let (releases, sources) = needed(&project.manifest, lock, &request.choice);
+pub(super) fn names_all(project: &Project, lock: &Lock, choice: &Choice, receipt: &Receipt) -> bool {
+    let (releases, sources) = needed(&project.manifest, lock, choice);
     let named: BTreeSet<&str> =
         receipt.dependencies().filter(|placed| placed.is_tangible()).map(|placed| placed.id.as_str()).collect();
     let dependencies = releases.iter().all(|id| named.contains(id.to_string().as_str()))
@@ -175,7 +175,7 @@ fn nothing_to_do(services: &Services, project: &Project, request: &Request) -> R
     // compared with the lock, and looked into.
     let examined = site.examine_looks(&receipt, scrutiny, &services.cancel, &*services.progress)?;
     // What a run left that was killed between its receipt and its last step goes in the long way, under the lease.
-    let whole = names_all(project, &lock, request, &receipt) && !site.was_interrupted()?;
+    let whole = names_all(project, &lock, &request.choice, &receipt) && !site.was_interrupted()?;
     if !examined.altered.is_empty() || !whole {
         return Ok(None);
     }

@@ -372,7 +372,7 @@ fn get_brings_what_is_asked_for_and_says_how_to_pin_it() {
 fn a_receipt_that_comes_with_a_project_proves_nothing() {
     let hub = Hub::start();
     qwen(&hub);
-    let made = machine(&hub);
+    let made = machine(&hub).manifest("[project]\nname = \"p\"\n\n[install]\nlayouts = []\n");
     made.mpm(&["add", "hf:Qwen/Qwen3-0.6B", "--as", "qwen"]).expect(0);
     let (good, evil) = (weights(3_000_000, 1), weights(3_000_000, 9));
     let sha256 = |bytes: &[u8]| modelpm::model::Sha256::of(bytes).hex();
@@ -392,6 +392,9 @@ fn a_receipt_that_comes_with_a_project_proves_nothing() {
         }
         clone.write("models/qwen/model.safetensors", &evil);
         clone.write(".mpm/receipt.json", &receipt);
+        // A command that believes it does not make it this machine's own.
+        let ran = clone.mpm(&["run", "--", "true"]);
+        assert_eq!(ran.code, i32::from(!receipt.contains(&sha256(&evil))), "{ran:?}");
         let ran = clone.mpm(&["sync", "--locked"]);
         // What has the bytes of a receipt that lies counts as placed, and gives way to the right ones; what it does not name is in
         // the way.
