@@ -31,8 +31,8 @@ impl Stand {
 }
 
 impl Store {
-    /// The blob from a layer, or from the store, if it is there with the recorded size, mtime and inode. Where those differ, or the user is root, it is
-    /// hashed again; one that fails is set aside and counts as missing.
+    /// The blob from a layer, or from the store, if it is there with the recorded size, mtime and inode. Where those differ,
+    /// or the user is root, it is hashed again; one that fails is set aside and counts as missing.
     ///
     /// # Errors
     /// The store can't be read, or a symlink stands in it.
