@@ -1,8 +1,9 @@
 //! `sync --to`: what a project needs, in a folder to be packed.
 
 use crate::config::LinkMode;
-use crate::install::{Layer, Placing, Site};
+use crate::install::{InstallError, Layer, Placing, Site};
 use crate::lock::SourceFiles;
+use crate::model::RelPath;
 use crate::ops::pipeline::{self, Carried};
 use crate::ops::project;
 use crate::ops::sync::{Export, Outcome, Records, Request};
@@ -49,11 +50,13 @@ pub(super) fn export(
     Ok(outcome)
 }
 
-/// Model.toml, Model.lock and its tables.
+/// Model.toml, Model.lock and its tables. Other ones that stand there are somebody's project.
 fn copy_texts(carried: &Carried<'_>, export: &Export) -> Result<(), PipelineError> {
     let Carried { project, lock, .. } = carried;
-    project::write(&export.to.join("Model.toml"), project.manifest_text.as_bytes())?;
-    project::write(&export.to.join("Model.lock"), lock.render().as_bytes())?;
+    let mut texts = vec![
+        ("Model.toml".to_owned(), project.manifest_text.clone().into_bytes()),
+        ("Model.lock".to_owned(), lock.render().into_bytes()),
+    ];
     for source in lock.sources.values() {
         let SourceFiles::Table(pin) = &source.files else { continue };
         let below = format!("Model.lock.d/{}.json", pin.sha256);
@@ -61,7 +64,26 @@ fn copy_texts(carried: &Carried<'_>, export: &Export) -> Result<(), PipelineErro
         let bytes = files::read_capped(&path, MAX_TABLE)
             .and_then(|found| found.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
             .map_err(|source| ProjectError::Read { path, source })?;
-        project::write(&export.to.join(&below), &bytes)?;
+        texts.push((below, bytes));
+    }
+    project::refuse_link(&export.to.join("Model.lock.d"))?;
+    let mut in_the_way = Vec::new();
+    let mut missing = Vec::new();
+    for (below, bytes) in texts {
+        let path = export.to.join(&below);
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing.push((path, bytes)),
+            Err(source) => return Err(ProjectError::Read { path, source }.into()),
+            // What is larger than ours, a link or no file reads as something else.
+            Ok(_) if files::read_capped(&path, bytes.len() as u64).is_ok_and(|found| found == Some(bytes)) => {}
+            Ok(_) => in_the_way.extend(RelPath::parse(&below)),
+        }
+    }
+    if !in_the_way.is_empty() {
+        return Err(InstallError::InTheWay { paths: in_the_way }.into());
+    }
+    for (path, bytes) in missing {
+        project::write(&path, &bytes)?;
     }
     Ok(())
 }

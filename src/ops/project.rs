@@ -131,7 +131,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ProjectError> {
 }
 
 /// Refuses a symbolic link where a folder of our own must be: files are written there, and what nobody names is removed.
-fn refuse_link(folder: &Path) -> Result<(), ProjectError> {
+pub(super) fn refuse_link(folder: &Path) -> Result<(), ProjectError> {
     if folder.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) {
         let source = std::io::Error::other("it is a symbolic link, and files are never placed through one");
         return Err(ProjectError::Write { path: folder.to_path_buf(), source });

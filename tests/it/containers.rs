@@ -104,4 +104,13 @@ fn a_layer_is_made_of_what_is_named_and_nothing_is_in_its_way() {
     assert_eq!(done["to"], project.folder().join("done").to_string_lossy().as_ref());
     assert_eq!(done["applied"]["placed"], 4, "{done}");
     assert_eq!(project.text("models/acme/minilm/config.json"), None, "nothing in the project");
+    // Somebody's project stays as it is; a layer of the same lock is made again.
+    ok(&project, &["sync", "--to", "whole", "--receipt"]);
+    ok(&project, &["sync", "--to", "whole", "--receipt"]);
+    project.write("theirs/Model.toml", "# theirs\n");
+    project.write("theirs/Model.lock", "# theirs\n");
+    project.mpm(&["sync", "--to", "theirs", "--receipt"]).expect(1).says(&["E0754", "Model.toml", "Model.lock"]);
+    assert_eq!(project.text("theirs/Model.toml").as_deref(), Some("# theirs\n"));
+    assert_eq!(project.text("theirs/Model.lock").as_deref(), Some("# theirs\n"));
+    assert!(!project.folder().join("theirs/models").exists());
 }
