@@ -92,9 +92,8 @@ pub(super) fn examine(
             touched.insert(at);
         }
     }
-    // One that came with the files is not made this disk's own: it would count for what was compared with the lock.
-    if touched.is_empty() || !altered.is_empty() || renewal == Renewal::Leave || !ours {
-        return Ok(Examined { altered, refreshed: None });
+    if touched.is_empty() || !altered.is_empty() || renewal == Renewal::Leave {
+        return Ok(Examined { altered, refreshed: None, ours });
     }
     let mut refreshed = receipt.clone();
     for (at, package) in refreshed.packages.iter_mut().enumerate().filter(|(at, _)| touched.contains(at)) {
@@ -103,7 +102,7 @@ pub(super) fn examine(
         }
     }
     let refreshed = Some(refreshed);
-    Ok(Examined { altered, refreshed })
+    Ok(Examined { altered, refreshed, ours })
 }
 
 /// Hashes what is in doubt; returns the packages whose files have the right bytes but looked otherwise, which is noted.

@@ -77,6 +77,8 @@ pub struct Examined {
     /// Where nothing is altered, but files looked otherwise and had to be read: the receipt with the new looks, to be
     /// written with [`Site::write_receipt`] under the project's lease, so that the next look is quick again.
     pub refreshed: Option<Receipt>,
+    /// Something looks just as the receipt says: who wrote it has seen this very disk. Otherwise it may have come with the files.
+    pub ours: bool,
 }
 
 /// What must be done to a project.

@@ -115,7 +115,8 @@ fn stands(services: &Services, project: &Project, site: &Site<'_>, receipt: &Rec
         }
         return Err(PipelineError::NotCurrent { reasons });
     }
-    if let Some(refreshed) = &examined.refreshed {
+    // A receipt that came with the files is not made this disk's own: `sync` would believe it unread.
+    if let (Some(refreshed), true) = (&examined.refreshed, examined.ours) {
         // Files that look otherwise were read; noted, they are not read again. Who holds the project notes it as well.
         if let Ok(_lease) = project.lease(services, Duration::ZERO) {
             site.write_receipt(refreshed)?;
