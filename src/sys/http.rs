@@ -22,7 +22,7 @@ use crate::model::SafeUrl;
 use crate::sys::runtime::block_on;
 
 pub use address::{AddressClass, AddressError, Scope};
-pub use body::RangeBody;
+pub use body::{ByteRange, RangeBody};
 pub use error::HttpError;
 pub use helper::{Action as HelperAction, HelperError, ask as ask_helper};
 pub use reply::{Reply, Said};
@@ -236,7 +236,7 @@ impl HttpClient {
         let status = response.status().as_u16();
         match status {
             200 => {
-                let body = RangeBody::new(at, response, 0, &self.settings.patience)?;
+                let body = RangeBody::new(at, response, ByteRange::from(0), &self.settings.patience)?;
                 let etag = body.etag().map(str::to_owned);
                 Ok(Answer { status, body: body.read_whole(small.cap).await?, etag })
             }
@@ -245,29 +245,30 @@ impl HttpClient {
         }
     }
 
-    /// Opens a file from byte `from` on. The server may send the whole (`status` 200, `start` 0), and must where
-    /// `if_range` no longer names its version. One try: resuming is the caller's business.
+    /// Opens a range of a file. The server may send the whole (`status` 200, `start` 0), and must where `if_range` no longer
+    /// names its version. One try: resuming is the caller's business.
     ///
     /// # Errors
     /// `E0151` to `E0159`; a status that is neither 200 nor 206.
     pub(crate) async fn open_range(
         &self,
         url: &SafeUrl,
-        from: u64,
+        range: ByteRange,
         if_range: Option<&str>,
         scope: Scope,
     ) -> Result<RangeBody, HttpError> {
         let mut headers = header::HeaderMap::new();
-        if from > 0 {
-            let range = header::HeaderValue::from_str(&format!("bytes={from}-"));
-            headers.extend(range.ok().map(|range| (header::RANGE, range)));
+        let asked = range.header();
+        let partial = asked.is_some();
+        if let Some(asked) = asked {
+            headers.extend(header::HeaderValue::from_str(&asked).ok().map(|asked| (header::RANGE, asked)));
             let version = if_range.and_then(|etag| header::HeaderValue::from_str(etag).ok());
             headers.extend(version.map(|version| (header::IF_RANGE, version)));
         }
         let (at, response) = self.request(url, &headers, scope).await?;
         match response.status().as_u16() {
-            200 => RangeBody::new(at, response, from, &self.settings.patience),
-            206 if from > 0 => RangeBody::new(at, response, from, &self.settings.patience),
+            200 => RangeBody::new(at, response, range, &self.settings.patience),
+            206 if partial => RangeBody::new(at, response, range, &self.settings.patience),
             _ => Err(refused_status(at, &response)),
         }
     }

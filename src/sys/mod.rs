@@ -27,8 +27,8 @@ pub use existing::{Bringing, Copying, Digests, Existing, Known, NotBrought, Way,
 pub use history::{HistoryError, file_at};
 pub use holder::Life;
 pub use http::{
-    AddressClass, AddressError, Answer, HelperAction, HelperError, HttpClient, HttpError, HttpSettings, NetworkPolicy,
-    Patience, RangeBody, Reply, Said, Scope, Small, ask_helper,
+    AddressClass, AddressError, Answer, ByteRange, HelperAction, HelperError, HttpClient, HttpError, HttpSettings,
+    NetworkPolicy, Patience, RangeBody, Reply, Said, Scope, Small, ask_helper,
 };
 pub use lease::{Attempt, Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};

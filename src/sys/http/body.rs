@@ -7,6 +7,36 @@ use bytes::Bytes;
 use crate::model::SafeUrl;
 use crate::sys::http::{HttpError, Patience};
 
+/// Bytes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRange {
+    /// Offset of the first.
+    pub from: u64,
+    /// Offset after the last; none: up to the end. More than `from`.
+    pub to: Option<u64>,
+}
+
+impl ByteRange {
+    /// From some byte on to the end.
+    pub fn from(from: u64) -> Self {
+        Self { from, to: None }
+    }
+
+    /// The value of `Range`; none where the whole is meant.
+    pub(super) fn header(self) -> Option<String> {
+        match self.to {
+            Some(to) => Some(format!("bytes={}-{}", self.from, to.saturating_sub(1))),
+            None if self.from > 0 => Some(format!("bytes={}-", self.from)),
+            None => None,
+        }
+    }
+
+    /// Whether a server that was asked for these bytes may answer with those from `first` to `last`.
+    fn admits(self, first: u64, last: u64) -> bool {
+        first == self.from && self.to.is_none_or(|to| last < to)
+    }
+}
+
 /// The body of an answer, from some byte on.
 #[derive(Debug)]
 pub struct RangeBody {
@@ -19,11 +49,11 @@ pub struct RangeBody {
 }
 
 impl RangeBody {
-    /// Takes a successful answer to a request for the bytes from `from` on.
+    /// Takes a successful answer to a request for these bytes.
     pub(super) fn new(
         url: Box<SafeUrl>,
         response: reqwest::Response,
-        from: u64,
+        range: ByteRange,
         patience: &Patience,
     ) -> Result<Self, HttpError> {
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -36,8 +66,14 @@ impl RangeBody {
         let (start, total) = if response.status() == reqwest::StatusCode::PARTIAL_CONTENT {
             let found = header(reqwest::header::CONTENT_RANGE).unwrap_or_default();
             match parse_content_range(&found) {
-                Some((start, total)) if start == from => (start, total),
-                _ => return Err(HttpError::Range { url, expected: from, found: found.chars().take(60).collect() }),
+                Some((start, last, total)) if range.admits(start, last) => (start, total),
+                _ => {
+                    return Err(HttpError::Range {
+                        url,
+                        expected: range.from,
+                        found: found.chars().take(60).collect(),
+                    });
+                }
             }
         } else {
             (0, length)
@@ -132,26 +168,36 @@ impl Watch {
     }
 }
 
-/// First byte and total length of `bytes 7-9/10`; the total may be `*`.
-fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
+/// First and last byte and total length of `bytes 7-9/10`; the total may be `*`.
+fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
     let total = if total == "*" { None } else { Some(total.parse::<u64>().ok()?) };
-    (first <= last && total.is_none_or(|total| last < total)).then_some((first, total))
+    (first <= last && total.is_none_or(|total| last < total)).then_some((first, last, total))
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{Watch, parse_content_range};
+    use super::{ByteRange, Watch, parse_content_range};
+
+    #[test]
+    fn an_answer_may_end_before_a_span_does_and_not_after() {
+        let range = ByteRange { from: 7, to: Some(10) };
+        assert_eq!(range.header().as_deref(), Some("bytes=7-9"));
+        assert!(range.admits(7, 9) && range.admits(7, 8));
+        assert!(!range.admits(7, 10) && !range.admits(6, 9) && !range.admits(8, 9));
+        assert_eq!((ByteRange::from(0).header(), ByteRange::from(3).header().as_deref()), (None, Some("bytes=3-")));
+        assert!(ByteRange::from(3).admits(3, u64::MAX));
+    }
 
     #[test]
     fn content_ranges_are_read_strictly() {
         for (text, expected) in [
-            ("bytes 7-9/10", Some((7, Some(10)))),
-            ("bytes 7-9/*", Some((7, None))),
+            ("bytes 7-9/10", Some((7, 9, Some(10)))),
+            ("bytes 7-9/*", Some((7, 9, None))),
             ("bytes 9-7/10", None),
             ("bytes 7-10/10", None),
             ("bytes */10", None),
@@ -166,8 +212,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_is_a_range_or_none(text in "(bytes |[0-9]{1,25}|[-/*]|\\PC){0,6}") {
-            if let Some((first, total)) = parse_content_range(&text) {
-                proptest::prop_assert!(total.is_none_or(|total| first < total), "{text}");
+            if let Some((first, last, total)) = parse_content_range(&text) {
+                proptest::prop_assert!(first <= last && total.is_none_or(|total| last < total), "{text}");
             }
         }
     }
