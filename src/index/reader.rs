@@ -322,7 +322,7 @@ fn open_origin(opening: &Opening, world: &World<'_>) -> Result<(Arc<dyn Origin>,
         IndexAddress::Folder(folder) => (Arc::new(Folder::new(Path::new(folder))), Scope::public()),
         IndexAddress::Sparse(url) => {
             let scope = world.http.scope_of(url).map_err(address)?;
-            (Arc::new(Sparse::new(url, &copies.join("sparse"), world.http, scope)), scope)
+            (Arc::new(Sparse::new(url, &copies.join("sparse"), world.http, scope, world.now)), scope)
         }
         IndexAddress::Git(url) => {
             let scope = world.http.scope_of(url).map_err(address)?;

@@ -8,11 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::index::{Freshness, Origin, OriginError};
-use crate::model::SafeUrl;
-use crate::sys::{
-    BlobReader, Clock as _, HttpClient, HttpError, NetworkPolicy, Scope, Small, SystemClock, block_on, files,
-    run_bounded,
-};
+use crate::model::{SafeUrl, Timestamp};
+use crate::sys::{BlobReader, HttpClient, HttpError, NetworkPolicy, Scope, Small, block_on, files, run_bounded};
 
 /// Requests at a time.
 const PARALLEL: usize = 16;
@@ -27,6 +24,7 @@ pub(super) struct Sparse {
     copies: PathBuf,
     http: HttpClient,
     scope: Scope,
+    now: Timestamp,
     /// Folders of copies that were looked through for what killed processes left.
     swept: Mutex<BTreeSet<PathBuf>>,
 }
@@ -38,8 +36,8 @@ struct Copy {
 }
 
 impl Sparse {
-    pub(super) fn new(url: &SafeUrl, copies: &Path, http: &HttpClient, scope: Scope) -> Self {
-        Self { url: url.clone(), copies: copies.to_owned(), http: http.clone(), scope, swept: Mutex::default() }
+    pub(super) fn new(url: &SafeUrl, copies: &Path, http: &HttpClient, scope: Scope, now: Timestamp) -> Self {
+        Self { url: url.clone(), copies: copies.to_owned(), http: http.clone(), scope, now, swept: Mutex::default() }
     }
 
     async fn fetch(&self, path: &str, cap: u64, freshness: Freshness) -> Result<Option<Vec<u8>>, OriginError> {
@@ -110,7 +108,7 @@ impl Sparse {
     /// what another process may be writing stays.
     fn sweep(&self, folder: &Path) {
         if self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
-            let now = i64::try_from(SystemClock.now().seconds()).unwrap_or(i64::MAX);
+            let now = i64::try_from(self.now.seconds()).unwrap_or(i64::MAX);
             files::clear_unfinished_before(folder, now.saturating_sub(LEFT));
         }
     }
