@@ -78,6 +78,7 @@ pub fn publish(
             pin: *pin,
             class: file.class,
             variant: file.variant.clone(),
+            chunks: None,
         })
         .collect();
     let (bytes, lists) = state_release(&state.registrar.registry, source, &entries);

@@ -542,7 +542,7 @@ impl ReleaseBuilder<'_> {
         };
         let path = RelPath::parse(path).expect("a path of a test");
         self.registry.put_blob(bytes);
-        self.files.push(FileEntry { path, pin: Pin::of(bytes), class, variant });
+        self.files.push(FileEntry { path, pin: Pin::of(bytes), class, variant, chunks: None });
         self
     }
 
