@@ -14,12 +14,14 @@ mod journal;
 mod stream;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::chunk::ChunkList;
 use crate::model::{Pin, SafeUrl};
 use crate::progress::Progress;
 use crate::sys::{Attempt, BlobReader, Cancel, HttpClient, Scope, Staged, files};
@@ -57,6 +59,20 @@ pub struct Job {
     pub what: String,
     /// Which of the given lists of places has it.
     pub places: usize,
+    /// How it divides into chunks, if that is known.
+    pub chunks: Option<Arc<ChunkList>>,
+    /// What the store lends of those.
+    pub seeds: Seeds,
+}
+
+/// What the store lends: for a chunk of the job's list, by its number, which of the files has its bytes, and where. Nothing
+/// of it is trusted.
+#[derive(Debug, Clone, Default)]
+pub struct Seeds {
+    /// Open files.
+    pub files: Vec<Arc<File>>,
+    /// Number of a file, and offset in bytes.
+    pub chunks: BTreeMap<u32, (u32, u64)>,
 }
 
 /// What fetching works with.

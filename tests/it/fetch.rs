@@ -241,7 +241,15 @@ pub(crate) fn client(policy: NetworkPolicy) -> HttpClient {
 }
 
 pub(crate) fn jobs(pins: &[Pin]) -> Vec<Job> {
-    pins.iter().map(|pin| Job { pin: *pin, what: format!("a file of {} bytes", pin.size), places: 0 }).collect()
+    pins.iter()
+        .map(|pin| Job {
+            pin: *pin,
+            what: format!("a file of {} bytes", pin.size),
+            places: 0,
+            chunks: None,
+            seeds: Seeds::default(),
+        })
+        .collect()
 }
 
 /// Bytes that no compression and no repetition hides.
