@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use modelpm::diagnose::{Class, Diagnose as _};
-use modelpm::fetch::{FetchError, FetchOutcome, Fetcher, Job, Landed, Place};
+use modelpm::fetch::{FetchError, FetchOutcome, Fetcher, Job, Landed, Place, Seeds};
 use modelpm::model::{Pin, SafeUrl};
 use modelpm::progress::{Event, Progress, Task};
 use modelpm::store::Store;
