@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use crate::fetch::hub::{HubProblem, MAX_WAITS, tell_wait};
 use crate::fetch::journal::Journal;
-use crate::fetch::stream::{Ask, Trouble, name, open};
+use crate::fetch::segments::{self, Common, Ended, Sink, Wanted, is_transient};
+use crate::fetch::stream::{Ask, Trouble, connection, name, open};
 use crate::fetch::{FetchError, Fetcher, Found, Job, Place, PlaceFailure, Problem};
-use crate::model::Sha256;
+use crate::model::{Pin, Sha256};
 use crate::progress::{Doing, Event, Task};
-use crate::sys::{Cancel, HttpError, Staged, Staging, files};
+use crate::sys::{Cancel, HttpClient, HttpError, Piece, Staged, Staging, files};
 
 /// From this size on, a download is kept when it is cut off and gone on with later.
 const RESUMABLE: u64 = 1 << 20;
@@ -30,6 +31,7 @@ pub(super) struct Download<'a> {
     pub(super) number: usize,
     pub(super) places: &'a [Place],
     pub(super) health: &'a [AtomicU32],
+    pub(super) common: &'a Common,
     pub(super) stopped: &'a dyn Fn() -> bool,
 }
 
@@ -46,6 +48,7 @@ enum Source {
 
 /// The file that grows.
 struct Growing<'a> {
+    download: &'a Download<'a>,
     staging: Staging,
     source: Source,
     journal: Option<PathBuf>,
@@ -74,15 +77,26 @@ impl Download<'_> {
         result
     }
 
-    fn bring(&self, meter: &Meter<'_>) -> Result<Staged, FetchError> {
+    fn bring<'m>(&'m self, meter: &'m Meter<'m>) -> Result<Staged, FetchError> {
         let mut growing = self.begin(meter)?;
+        match self.fill(&mut growing) {
+            Ok(()) => self.end(growing),
+            Err(error) => {
+                // What it does not hold yet is free for others. Where that fails, the next run counts it as its own.
+                let _ = growing.staging.trim();
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&self, growing: &mut Growing<'_>) -> Result<(), FetchError> {
         let mut failures = Vec::new();
         // Whether some place refuses the rest of what is there, though it may give the whole.
         let mut whole_may_do = false;
         for round in 0..2 {
             for place in self.order() {
-                match self.ask(place, &mut growing)? {
-                    Left::Whole => return self.end(growing),
+                match self.ask(place, growing)? {
+                    Left::Whole => return Ok(()),
                     Left::Failed(problem) => {
                         whole_may_do |= round == 0 && refuses_the_rest(&problem) && growing.staging.written() > 0;
                         self.note_failure(place, &problem);
@@ -96,20 +110,20 @@ impl Download<'_> {
             if !whole_may_do {
                 break;
             }
-            growing.restart(self)?;
+            growing.restart()?;
         }
         Err(FetchError::from_failures(&self.job.what, self.job.pin, failures))
     }
 
-    fn begin<'m>(&self, meter: &'m Meter<'m>) -> Result<Growing<'m>, FetchError> {
+    fn begin<'m>(&'m self, meter: &'m Meter<'m>) -> Result<Growing<'m>, FetchError> {
         let (folder, what, pin) = (&self.fetcher.staging, self.job.what.as_str(), &self.job.pin);
         if pin.size < RESUMABLE {
             let staging = Staging::create(folder, what).map_err(|error| self.local(error))?;
-            return Ok(Growing { staging, source: Source::Nowhere, journal: None, meter });
+            return Ok(Growing { download: self, staging, source: Source::Nowhere, journal: None, meter });
         }
         let part = folder.join(format!("{}.part", pin.sha256));
         // Cancel has its own type here; a stop by an error of another blob is seen at the next chunk.
-        let staging = match Staging::resume(&part, what, pin.size, self.fetcher.cancel) {
+        let mut staging = match Staging::resume(&part, what, pin.size, self.fetcher.cancel) {
             Ok(staging) => staging,
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied) => {
                 // No partial download of ours stands in its place, or another member's of the group that shares the store: it
@@ -122,7 +136,10 @@ impl Download<'_> {
         let source = if staging.written() == 0 { Source::Nowhere } else { Source::Mixed };
         let journal = Some(folder.join(format!("{}.journal", pin.sha256)));
         meter.reached(staging.written());
-        Ok(Growing { staging, source, journal, meter })
+        if pin.size >= segments::LEAST {
+            staging.hurry(pin.size).map_err(|error| self.local(error))?;
+        }
+        Ok(Growing { download: self, staging, source, journal, meter })
     }
 
     /// The whole blob with its bytes compared: only right ones come here.
@@ -163,6 +180,11 @@ impl Download<'_> {
     /// Asks one place until it has given the rest, or has failed too often without getting further.
     fn ask(&self, number: usize, growing: &mut Growing<'_>) -> Result<Left, FetchError> {
         let Some(place) = self.places.get(number) else { return Ok(Left::Failed(Problem::Absent)) };
+        if let Place::Http(..) = place
+            && let Some(left) = self.ask_in_segments(number, growing)?
+        {
+            return Ok(left);
+        }
         let (mut tries, mut furthest, mut waits) = (0, growing.staging.written(), 0);
         loop {
             tries += 1;
@@ -185,7 +207,7 @@ impl Download<'_> {
                 continue;
             }
             if matches!(problem, Problem::Wrong(Found::MoreThan(_))) {
-                growing.restart(self)?;
+                growing.restart()?;
             }
             if growing.staging.written() >= furthest.saturating_add(GAIN) {
                 (tries, furthest, waits) = (0, growing.staging.written(), 0);
@@ -200,6 +222,53 @@ impl Download<'_> {
         }
     }
 
+    /// Asks one place for the rest in segments. None: it has to be asked for one stream.
+    fn ask_in_segments(&self, number: usize, growing: &mut Growing<'_>) -> Result<Option<Left>, FetchError> {
+        while growing.missing() >= segments::LEAST {
+            match self.pull_segments(&[number], growing)? {
+                Ended::Whole => match self.judge(number, growing)? {
+                    Judged::Right => return Ok(Some(Left::Whole)),
+                    Judged::Again => {}
+                    Judged::Wrong(found) => return Ok(Some(Left::Failed(Problem::Wrong(Found::Digest(found))))),
+                },
+                Ended::Unranged => return Ok(None),
+                Ended::Stopped => return Err(FetchError::Stopped),
+                Ended::Failed(problems) => {
+                    let problem = problems.into_iter().next().map_or(Problem::Absent, |(_, problem)| problem);
+                    return Ok(Some(Left::Failed(problem)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Brings segments from these places, as far as they give them.
+    fn pull_segments(&self, numbers: &[usize], growing: &mut Growing<'_>) -> Result<Ended, FetchError> {
+        let journal = growing.journal.as_deref().and_then(Journal::read);
+        let source = |number: &usize| match self.places.get(*number) {
+            Some(place @ Place::Http(url, scope)) => Some(segments::Source {
+                place: *number,
+                url: url.clone(),
+                scope: *scope,
+                etag: journal.as_ref().and_then(|journal| journal.etag_for(&name(place))).map(str::to_owned),
+            }),
+            _ => None,
+        };
+        let wanted = Wanted {
+            http: self.fetcher.http,
+            pin: self.job.pin,
+            from: growing.staging.written(),
+            common: self.common,
+            stopped: self.stopped,
+            pause: pause_after,
+        };
+        let (ended, given) = segments::bring(&wanted, numbers.iter().filter_map(source).collect(), growing)?;
+        for number in given {
+            growing.comes_from(number);
+        }
+        Ok(ended)
+    }
+
     /// Reads from one place to the end. `None`: as many bytes are there as are pinned.
     fn pull(&self, number: usize, place: &Place, growing: &mut Growing<'_>) -> Result<Option<Problem>, FetchError> {
         let pin = &self.job.pin;
@@ -211,6 +280,10 @@ impl Download<'_> {
         let place_name = name(place);
         let journal = growing.journal.as_deref().and_then(Journal::read);
         let etag = journal.as_ref().and_then(|journal| journal.etag_for(&place_name));
+        let _connection = match connection(place, &self.common.connections, self.stopped) {
+            Ok(connection) => connection,
+            Err(_) => return Err(FetchError::Stopped),
+        };
         let ask = Ask { pin, from, etag, stopped: self.stopped };
         let mut opened = match open(place, self.fetcher.http, &ask) {
             Ok(opened) => opened,
@@ -218,17 +291,10 @@ impl Download<'_> {
             Err(Trouble::Problem(problem)) => return Ok(Some(problem)),
         };
         if opened.start != from {
-            growing.restart(self)?;
+            growing.restart()?;
         }
-        growing.source = match growing.source {
-            Source::Nowhere => Source::One(number),
-            Source::One(before) if before == number => Source::One(number),
-            _ => Source::Mixed,
-        };
-        if let Some(path) = &growing.journal {
-            let journal = Journal::new(pin, &place_name, opened.etag.as_deref());
-            journal.write(path).map_err(|error| self.local(error))?;
-        }
+        growing.comes_from(number);
+        growing.note_version(number, opened.etag.as_deref())?;
         loop {
             let chunk = match opened.next(self.stopped) {
                 Ok(Some(chunk)) => chunk,
@@ -242,7 +308,7 @@ impl Download<'_> {
             if growing.staging.written().saturating_add(chunk.len() as u64) > pin.size {
                 return Ok(Some(Problem::Wrong(Found::MoreThan(pin.size))));
             }
-            growing.staging.write(&chunk).map_err(|error| self.local(error))?;
+            growing.staging.write_piece(Box::new(chunk)).map_err(|error| self.local(error))?;
             growing.meter.reached(growing.staging.written());
         }
     }
@@ -254,19 +320,12 @@ impl Download<'_> {
             return Ok(Judged::Right);
         }
         let source = growing.source;
-        growing.restart(self)?;
+        growing.restart()?;
         Ok(if source == Source::One(number) { Judged::Wrong(found.sha256) } else { Judged::Again })
     }
 
     fn pause(&self, tries: u32, problem: &Problem) -> Result<(), FetchError> {
-        let patience = &self.fetcher.http.settings().patience;
-        let doubled = patience.pause.saturating_mul(1 << tries.saturating_sub(1).min(10));
-        // Clients that were cut off together do not come back together.
-        let seed = Sha256::of(format!("{tries} {} {}", std::process::id(), self.job.pin.sha256).as_bytes());
-        let spread = seed.as_bytes().first().copied().map_or(0, u32::from);
-        let asked = if let Problem::Http(error) = problem { error.retry_after() } else { None };
-        let jittered = doubled.saturating_add(doubled.saturating_mul(spread) / 512);
-        let length = asked.map_or(jittered, |asked| asked.max(jittered)).min(patience.longest_pause);
+        let length = pause_after(self.fetcher.http, &self.job.pin, tries, problem);
         let begun = Instant::now();
         while let Some(left) = length.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
             if (self.stopped)() {
@@ -297,14 +356,68 @@ enum Judged {
 }
 
 impl Growing<'_> {
-    /// Forgets all bytes.
-    fn restart(&mut self, download: &Download<'_>) -> Result<(), FetchError> {
-        self.source = Source::Nowhere;
-        if let Some(journal) = &self.journal {
-            files::remove(journal).map_err(|error| download.local(error))?;
-        }
-        self.staging.restart().map_err(|error| download.local(error))
+    /// Bytes that are missing.
+    fn missing(&self) -> u64 {
+        self.download.job.pin.size.saturating_sub(self.staging.written())
     }
+
+    /// Bytes came from a place.
+    fn comes_from(&mut self, number: usize) {
+        self.source = match self.source {
+            Source::Nowhere => Source::One(number),
+            Source::One(before) if before == number => Source::One(number),
+            _ => Source::Mixed,
+        };
+    }
+
+    /// Keeps the version that a place says it has, for the next process.
+    fn note_version(&self, number: usize, etag: Option<&str>) -> Result<(), FetchError> {
+        let (Some(path), Some(place)) = (&self.journal, self.download.places.get(number)) else { return Ok(()) };
+        let journal = Journal::new(&self.download.job.pin, &name(place), etag);
+        journal.write(path).map_err(|error| self.download.local(error))
+    }
+
+    /// Forgets all bytes.
+    fn restart(&mut self) -> Result<(), FetchError> {
+        self.source = Source::Nowhere;
+        let local = |error| self.download.local(error);
+        if let Some(journal) = &self.journal {
+            files::remove(journal).map_err(local)?;
+        }
+        self.staging.restart().map_err(local)?;
+        let size = self.download.job.pin.size;
+        if size >= segments::LEAST { self.staging.hurry(size).map_err(local) } else { Ok(()) }
+    }
+}
+
+impl Sink for Growing<'_> {
+    type Error = FetchError;
+
+    fn write(&mut self, piece: Piece) -> Result<(), FetchError> {
+        self.staging.write_piece(piece).map_err(|error| self.download.local(error))?;
+        self.meter.reached(self.staging.written());
+        Ok(())
+    }
+
+    fn reached(&mut self, bytes: u64) {
+        self.meter.reached(bytes);
+    }
+
+    fn version(&mut self, place: usize, etag: &str) -> Result<(), FetchError> {
+        self.note_version(place, Some(etag))
+    }
+}
+
+/// How long a place is left alone after so many failures: at least what it asks for, at most the longest.
+fn pause_after(http: &HttpClient, pin: &Pin, tries: u32, problem: &Problem) -> Duration {
+    let patience = &http.settings().patience;
+    let doubled = patience.pause.saturating_mul(1 << tries.saturating_sub(1).min(10));
+    // Clients that were cut off together do not come back together.
+    let seed = Sha256::of(format!("{tries} {} {}", std::process::id(), pin.sha256).as_bytes());
+    let spread = seed.as_bytes().first().copied().map_or(0, u32::from);
+    let asked = if let Problem::Http(error) = problem { error.retry_after() } else { None };
+    let jittered = doubled.saturating_add(doubled.saturating_mul(spread) / 512);
+    asked.map_or(jittered, |asked| asked.max(jittered)).min(patience.longest_pause)
 }
 
 /// Tells how far a download is, and never takes anything back.
@@ -324,16 +437,6 @@ impl Meter<'_> {
             self.told.set(bytes);
             self.download.fetcher.progress.on(&Event::Advanced { task: self.task(), bytes: more });
         }
-    }
-}
-
-/// Whether the same place may do better when it is asked again.
-fn is_transient(problem: &Problem) -> bool {
-    match problem {
-        Problem::Http(error) => error.is_transient(),
-        Problem::Hub(problem) => problem.is_transient(),
-        Problem::Short { .. } => true,
-        Problem::Read(_) | Problem::Absent | Problem::Wrong(_) => false,
     }
 }
 

@@ -1,0 +1,138 @@
+//! How the bases of one blob behave: who rests, and who is out.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::fetch::Problem;
+use crate::model::SafeUrl;
+use crate::sys::{HttpError, Scope};
+
+/// Failures in turn without getting further.
+const TRIES: u32 = 4;
+/// Bytes by which a base must get further for the count to begin anew.
+const GAIN: u64 = 1 << 20;
+
+/// A base that is asked.
+pub(super) struct Base {
+    /// Its number among the places of the job.
+    pub(super) place: usize,
+    pub(super) url: SafeUrl,
+    pub(super) scope: Scope,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    failures: u32,
+    gained: u64,
+    rests_since: Option<Instant>,
+    rests_until: Option<Instant>,
+    out: Option<Out>,
+    etag: Option<String>,
+    given: u64,
+}
+
+/// Why a base is asked no more.
+pub(super) enum Out {
+    /// It has no ranges, or another version of the file.
+    Unranged,
+    /// A problem.
+    Problem(Problem),
+}
+
+impl Base {
+    pub(super) fn new(place: usize, url: SafeUrl, scope: Scope, etag: Option<String>) -> Self {
+        Self { place, url, scope, state: Mutex::new(State { etag, ..State::default() }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The version that it said it has.
+    pub(super) fn etag(&self) -> Option<String> {
+        self.state().etag.clone()
+    }
+
+    /// Takes the version that an answer names; `false` if it is another than before.
+    pub(super) fn is_same(&self, etag: Option<&str>) -> bool {
+        // A weak one says that bytes may differ, and can't be asked for with a range.
+        let Some(etag) = etag.filter(|etag| !etag.starts_with("W/") && etag.len() <= 256) else { return true };
+        self.state().etag.get_or_insert_with(|| etag.to_owned()) == etag
+    }
+
+    /// Bytes came.
+    pub(super) fn gave(&self, bytes: u64) {
+        let mut state = self.state();
+        state.given = state.given.saturating_add(bytes);
+        state.gained = state.gained.saturating_add(bytes);
+        if state.gained >= GAIN {
+            (state.gained, state.failures) = (0, 0);
+        }
+    }
+
+    /// Bytes that came from it.
+    pub(super) fn given(&self) -> u64 {
+        self.state().given
+    }
+
+    /// How long it is to be left alone; none: it is asked no more.
+    pub(super) fn rest(&self, now: Instant) -> Option<Duration> {
+        let state = self.state();
+        if state.out.is_some() {
+            return None;
+        }
+        Some(state.rests_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now)))
+    }
+
+    /// A request that began then failed. `pause` says how long to rest after so many failures; `others`: whether other
+    /// bases are there to be asked meanwhile.
+    pub(super) fn failed(
+        &self,
+        problem: Problem,
+        began: Instant,
+        others: bool,
+        pause: &dyn Fn(u32, &Problem) -> Duration,
+    ) {
+        let mut state = self.state();
+        if !is_transient(&problem) {
+            state.out.get_or_insert(Out::Problem(problem));
+            return;
+        }
+        // Several requests that are cut off together are one failure.
+        if state.rests_since.is_some_and(|since| since >= began) {
+            return;
+        }
+        state.failures += 1;
+        // A stall has cost its time: another place is asked before this one is again.
+        let stalled = matches!(problem, Problem::Http(HttpError::Stalled { .. } | HttpError::TooSlow { .. }));
+        let enough = if stalled { others || state.failures >= 2 } else { state.failures >= TRIES };
+        if enough {
+            state.out.get_or_insert(Out::Problem(problem));
+            return;
+        }
+        let now = Instant::now();
+        state.rests_since = Some(now);
+        state.rests_until = Some(now + pause(state.failures, &problem));
+    }
+
+    /// It is asked no more.
+    pub(super) fn leave(&self, out: Out) {
+        self.state().out.get_or_insert(out);
+    }
+
+    /// Why it is asked no more, taken away.
+    pub(super) fn take_out(&self) -> Option<Out> {
+        self.state().out.take()
+    }
+}
+
+/// Whether the same place may do better when it is asked again.
+pub(in crate::fetch) fn is_transient(problem: &Problem) -> bool {
+    match problem {
+        Problem::Http(error) => error.is_transient(),
+        Problem::Hub(problem) => problem.is_transient(),
+        Problem::Short { .. } => true,
+        Problem::Read(_) | Problem::Absent | Problem::Wrong(_) => false,
+    }
+}
