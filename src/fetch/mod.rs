@@ -7,14 +7,17 @@
 //! * Wrong bytes are never kept, and the place that sent them is named only if it sent all of them.
 //! * A blob's lease is held until its bytes are stored or dropped, so two processes that want it bring it once.
 
+mod by_chunks;
 mod download;
 mod error;
+mod growing;
 pub mod hub;
 mod journal;
 mod segments;
 mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -22,6 +25,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::chunk::ChunkList;
 use crate::model::{Pin, SafeUrl};
 use crate::progress::Progress;
 use crate::sys::{Attempt, BlobReader, Cancel, HttpClient, Scope, Staged, files};
@@ -62,6 +66,20 @@ pub struct Job {
     pub what: String,
     /// Which of the given lists of places has it.
     pub places: usize,
+    /// The chunks that it is made of, where the release says: every base is asked at once then, and each chunk is compared as
+    /// it lands.
+    pub chunks: Option<Arc<ChunkList>>,
+    /// What the store lends of its chunks.
+    pub seeds: Seeds,
+}
+
+/// Chunks of a blob that lie in files which are here already. Nothing is believed of them: each is compared.
+#[derive(Debug, Default, Clone)]
+pub struct Seeds {
+    /// The files.
+    pub files: Vec<Arc<File>>,
+    /// For a chunk's number in the job's list: which file, and the offset there.
+    pub chunks: BTreeMap<u32, (u32, u64)>,
 }
 
 /// What fetching works with.

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::fetch::{FetchOutcome, Fetcher, Job, Landed, Place};
+use crate::fetch::{FetchOutcome, Fetcher, Job, Landed, Place, Seeds};
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
 use crate::ops::registries::{self, Registries};
@@ -189,7 +189,7 @@ fn jobs(
             numbers.insert(group, places.len() - 1);
             places.len() - 1
         };
-        jobs.push(Job { pin: *pin, what: wanted.what.clone(), places: number });
+        jobs.push(Job { pin: *pin, what: wanted.what.clone(), places: number, chunks: None, seeds: Seeds::default() });
     }
     Ok((jobs, places))
 }

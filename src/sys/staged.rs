@@ -82,6 +82,42 @@ impl Digest {
     }
 }
 
+/// In which pieces a partial download is read again, and which of them are worth keeping.
+pub trait Grain {
+    /// Bytes of the piece that begins at `offset`; none: nothing is kept from there on.
+    fn length(&self, offset: u64) -> Option<usize>;
+
+    /// Whether the piece that begins at `offset` is kept, with all before it. The last may be shorter than asked.
+    fn admits(&mut self, offset: u64, piece: &[u8]) -> bool;
+}
+
+/// Pieces of any length, all kept: the whole's digest decides.
+struct Anyhow;
+
+impl Grain for Anyhow {
+    fn length(&self, _: u64) -> Option<usize> {
+        Some(PIECE)
+    }
+
+    fn admits(&mut self, _: u64, _: &[u8]) -> bool {
+        true
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut count = 0;
+    while let Some(rest) = buffer.get_mut(count..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
+}
+
 /// A whole file with its digest, held by an open handle: nothing re-opens a path between check and use. Dropped without
 /// being committed, a scratch file is removed; a partial download stays.
 #[derive(Debug)]
@@ -152,6 +188,20 @@ impl Staging {
     /// It can't be opened; `InvalidInput` if it is a symlink or has another name; `Interrupted` if `cancel` was set
     /// meanwhile.
     pub fn resume(path: &Path, what: impl Into<String>, limit: u64, cancel: &Cancel) -> io::Result<Self> {
+        Self::resume_by(path, what, limit, &mut Anyhow, cancel)
+    }
+
+    /// The same by a grain: from the first grain on that is not whole or not right nothing is kept.
+    ///
+    /// # Errors
+    /// As for [`Staging::resume`].
+    pub fn resume_by(
+        path: &Path,
+        what: impl Into<String>,
+        limit: u64,
+        grain: &mut dyn Grain,
+        cancel: &Cancel,
+    ) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = Mode::RUSR | Mode::WUSR;
         let not_ours = || io::Error::new(io::ErrorKind::InvalidInput, "is no partial download of ours");
@@ -170,20 +220,26 @@ impl Staging {
         if metadata.len() > limit {
             staging.restart()?;
         }
-        let mut buffer = vec![0; PIECE];
-        loop {
+        let mut buffer = Vec::new();
+        while let Some(length) = grain.length(staging.written) {
             if cancel.is_cancelled() {
                 return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
             }
-            let count = match staging.file.read(&mut buffer) {
-                Ok(0) => return Ok(staging),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            staging.digest.here().update(buffer.get(..count).unwrap_or_default());
+            buffer.resize(length, 0);
+            let count = read_full(&mut staging.file, &mut buffer)?;
+            let piece = buffer.get(..count).unwrap_or_default();
+            if piece.is_empty() {
+                return Ok(staging);
+            }
+            if !grain.admits(staging.written, piece) {
+                break;
+            }
+            staging.digest.here().update(piece);
             staging.written = staging.written.saturating_add(count as u64);
         }
+        staging.file.set_len(staging.written)?;
+        staging.file.seek(io::SeekFrom::Start(staging.written))?;
+        Ok(staging)
     }
 
     /// Takes the next bytes.

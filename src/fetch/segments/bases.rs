@@ -1,9 +1,10 @@
 //! How the bases of one blob behave: who rests, and who is out.
 
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::fetch::Problem;
+use crate::fetch::{Found, Problem};
 use crate::model::SafeUrl;
 use crate::sys::{HttpError, Scope};
 
@@ -11,6 +12,13 @@ use crate::sys::{HttpError, Scope};
 const TRIES: u32 = 4;
 /// Bytes by which a base must get further for the count to begin anew.
 const GAIN: u64 = 1 << 20;
+
+/// Wrong chunks after which a base is out; one is forgotten for so many good bytes.
+const MOST_LIES: u32 = 6;
+/// Good bytes that make up for a wrong chunk.
+const FORGIVEN: u64 = 16 << 20;
+/// How many rests longer than after one failure a base rests that holds the others up.
+const SLOW: u32 = 2;
 
 /// A base that is asked.
 pub(super) struct Base {
@@ -30,6 +38,13 @@ struct State {
     out: Option<Out>,
     etag: Option<String>,
     given: u64,
+    /// Wrong chunks that were not made up for, and good bytes since.
+    lies: u32,
+    good: u64,
+    /// Wrong ranges that nobody was told of yet.
+    untold: Vec<Range<u64>>,
+    /// How often it held the others up.
+    slow: u32,
 }
 
 /// Why a base is asked no more.
@@ -69,6 +84,37 @@ impl Base {
         if state.gained >= GAIN {
             (state.gained, state.failures) = (0, 0);
         }
+        state.good = state.good.saturating_add(bytes);
+        if state.good >= FORGIVEN {
+            (state.good, state.lies) = (0, state.lies.saturating_sub(1));
+        }
+    }
+
+    /// These ranges of the blob came wrong. It rests, unless there is nobody else to ask and it was the first time; after too
+    /// many it is out.
+    pub(super) fn lied(&self, ranges: Vec<Range<u64>>, alone: bool, pause: &dyn Fn(u32) -> Duration) {
+        let mut state = self.state();
+        let Some(last) = ranges.last().cloned() else { return };
+        state.untold.extend(ranges);
+        (state.lies, state.good) = (state.lies + 1, 0);
+        if state.lies >= MOST_LIES {
+            let found = Found::Range { from: last.start, to: last.end };
+            state.out.get_or_insert(Out::Problem(Problem::Wrong(found)));
+        } else if !alone || state.lies > 1 {
+            state.rests_until = Some(Instant::now() + pause(state.lies));
+        }
+    }
+
+    /// Wrong ranges since this was asked.
+    pub(super) fn take_lies(&self) -> Vec<Range<u64>> {
+        std::mem::take(&mut self.state().untold)
+    }
+
+    /// A second request for what it was asked for was faster.
+    pub(super) fn is_slow(&self, pause: &dyn Fn(u32) -> Duration) {
+        let mut state = self.state();
+        state.slow += 1;
+        state.rests_until = Some(Instant::now() + pause(state.slow.saturating_add(SLOW)));
     }
 
     /// Bytes that came from it.

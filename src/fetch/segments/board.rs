@@ -4,12 +4,12 @@
 //! always a beginning of the blob, and what is held is little.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::fetch::segments::memory::Buffer;
+use crate::fetch::segments::part::Part;
 use crate::fetch::segments::plan::Plan;
 
 /// Durations that the usual one is told from.
@@ -20,47 +20,6 @@ const LATE: u32 = 4;
 const SOON: Duration = Duration::from_millis(250);
 /// …and where only the same one can.
 const LATER: Duration = Duration::from_secs(2);
-
-/// A segment in memory.
-pub(super) struct Part {
-    pub(super) number: usize,
-    pub(super) offset: u64,
-    pub(super) buffer: Buffer,
-    /// Ranges of the buffer that are still to come, in order.
-    pub(super) missing: VecDeque<Range<usize>>,
-    /// Whether it is a second request for the same bytes.
-    pub(super) second: bool,
-    /// Bytes that are there, for those who look on.
-    pub(super) there: Arc<AtomicUsize>,
-}
-
-impl Part {
-    pub(super) fn new(number: usize, offset: u64, buffer: Buffer, second: bool) -> Self {
-        let missing = [0..buffer.len()].into_iter().filter(|range| range.start < range.end).collect();
-        Self { number, offset, buffer, missing, second, there: Arc::default() }
-    }
-
-    /// How many bytes are there before the first that is missing.
-    pub(super) fn beginning(&self) -> usize {
-        self.missing.front().map_or(self.buffer.len(), |range| range.start)
-    }
-
-    /// Takes bytes at the beginning of what is missing; returns how many it had use for.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> usize {
-        let Some(range) = self.missing.front_mut() else { return 0 };
-        let count = bytes.len().min(range.len());
-        let to = range.start..range.start + count;
-        if let (Some(to), Some(bytes)) = (self.buffer.bytes_mut().get_mut(to), bytes.get(..count)) {
-            to.copy_from_slice(bytes);
-        }
-        range.start += count;
-        if range.start >= range.end {
-            self.missing.pop_front();
-        }
-        self.there.fetch_add(count, Ordering::Relaxed);
-        count
-    }
-}
 
 /// A segment on its way.
 struct Flight {
@@ -121,8 +80,8 @@ impl Board {
     pub(super) fn turn(&mut self, base: usize, others: bool, now: Instant) -> Turn {
         if self.ended || self.front >= self.plan.count() {
             Turn::End
-        } else if let Some((number, part)) = self.returned.pop_first() {
-            self.fly(number, base, &part.there, now);
+        } else if let Some(part) = self.take_returned(base, others) {
+            self.fly(part.number, base, &part.there, now);
             Turn::Again(part)
         } else if self.is_late(base, others, now) {
             Turn::Second(self.front)
@@ -131,6 +90,13 @@ impl Board {
         } else {
             Turn::Wait
         }
+    }
+
+    /// The first that was given back, but none that this base gave wrong bytes for while others are there.
+    fn take_returned(&mut self, base: usize, others: bool) -> Option<Part> {
+        let fits = |part: &Part| !others || !part.avoids(base);
+        let number = *self.returned.iter().find(|(_, part)| fits(part))?.0;
+        self.returned.remove(&number)
     }
 
     /// Whether there is a segment that nobody has taken, and that is near enough to the front.
@@ -145,7 +111,7 @@ impl Board {
 
     /// Takes the next segment, with memory for it.
     pub(super) fn take_next(&mut self, base: usize, buffer: Buffer, now: Instant) -> Part {
-        let part = Part::new(self.next, self.plan.at(self.next).0, buffer, false);
+        let part = Part::new(self.next, self.plan.at(self.next).0, buffer, self.plan.checks(self.next));
         self.fly(self.next, base, &part.there, now);
         self.next += 1;
         part
@@ -192,6 +158,11 @@ impl Board {
     /// Whether its bytes are there already, or nobody wants any.
     pub(super) fn settled(&self, number: usize) -> bool {
         self.ended || number < self.front || self.landed.contains_key(&number)
+    }
+
+    /// Whether somebody else brought it.
+    pub(super) fn beaten(&self, number: usize) -> bool {
+        !self.ended && self.settled(number)
     }
 
     /// A segment is whole. Whether it is news.

@@ -59,7 +59,6 @@ impl Buffer {
         self.bytes.len()
     }
 
-
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }

@@ -6,10 +6,13 @@
 
 mod bases;
 mod board;
+mod lent;
 mod memory;
+mod part;
 mod plan;
 mod worker;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +20,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
-use crate::fetch::Problem;
+use crate::chunk::ChunkList;
+use crate::fetch::{Problem, Seeds};
 use crate::model::{Pin, SafeUrl};
 use crate::sys::{HttpClient, Piece, Scope, block_on};
 
@@ -25,7 +29,9 @@ pub(super) use bases::is_transient;
 pub(super) use memory::Memory;
 
 use bases::{Base, Out};
-use board::{Board, Part};
+use board::Board;
+use lent::Lent;
+use part::Part;
 use plan::Plan;
 
 /// Bytes of a segment: large enough that a request costs little beside it, small enough that few are lost and held.
@@ -72,8 +78,12 @@ pub(super) struct Source {
 pub(super) struct Wanted<'a> {
     pub(super) http: &'a HttpClient,
     pub(super) pin: Pin,
-    /// The first byte that is missing.
+    /// The first byte that is missing; where there is a list, a chunk begins there.
     pub(super) from: u64,
+    /// The chunks that it is made of. Each is compared as it lands, so that several bases can be asked at once.
+    pub(super) list: Option<&'a Arc<ChunkList>>,
+    /// What the store lends of them.
+    pub(super) seeds: &'a Seeds,
     pub(super) common: &'a Common,
     pub(super) stopped: &'a dyn Fn() -> bool,
     /// How long to rest after so many failures.
@@ -93,15 +103,17 @@ pub(super) trait Sink {
 
     /// The version that a base says it has.
     fn version(&mut self, place: usize, etag: &str) -> Result<(), Self::Error>;
+
+    /// A base gave other bytes than the list says for this range of the blob.
+    fn lied(&mut self, place: usize, range: Range<u64>);
 }
 
 /// How bringing ended.
 pub(super) enum Ended {
     /// As many bytes are there as are pinned.
     Whole,
-    /// A base does not do ranges, or has another version now: it is asked for the whole in one stream.
-    Unranged,
-    /// Each base, and why it is out.
+    /// Each base that is out, and why. Those that are not listed do not do ranges, or have another version now: they can be
+    /// asked for the whole in one stream.
     Failed(Vec<(usize, Problem)>),
     /// Somebody wished to stop.
     Stopped,
@@ -119,6 +131,7 @@ struct Shared {
     moved: Notify,
     taking: tokio::sync::Mutex<()>,
     memory: Arc<Memory>,
+    lent: Option<Lent>,
     connections: Arc<Semaphore>,
     workers: AtomicUsize,
     pause: fn(&HttpClient, &Pin, u32, &Problem) -> Duration,
@@ -148,8 +161,12 @@ pub(super) fn bring<S: Sink>(
 ) -> Result<(Ended, Vec<usize>), S::Error> {
     let bases: Vec<Base> =
         sources.into_iter().map(|source| Base::new(source.place, source.url, source.scope, source.etag)).collect();
-    let most = wanted.common.most.clamp(1, MOST);
-    let board = Board::new(Plan::plain(wanted.from, wanted.pin.size), window(most));
+    let most = wanted.common.most.clamp(1, MOST + bases.len().saturating_sub(1));
+    let plan = match wanted.list {
+        Some(list) => Plan::chunked(wanted.from, list),
+        None => Plan::plain(wanted.from, wanted.pin.size),
+    };
+    let board = Board::new(plan, 2 * most + 2);
     let shared = Arc::new(Shared {
         http: wanted.http.clone(),
         pin: wanted.pin,
@@ -159,6 +176,7 @@ pub(super) fn bring<S: Sink>(
         moved: Notify::new(),
         taking: tokio::sync::Mutex::new(()),
         memory: Arc::clone(&wanted.common.memory),
+        lent: wanted.list.and_then(|list| Lent::new(list, wanted.seeds)),
         connections: Arc::clone(&wanted.common.connections),
         workers: AtomicUsize::new(0),
         pause: wanted.pause,
@@ -168,17 +186,13 @@ pub(super) fn bring<S: Sink>(
     let mut writer = Writer { shared: &shared, sink, written: wanted.from, told: Vec::new() };
     let ended = writer.go(wanted.stopped, &mut crew);
     crew.dismiss();
+    writer.look()?;
     let given = shared.bases.iter().filter(|base| base.given() > 0).map(|base| base.place).collect();
     let ended = ended?;
     if !matches!(ended, Ended::Whole) {
         writer.rest()?;
     }
     Ok((ended, given))
-}
-
-/// Segments in memory for so many connections: those on their way, and as many that wait.
-fn window(connections: usize) -> usize {
-    2 * connections + 2
 }
 
 /// Those who work.
@@ -190,10 +204,19 @@ struct Crew {
 
 impl Crew {
     fn begin(&mut self) {
-        for base in 0..self.shared.bases.len() {
-            for _ in 0..FIRST.min(self.most) {
-                self.hire(base);
-            }
+        let bases = self.shared.bases.len();
+        let each = (self.most / bases.max(1)).clamp(1, FIRST);
+        for base in (0..bases).flat_map(|base| std::iter::repeat_n(base, each)) {
+            self.hire(base);
+        }
+    }
+
+    /// One more, who asks the base that gave most so far and is still asked.
+    fn hire_another(&mut self) {
+        let now = Instant::now();
+        let bases = self.shared.bases.iter().enumerate().filter(|(_, base)| base.rest(now).is_some());
+        if let Some((base, _)) = bases.max_by_key(|(_, base)| base.given()) {
+            self.hire(base);
         }
     }
 
@@ -258,6 +281,9 @@ struct Writer<'w, S> {
 
 impl<S: Sink> Writer<'_, S> {
     fn go(&mut self, stopped: &dyn Fn() -> bool, crew: &mut Crew) -> Result<Ended, S::Error> {
+        if self.shared.board().is_done() {
+            return Ok(Ended::Whole);
+        }
         let (mut pace, mut looked) = (Pace::new(), Instant::now());
         loop {
             if stopped() {
@@ -272,7 +298,7 @@ impl<S: Sink> Writer<'_, S> {
                     return Ok(Ended::Whole);
                 }
                 if pace.wants_more(bytes) && crew.tasks.len() < crew.most {
-                    crew.hire(0);
+                    crew.hire_another();
                 }
             }
             if looked.elapsed() >= LOOK {
@@ -312,21 +338,20 @@ impl<S: Sink> Writer<'_, S> {
                 self.told.push(number);
                 self.sink.version(base.place, &etag)?;
             }
+            for range in base.take_lies() {
+                self.sink.lied(base.place, range);
+            }
         }
         Ok(())
     }
 
     /// Everybody left before the end.
     fn outcome(&self) -> Ended {
-        let mut failures = Vec::new();
-        for base in &self.shared.bases {
-            match base.take_out() {
-                Some(Out::Unranged) => return Ended::Unranged,
-                Some(Out::Problem(problem)) => failures.push((base.place, problem)),
-                None => {}
-            }
-        }
-        Ended::Failed(failures)
+        let problem = |base: &Base| match base.take_out() {
+            Some(Out::Problem(problem)) => Some((base.place, problem)),
+            Some(Out::Unranged) | None => None,
+        };
+        Ended::Failed(self.shared.bases.iter().filter_map(problem).collect())
     }
 
     /// Writes what follows of what came, though not all did.

@@ -1,11 +1,13 @@
 //! One who asks a base for segments, one after the other, over a connection that is kept.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::fetch::segments::Shared;
 use crate::fetch::segments::bases::{Base, Out};
-use crate::fetch::segments::board::{Part, Turn};
+use crate::fetch::segments::board::Turn;
+use crate::fetch::segments::part::Part;
 use crate::fetch::{Found, Problem};
 use crate::sys::{ByteRange, HttpError, RangeBody, blob_path};
 
@@ -21,6 +23,8 @@ enum Flown {
     /// The base does not do ranges, or has another version.
     Unranged,
     Failed(Problem),
+    /// These ranges of the blob came wrong.
+    Lied(Vec<Range<u64>>),
 }
 
 /// Works until there is nothing left to do, or the base is out.
@@ -54,7 +58,7 @@ async fn next(shared: &Shared, base: usize) -> Option<Part> {
             Turn::Second(number) => {
                 let mut board = shared.board();
                 let (offset, length) = board.plan.at(number);
-                let part = Part::new(number, offset, shared.memory.spare(length), true);
+                let part = Part::new(number, offset, shared.memory.spare(length), board.plan.checks(number));
                 board.fly(number, base, &part.there, Instant::now());
                 return Some(part);
             }
@@ -81,7 +85,12 @@ async fn fresh(shared: &Shared, base: usize) -> Option<Part> {
     let mut buffer = std::pin::pin!(shared.memory.take(length));
     loop {
         if let Ok(buffer) = tokio::time::timeout(LOOK, &mut buffer).await {
-            return Some(shared.board().take_next(base, buffer, Instant::now()));
+            let mut part = shared.board().take_next(base, buffer, Instant::now());
+            if let Some(lent) = &shared.lent {
+                // Reading from the store's disk is work that the runtime has to know of.
+                tokio::task::block_in_place(|| part.seed(&mut |at, bytes| lent.read(at, bytes)));
+            }
+            return Some(part);
         }
         let board = shared.board();
         if board.ended || board.has_returned() || board.is_late(base, shared.others(base), Instant::now()) {
@@ -93,7 +102,10 @@ async fn fresh(shared: &Shared, base: usize) -> Option<Part> {
 /// Asks for what a segment lacks, and says how it went.
 async fn bring(shared: &Shared, base: usize, asked: &Base, mut part: Part) {
     let mut began = Instant::now();
-    let flown = {
+    part.ask(base);
+    let flown = if part.missing().is_none() {
+        Flown::Whole
+    } else {
         let permit = race(shared, part.number, Arc::clone(&shared.connections).acquire_owned()).await;
         began = began.max(Instant::now());
         match permit {
@@ -104,14 +116,26 @@ async fn bring(shared: &Shared, base: usize, asked: &Base, mut part: Part) {
             }
         }
     };
+    let bad = part.take_bad(base);
     let mut board = shared.board();
+    let flown = if bad.is_empty() { flown } else { Flown::Lied(bad) };
     match flown {
+        Flown::Lied(ranges) => {
+            board.give_back(part);
+            asked.lied(ranges, !shared.others(base), &|tries| shared.pause(tries, &Problem::Absent));
+        }
         Flown::Whole => {
             if board.land(part, Instant::now()) {
                 shared.landed.notify_all();
             }
         }
-        Flown::Settled => board.give_back(part),
+        Flown::Settled => {
+            // Another was asked for the same and was faster: this base holds the others up.
+            if board.beaten(part.number) && shared.others(base) {
+                asked.is_slow(&|tries| shared.pause(tries, &Problem::Absent));
+            }
+            board.give_back(part);
+        }
         Flown::Unranged => {
             board.give_back(part);
             asked.leave(Out::Unranged);
@@ -131,7 +155,7 @@ async fn fly(shared: &Shared, asked: &Base, part: &mut Part) -> Flown {
         let error = std::io::Error::new(std::io::ErrorKind::InvalidInput, "no address can be made of it");
         return Flown::Failed(Problem::Read(error));
     };
-    while let Some(missing) = part.missing.front().cloned() {
+    while let Some(missing) = part.missing() {
         let from = part.offset.saturating_add(missing.start as u64);
         let range = ByteRange { from, to: Some(from.saturating_add(missing.len() as u64)) };
         let etag = asked.etag();
