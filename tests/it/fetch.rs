@@ -1,6 +1,8 @@
 //! Fetching against places that lie, break off, stall and come back.
 
+mod chunks;
 mod cuts;
+mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -193,6 +195,10 @@ impl Scene {
 
     /// Fetches blobs from places and returns what landed.
     fn fetch(&self, pins: &[Pin], places: Vec<Place>) -> Result<BTreeSet<Pin>, FetchError> {
+        self.fetch_jobs(&jobs(pins), places)
+    }
+
+    fn fetch_jobs(&self, jobs: &[Job], places: Vec<Place>) -> Result<BTreeSet<Pin>, FetchError> {
         let fetcher = Fetcher {
             http: &self.http,
             staging: self.staging(),
@@ -203,7 +209,7 @@ impl Scene {
             progress: &self.recorder,
         };
         let mut landed = BTreeSet::new();
-        let result = fetcher.fetch(&jobs(pins), &[places], &mut |what| {
+        let result = fetcher.fetch(jobs, &[places], &mut |what| {
             if let Landed::Blob(job, staged) = what {
                 landed.insert(*verify(staged, &job.pin).expect("only right bytes land").pin());
             }
@@ -240,16 +246,28 @@ pub(crate) fn client(policy: NetworkPolicy) -> HttpClient {
     HttpClient::new(HttpSettings { policy, patience, ..HttpSettings::default() }).unwrap()
 }
 
+/// A client that calls anything below a thousand bytes in half a second a drip.
+fn impatient() -> HttpClient {
+    let patience = Patience {
+        connect: Duration::from_secs(5),
+        window: Duration::from_millis(500),
+        least: 1000,
+        pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(5),
+        ..Patience::default()
+    };
+    HttpClient::new(HttpSettings { patience, ..HttpSettings::default() }).unwrap()
+}
+
 pub(crate) fn jobs(pins: &[Pin]) -> Vec<Job> {
-    pins.iter()
-        .map(|pin| Job {
-            pin: *pin,
-            what: format!("a file of {} bytes", pin.size),
-            places: 0,
-            chunks: None,
-            seeds: Seeds::default(),
-        })
-        .collect()
+    let job = |pin: &Pin| Job {
+        pin: *pin,
+        what: format!("a file of {} bytes", pin.size),
+        places: 0,
+        chunks: None,
+        seeds: Seeds::default(),
+    };
+    pins.iter().map(job).collect()
 }
 
 /// Bytes that no compression and no repetition hides.
