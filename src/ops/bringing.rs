@@ -168,7 +168,9 @@ pub(super) fn bring_from(
         room_for(&store.begin()?, travel.bytes)?;
     }
     for wave in &mut waves {
-        for job in &mut *wave {
+        // Only a server is asked for ranges; from a folder the whole is as quick.
+        let far = |job: &&mut Job| places.get(job.places).is_some_and(|places| places.iter().any(is_far));
+        for job in wave.iter_mut().filter(far) {
             let wanted = needed.get(&job.pin).copied();
             if let Some((list, lent)) = wanted.map(|wanted| help(services, store, wanted, older)).transpose()?.flatten()
             {
@@ -205,6 +207,18 @@ fn without_indexes(
         accuse(services, store, wanted)?;
     }
     Ok(())
+}
+
+fn is_far(place: &Place) -> bool {
+    matches!(place, Place::Http(..))
+}
+
+/// Whether some of a supplier's places are asked for ranges of blobs.
+pub(super) fn gives_ranges(registries: &mut Registries<'_>, supplier: &Supplier) -> Result<bool, PipelineError> {
+    match supplier {
+        Supplier::Registry(id) => Ok(registries.bases(id)?.into_iter().map(place).any(|place| is_far(&place))),
+        Supplier::Hub { .. } => Ok(false),
+    }
 }
 
 /// Jobs that are fetched together: indexes of so many chunks fit into memory beside what travels.

@@ -11,7 +11,7 @@ use crate::diagnose::{Class, Diagnose as _};
 use crate::inspect::tensor_borders;
 use crate::lock::Lock;
 use crate::model::{Fingerprint, HumanSize, PackageId, Pin, RelPath};
-use crate::ops::bringing::{Wanted, bring};
+use crate::ops::bringing::{Wanted, bring, gives_ranges};
 use crate::ops::delta::{Lent, Older};
 use crate::ops::registries::Registries;
 use crate::ops::{PipelineError, Services, Travel};
@@ -54,8 +54,14 @@ pub(super) fn foresee(
     needed: &BTreeMap<Pin, &Wanted>,
     older: &Older,
 ) -> Result<Travel, PipelineError> {
-    let mut travel = fetch(services, store, registries, needed)?;
-    for wanted in needed.values() {
+    let mut helped = BTreeMap::new();
+    for (pin, wanted) in needed.iter().filter(|(_, wanted)| wanted.indexed.is_some()) {
+        if gives_ranges(registries, &wanted.supplier)? {
+            helped.insert(*pin, *wanted);
+        }
+    }
+    let mut travel = fetch(services, store, registries, &helped)?;
+    for wanted in helped.values() {
         let Some(list) = list_of(services, store, wanted, true)? else { continue };
         if let Some(lent) = older.lend(store, wanted, &list, &services.cancel)? {
             travel.seeded_bytes = travel.seeded_bytes.saturating_add(lent.bytes);
