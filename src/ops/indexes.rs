@@ -21,6 +21,8 @@ use crate::sys::Cancel;
 
 /// Indexes that can't be had, one by one, before nobody is asked for another.
 const MOST_FAILURES: u32 = 3;
+/// An index is at most one part of its blob in so many: what is larger was made to cost.
+const LEAST_SHARE: u64 = 100;
 /// Bytes of a file that are read at a time.
 const PIECE: usize = 1 << 20;
 
@@ -55,8 +57,11 @@ pub(super) fn foresee(
     older: &Older,
 ) -> Result<Travel, PipelineError> {
     let mut helped = BTreeMap::new();
-    for (pin, wanted) in needed.iter().filter(|(_, wanted)| wanted.indexed.is_some()) {
-        if gives_ranges(registries, &wanted.supplier)? {
+    for (pin, wanted) in needed {
+        let Some(indexed) = &wanted.indexed else { continue };
+        if indexed.index.size > pin.size / LEAST_SHARE {
+            refuse(services, indexed, &format!("it has {}", HumanSize(indexed.index.size)));
+        } else if gives_ranges(registries, &wanted.supplier)? {
             helped.insert(*pin, *wanted);
         }
     }
@@ -127,16 +132,20 @@ pub(super) fn list_of(
         Ok(list) => Ok(Some(list)),
         Err(error) => {
             if tell {
-                let Indexed { package, path, signers, .. } = indexed;
-                let text = format!(
-                    "the chunk index that the publisher of {package} ({signers}) signed for {path} is not used, and the \
-                     file is fetched without it: {error}"
-                );
-                services.progress.warn("chunk-index", text);
+                refuse(services, indexed, &error.to_string());
             }
             Ok(None)
         }
     }
+}
+
+fn refuse(services: &Services, indexed: &Indexed, why: &str) {
+    let Indexed { package, path, signers, .. } = indexed;
+    let text = format!(
+        "the chunk index that the publisher of {package} ({signers}) signed for {path} is not used, and the file is fetched \
+         without it: {why}"
+    );
+    services.progress.warn("chunk-index", text);
 }
 
 /// Compares a blob that came without its index with the index, and names whoever signed one that lies.

@@ -190,6 +190,7 @@ fn a_bad_index_is_a_warning_and_never_an_end() {
         ("a chunk of 8 MiB and a byte", with(56, &((8_u32 << 20) + 1).to_le_bytes()), "is not used"),
         ("of the old version", index_of(&first()), "is not used"),
         ("nothing", Vec::new(), "is not used"),
+        ("more than it could save", vec![0; 12_582_992 / 100 + 1], "is not used"),
         ("not there", b"absent".to_vec(), "can't be had"),
     ] {
         let mut site = Site::new();
@@ -217,7 +218,7 @@ fn a_lying_index_over_wrong_bytes_is_exit_4() {
     let hash = 56 + 36 * 20 + 10;
     index[hash] ^= 1;
     site.publish(&index);
-    site.server.fault(&blob_of(&second()), usize::MAX, Fault::Flip(0));
+    site.server.fault(&blob_of(&second()), usize::MAX, Fault::Flip(12_000_000));
     ok(&site.project, &["update"]);
     site.project.mpm(&["sync"]).expect(4).says(&["wrong bytes"]);
     assert!(site.project.read(&format!("models/acme/big/{PATH}")) == Some(first()), "nothing was changed");
