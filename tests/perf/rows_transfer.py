@@ -1,0 +1,314 @@
+"""Rows about bytes that travel over loopback: P1 to P4, P9, P10."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import content
+import peers
+from measure import MIB, Contest, Failed, wait_until
+from report import mebibytes
+
+GIB = 1 << 30
+ONE = "one.safetensors"
+
+
+def one_blob(world):
+    """P1's release, shared with P2 and P3."""
+    return world.release("one", {ONE: world.scaled(2 * GIB, 64 * 1024)})
+
+
+def cold_project(world, release):
+    """A locked project of one release, made once."""
+    project = world.folder / f"cold-{release.key.replace('/', '-')}"
+    return project if project.exists() else world.project(project.name, [release.key], sync=False)
+
+
+def into(world, words):
+    """A command that writes to a fresh folder."""
+    return lambda: [word.replace("TO", str(world.folder / "other")) for word in map(str, words)] if world.fresh("other") else []
+
+
+def curl(world, url):
+    return into(world, ["curl", "--silent", "--show-error", "--fail", "-o", "TO/blob", url])
+
+
+def shell(world, script, *arguments):
+    """A script of sh in a fresh folder, $0."""
+    return into(world, ["sh", "-c", script, "TO", *arguments])
+
+
+def cold_sync(world, report):
+    """cold sync of one blob of 2 GiB beside curl -o, which checks nothing and syncs nothing"""
+    release = one_blob(world)
+    server = world.serve()
+    url = server.url + release.route(ONE)
+    contest = Contest(world, [release.blob(ONE)], server)
+    contest.enter("mpm", world.cold(cold_project(world, release)))
+    contest.enter("curl -o", curl(world, url), "curl")
+    contest.enter("curl -o, sync", shell(world, 'curl -sSf -o "$0/b" "$1" && sync "$0/b"', url), "curl")
+    pipe = 'curl -sSf "$1" | tee "$0/b" | openssl dgst -sha256'
+    contest.enter("curl, tee, openssl dgst", shell(world, pipe, url), "openssl")
+    contest.run(world.pairs)
+    label = f"cold sync, one blob of {mebibytes(release.sizes[ONE])}"
+    report.compare(label, contest, "curl -o", 0.8)
+    report.compare(label, contest, "curl -o", 1.1, "cpu")
+    report.compare(label, contest, "curl -o, sync")
+    report.compare(label, contest, "curl, tee, openssl dgst")
+    report.seen(label, contest)
+
+
+def hub(world, release):
+    """A server that answers `hf download bench/one` as the hub does, over the same blob."""
+    digest, commit = release.digests[ONE], release.digests[ONE][:40]
+    folder = world.fresh("hub")
+    listing = {"type": "file", "path": ONE, "size": release.sizes[ONE], "oid": commit}
+    listing["lfs"] = {"oid": digest, "size": release.sizes[ONE], "pointerSize": 130}
+    about = {"id": "bench/one", "sha": commit, "siblings": [{"rfilename": ONE}], "private": False, "gated": False}
+    (folder / "revision.json").write_text(json.dumps(about))
+    (folder / "tree.json").write_text(json.dumps([listing]))
+    api, headers = "/api/models/bench/one", f"add_header X-Repo-Commit {commit}; add_header X-Linked-Etag '\"{digest}\"';"
+    headers += f" add_header X-Linked-Size {release.sizes[ONE]}; add_header ETag '\"{digest}\"'; etag off;"
+    locations = f"location = {api}/tree/{commit} {{ default_type application/json; alias {folder}/tree.json; }}"
+    for path in (api, f"{api}/revision/main", f"{api}/revision/{commit}"):
+        locations += f" location = {path} {{ default_type application/json; alias {folder}/revision.json; }}"
+    for revision in ("main", commit):
+        locations += f" location = /bench/one/resolve/{revision}/{ONE} {{ {headers} alias {release.blob(ONE)}; }}"
+    return world.serve(root=folder, locations=locations)
+
+
+def beside_downloaders(world, report):
+    """the same beside hf download, aria2c -x8 --checksum and rclone with four streams"""
+    release = one_blob(world)
+    server, hub_server = world.serve(), hub(world, release)
+    url = server.url + release.route(ONE)
+    contest = Contest(world, [release.blob(ONE)], server)
+    contest.enter("mpm", world.cold(cold_project(world, release)))
+    quiet = {f"HF_HUB_DISABLE_{what}": "1" for what in ("XET", "UPDATE_CHECK", "TELEMETRY", "PROGRESS_BARS")}
+    told = world.environment(HF_ENDPOINT=hub_server.url, HF_HOME=str(world.folder / "other"), **quiet)
+    fetch = into(world, [peers.HF, "download", "bench/one"])
+    contest.enter("hf download", fetch, peers.HF, environment=told)
+    contest.enter("aria2c -x8 --checksum", aria2c(world, url, release.digests[ONE]), "aria2c")
+    contest.enter("rclone copy", rclone(world, url), "rclone")
+    contest.run(world.pairs)
+    label = f"cold sync, one blob of {mebibytes(release.sizes[ONE])}"
+    report.compare(label, contest, "hf download", 0.4)
+    report.compare(label, contest, "aria2c -x8 --checksum", 0.35)
+    report.compare(label, contest, "rclone copy")
+    report.seen(label, contest)
+
+
+def aria2c(world, url, digest):
+    words = ["aria2c", "--quiet", "--no-conf", "-x8", "-s8", f"--checksum=sha-256={digest}", "-d", "TO", "-o", "blob", url]
+    return into(world, words)
+
+
+def rclone(world, url, inside=()):
+    """Its http backend, with four streams from 1 MiB on; it compares the size."""
+    base, path = url.split("/blobs/", 1)
+    words = [*inside, "rclone", "copy", "--config", "TO/none", "--http-url", f"{base}/blobs/", f":http:{path}", "TO"]
+    return into(world, [*words, "--multi-thread-streams", "4", "--multi-thread-cutoff", "1M", "--quiet"])
+
+
+def peak_memory(world, report):
+    """peak memory of a cold sync of 512 MiB and 2 GiB; with --large of 10 GiB too"""
+    peaks = {}
+    for size in [GIB // 2, 2 * GIB, *([10 * GIB] if world.large else [])]:
+        scaled = world.scaled(size, 64 * 1024)
+        release = one_blob(world) if size == 2 * GIB else world.release(f"peak{size // MIB}", {ONE: scaled})
+        contest = Contest(world, [release.blob(ONE)], world.serve())
+        contest.enter("mpm", world.cold(cold_project(world, release))).run(1, rehearsal=False)
+        label = f"peak memory, a blob of {mebibytes(scaled)}"
+        if not contest.runs["mpm"]:
+            report.note(f"{label}: {contest.failures['mpm']}")
+            continue
+        peaks[scaled] = contest.runs["mpm"][0].peak
+        report.line(label, ours=mebibytes(peaks[scaled]), target="≤ 64 MiB", met=peaks[scaled] <= 64 * MIB)
+        report.seen(label, contest)
+    if not world.large:
+        report.note("10 GiB is measured with --large")
+    if len(peaks) > 1:
+        ratio = peaks[max(peaks)] / peaks[min(peaks)]
+        report.line("peak memory, the largest beside the smallest", ratio=ratio, target="flat: ≤ 1.25", met=ratio <= 1.25)
+
+
+def many_files(world):
+    """P4's release and P5's: small text files, of which 23 in a hundred hold what another one holds."""
+    count = world.scaled(20_000, 100)
+
+    def small(number):
+        hundreds, rest = divmod(number, 100)
+        seed = f"{hundreds * 100 + 23 + number % 77 if rest < 23 else number}"
+        return lambda path: path.write_bytes(content.columns(10 * 1024, seed))
+
+    files = {f"{number // 1000:03}/{number:06}.csv": small(number) for number in range(count)}
+    return world.release("many", files, keep=True)
+
+
+def small_files(world, report):
+    """cold sync of 20,000 files of 10 KiB, 23 % duplicates, beside curl -Z of all of them"""
+    release = many_files(world)
+    server, plain = world.serve(), world.serve(root=world.plain)
+    listing = world.folder / "curl.list"
+    source = world.project("cold-many", [release.key], sync=False)
+    held = []
+
+    def ours():
+        # What the run before brought is looked at before it goes.
+        held.append(world.stored())
+        return world.cold(source)()
+
+    def theirs():
+        target, base = world.fresh("other"), f"{plain.url}/{release.folder.relative_to(world.plain)}/files"
+        listing.write_text("".join(f'url = "{base}/{path}"\noutput = "{target}/{path}"\n' for path in release.digests))
+        return ["curl", "--silent", "--create-dirs", "--parallel", "--parallel-max", "16", "--config", listing]
+
+    contest = Contest(world, server=server)
+    contest.enter("mpm", ours).enter("curl -Z", theirs, "curl")
+    contest.run(world.pairs, settle=True)
+    mark = plain.mark()
+    counted = world.measured(theirs(), plain) if "curl -Z" in contest.entries else None
+    if counted:
+        requests, sent = plain.since(mark)
+        for run in contest.runs["curl -Z"]:
+            run.requests, run.sent = requests, sent
+    label = f"cold sync, {len(release.digests)} files of 10 KiB"
+    report.compare(label, contest, "curl -Z", 0.3)
+    report.compare(label, contest, "curl -Z", None, "cpu")
+    if counted and contest.runs["mpm"]:
+        requests = contest.median("mpm", "requests")
+        report.line(f"{label}: requests", "curl -Z", f"{requests:.0f}", f"{counted.requests}", requests / counted.requests)
+        report.compare(f"{label}: bytes sent", contest, "curl -Z", None, "sent")
+    if contest.runs["mpm"]:
+        blobs, size = held[-1]
+        contents = {digest: release.sizes[path] for path, digest in release.digests.items()}
+        theirs_text = f"{len(contents)} of {mebibytes(sum(contents.values()))}"
+        once = blobs == len(contents) and size == sum(contents.values())
+        what = f"{label}: blobs in the store, each content once"
+        report.line(what, "different contents", f"{blobs} of {mebibytes(size)}", theirs_text, target="equal", met=once)
+    report.seen(label, contest)
+
+
+def update(world, report):
+    """update of a 2 GiB blob beside zsync: 1 % changed in 20 places, and 1 MiB inserted; bytes sent by the server"""
+    size = world.scaled(2 * GIB, 1 << 20)
+    inserted = max(1000, min(MIB, size // 200))
+    kinds = {
+        "1 % changed in 20 places": lambda old: lambda path: changed(old, path, size // 100 // 20),
+        f"{mebibytes(inserted)} inserted": lambda old: lambda path: content.tensors(path, size, "delta", inserted),
+    }
+    for number, (kind, make) in enumerate(kinds.items()):
+        label = f"update of {mebibytes(size)}, {kind}"
+        name, first = f"delta{number}", lambda path: content.tensors(path, size, "delta")
+        old = world.release(name, {ONE: first}, keep=True)
+        world.fresh("home")
+        server, plain = world.serve(), world.serve(root=world.plain)
+        project = world.project("update", [old.key])
+        before = old.folder / "files" / ONE
+        new = world.release(name, {ONE: make(before)}, "1.1.0", keep=True)
+        contest = Contest(world, server=server)
+        script = '"$1" -C "$0" update && "$1" -C "$0" sync'
+        contest.enter("mpm", lambda p=project: ["sh", "-c", script, p, world.mpm]).run(1, rehearsal=False)
+        if contest.runs["mpm"]:
+            placed = project / "datasets" / old.key / ONE
+            same = placed.stat().st_size == new.sizes[ONE]
+            if not same:
+                report.note(f"{label}: what was placed is not the new release")
+        other = Contest(world, server=plain)
+        if shutil.which("zsync") and shutil.which("zsyncmake"):
+            url = f"{plain.url}/{new.folder.relative_to(world.plain)}/files/{ONE}"
+            index = world.plain / f"{name}.zsync"
+            Contest(world).enter("", lambda: ["zsyncmake", "-u", url, "-o", index, new.folder / "files" / ONE]).run(
+                1, rehearsal=False
+            )
+            words = ["zsync", "-q", "-i", before, "-o", "TO/blob", f"{plain.url}/{name}.zsync"]
+            other.enter("zsync", into(world, words)).run(1, rehearsal=False)
+        else:
+            other.failures["zsync"] = "zsync is missing"
+        contest.runs.update(other.runs)
+        contest.failures.update(other.failures)
+        report.compare(label, contest, "zsync", 1.1, "sent")
+        report.seen(label, contest)
+        for release in (old, new):
+            shutil.rmtree(release.folder, ignore_errors=True)
+
+
+def changed(old, path, length):
+    shutil.copyfile(old, path)
+    content.change(path, 20, length)
+
+
+def damage(world, report):
+    """one byte flipped in flight in a 2 GiB blob, and kill -9 at random points: bytes fetched again"""
+    from ground import Relay
+
+    release = one_blob(world)
+    size = release.sizes[ONE]
+    server = world.serve()
+    relay = world.keep(Relay(server, "--flip", f"{size}:{size // 3}"))
+    project = world.project("damaged", [release.key], relay.url, sync=False)
+    label = f"one byte of {mebibytes(size)} flipped in flight (relay)"
+    mark = server.mark()
+    try:
+        run = world.measured(world.cold(project)())
+        requests, sent = server.since(mark, release.digests[ONE])
+        again = max(0, sent - size)
+        flipped = relay.counts()["flipped"]
+        if not flipped:
+            report.note(f"{label}: the byte did not pass the relay")
+        what = f"{mebibytes(again)} again in {requests} requests"
+        report.line(label, ours=what, target="≤ one chunk", met=again <= chunk_allowance(size, requests))
+        named = relay.address in run.said
+        report.note(f"{label}: the base is {'named' if named else 'not named'} on stderr; {run.wall:.1f} s")
+    except Failed as failure:
+        report.note(f"{label}: {failure}")
+    world.end(relay)
+    kills(world, report, release, server)
+
+
+def chunk_allowance(size, requests):
+    """What one chunk and the heads of the answers may take: a chunk grows with the blob."""
+    return max(MIB, size >> 17) + 1024 * requests
+
+
+def kills(world, report, release, server):
+    """A cap for each connection keeps the sockets nearly empty, so that what was sent is what arrived."""
+    from ground import Relay
+
+    size = release.sizes[ONE]
+    relay = world.keep(Relay(server, "--rate", max(64 << 20, size // 40)))
+    project = world.project("killed", [release.key], relay.url, sync=False)
+    chance = random.Random(10)
+    points = [0.99, *(round(chance.uniform(0.05, 0.95), 2) for _ in range(max(1, world.pairs - 1)))]
+    for point in points:
+        label = f"kill -9 at {point:.0%} of {mebibytes(size)} (relay caps)"
+        words = world.cold(project)()
+        before = relay.counts()
+        world.launcher.start(words, world.environment())
+        came = wait_until(lambda: relay.counts()["sent"] - before["sent"] >= point * size, 300, 0.002)  # noqa: B023
+        world.launcher.kill()
+        try:
+            world.launcher.finish()
+            report.note(f"{label}: it ended before it was killed")
+            continue
+        except Failed as failure:
+            if not came or "ended with -9" not in str(failure):
+                report.note(f"{label}: {failure}")
+                continue
+        part = sum(path.stat().st_size for path in Path(world.home).rglob("partial/*.part"))
+        middle = relay.counts()
+        try:
+            world.measured(words)
+        except Failed as failure:
+            report.note(f"{label}: the second run: {failure}")
+            continue
+        after = relay.counts()
+        sent = after["sent"] - before["sent"]
+        # Streams are what the killed run had open.
+        streams = max(1, middle["connections"] - before["connections"])
+        again = max(0, sent - size)
+        allowed = streams * (max(MIB, size >> 17) + 256 * 1024)
+        what = f"{mebibytes(again)} again, {streams} connections; {mebibytes(part)} were kept"
+        report.line(label, ours=what, target="≤ one chunk a stream", met=again <= allowed)
+    world.end(relay)
