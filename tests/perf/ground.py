@@ -185,13 +185,14 @@ class World:
             raise Failed(f"{' '.join(command)}: {answer.stderr.strip()[-400:]}")
         return answer.stdout
 
-    def measured(self, words, server=None, environment=None, user=None, limit=RUN_LIMIT):
-        """One run, with what a server counted meanwhile."""
-        mark = server.mark() if server else 0
+    def measured(self, words, servers=(), environment=None, user=None):
+        """One run, with what servers counted meanwhile."""
+        marks = [server.mark() for server in servers]
         self.launcher.start(words, environment or self.environment(), user=user)
-        run = self.launcher.finish(limit)
-        if server:
-            run.requests, run.sent = server.since(mark)
+        run = self.launcher.finish(RUN_LIMIT)
+        for server, mark in zip(servers, marks, strict=True):
+            requests, sent = server.since(mark)
+            run.requests, run.sent = run.requests + requests, run.sent + sent
         return run
 
     def fresh(self, name):
@@ -249,6 +250,14 @@ class World:
         self.releases[(name, version)] = release
         return release, True
 
+    def forget(self, *releases):
+        """Removes files that no later row needs."""
+        for release in releases:
+            shutil.rmtree(release.folder, ignore_errors=True)
+            for path in release.digests:
+                release.blob(path).unlink(missing_ok=True)
+            self.releases.pop((release.key.removeprefix("bench/"), release.version), None)
+
     def serve(self, root=None, **how):
         """The server over a folder; the registry's without one."""
         root = root or self.registry
@@ -290,9 +299,8 @@ class World:
         return command
 
     def stored(self):
-        """How many blobs the store holds, and their bytes."""
-        sizes = [path.stat().st_size for path in self.home.rglob("store/v1/blobs/sha256/*/*")]
-        return len(sizes), sum(sizes)
+        """The blobs that the store holds, with their sizes."""
+        return {path.name: path.stat().st_size for path in self.home.rglob("store/v1/blobs/sha256/*/*")}
 
 
 __all__ = ["NOBODY", "TREE", "Nginx", "Relay", "Release", "Run", "World"]

@@ -92,12 +92,13 @@ class Launcher:
 class Contest:
     """Alternating rounds of several programs; one round before them does not count."""
 
-    def __init__(self, world, warm=(), server=None):
-        self.world, self.warm, self.server = world, warm, server
+    def __init__(self, world, warm=(), servers=()):
+        self.world, self.warm, self.servers = world, warm, servers
         self.entries, self.runs, self.failures = {}, {}, {}
 
     def enter(self, name, command, needs=None, **how):
-        """`command` lays the ground and answers the words to run; `needs` is a program that may be missing."""
+        """`command` lays the ground and answers the words to run; `needs` is a program that may be missing;
+        `how` says for whom and with which environment, and which servers count instead of the contest's."""
         if needs and not needs_met(needs):
             self.failures[name] = f"{needs} is missing"
         else:
@@ -127,7 +128,7 @@ class Contest:
             os.sync()
         for path in self.warm:
             read_again(path)
-        return self.world.measured(words, self.server, **how)
+        return self.world.measured(words, **{"servers": self.servers, **how})
 
     def median(self, name, what="wall"):
         runs = self.runs.get(name)

@@ -15,6 +15,8 @@ import threading
 import time
 
 BUFFER = 1 << 18
+# A connection that carried more than this is a stream.
+STREAM = 1 << 18
 # Bytes of a direction that are on their way at most, as a window would have it.
 WINDOW = 4 << 20
 
@@ -24,7 +26,7 @@ class Counts:
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.connections = self.sent = self.resets = self.stalls = self.flipped = 0
+        self.connections = self.streams = self.sent = self.resets = self.stalls = self.flipped = 0
 
     def add(self, **more):
         with self.lock:
@@ -37,7 +39,7 @@ class Counts:
             return self.flipped == 1
 
     def text(self):
-        names = ("connections", "sent", "resets", "stalls", "flipped")
+        names = ("connections", "streams", "sent", "resets", "stalls", "flipped")
         return json.dumps({name: getattr(self, name) for name in names})
 
 
@@ -146,8 +148,8 @@ class Connection:
             self.counts.add(stalls=1)
             time.sleep(options.stall_for)
         self.client.sendall(data)
+        self.counts.add(sent=len(data), streams=int(self.sent <= STREAM < self.sent + len(data)))
         self.sent += len(data)
-        self.counts.add(sent=len(data))
         if options.rate:
             now = time.monotonic()
             # An idle connection saves nothing up.

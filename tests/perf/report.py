@@ -19,6 +19,8 @@ class Report:
 
     def __init__(self, scale, command, mpm):
         self.scale, self.command = scale, command
+        # What is replaced in all that is said: places of this machine.
+        self.hidden = {f"{mpm}": "mpm"}
         self.mpm = hashlib.sha256(mpm.read_bytes()).hexdigest()
         self.rows, self.row = {}, ""
 
@@ -31,7 +33,7 @@ class Report:
         """One figure beside its yardstick. `met` is whether the target is; None where there is none."""
         word = {True: "yes", False: "no", None: ""}[met]
         said = "" if ratio is None else f"{ratio:.2f}"
-        cells = [self.row, workload, beside, ours, theirs, said, target, word]
+        cells = [self.row, *map(self.shown, (workload, beside, ours, theirs)), said, target, word]
         self.rows[self.row]["lines"].append(cells)
         verdict = f"   target {target}: {'met' if met else 'missed'}" if word else ""
         ratio_text = f"   {said} x" if said else ""
@@ -39,28 +41,36 @@ class Report:
         print(f"{self.row:<8} {workload:<46} {ours}{other}{ratio_text}{verdict}", flush=True)
 
     def note(self, text):
+        text = self.shown(text)
         self.rows[self.row]["notes"].append(text)
         print(f"{self.row:<8} {text}", flush=True)
 
+    def shown(self, text):
+        for path, word in self.hidden.items():
+            text = text.replace(path, word)
+        return " ".join(text.split())
+
     def compare(self, workload, contest, theirs, target=None, what="wall", ours="mpm"):
         """The line of two programs of a contest."""
-        show = {"wall": lambda value: f"{value:.2f} s", "cpu": lambda value: f"{value:.2f} s CPU"}.get(what, mebibytes)
+        show, unit = SHOWN[what]
+        label = f"{workload}: {unit}" if unit else workload
         if not contest.runs.get(ours):
+            self.line(workload, theirs, "failed", target=f"≤ {target}" if target else "", met=False if target else None)
             return self.note(f"{workload}: {ours} failed: {contest.failures.get(ours)}")
         one = show(contest.median(ours, what))
         if not contest.runs.get(theirs):
-            return self.line(workload, theirs, one, contest.failures.get(theirs, "did not run"))
+            return self.line(label, theirs, one, contest.failures.get(theirs, "did not run"))
         ratio = contest.ratio(ours, theirs, what)
-        wanted = f"≤ {target} {what if what != 'wall' else ''}".strip() if target else ""
+        wanted = f"≤ {target}" if target else ""
         met = ratio <= target if target else None
-        return self.line(workload, theirs, one, show(contest.median(theirs, what)), ratio, wanted, met)
+        return self.line(label, theirs, one, show(contest.median(theirs, what)), ratio, wanted, met)
 
     def seen(self, workload, contest):
         """What each program of a contest took."""
         for name, runs in contest.runs.items():
             if not runs:
                 continue
-            wall, cpu = f"{contest.median(name):.3f} s", f"{contest.median(name, 'cpu'):.3f} s"
+            wall, cpu = seconds(contest.median(name)), seconds(contest.median(name, "cpu"))
             peak = mebibytes(max(run.peak for run in runs))
             server = ["", ""]
             if any(run.requests for run in runs):
@@ -73,8 +83,21 @@ class Report:
         return {"machine": machine(folder), "scale": self.scale, "mpm": self.mpm, "rows": self.rows}
 
 
+def seconds(count):
+    return f"{count:.2f} s" if count >= 1 else f"{count * 1000:.1f} ms" if count < 0.1 else f"{count * 1000:.0f} ms"
+
+
 def mebibytes(count):
     return f"{count / MIB:.2f} MiB" if count < 10 * MIB else f"{count / MIB:.0f} MiB"
+
+
+# How a figure is shown, and what it is called where it is not wall time.
+SHOWN = {
+    "wall": (seconds, ""),
+    "cpu": (seconds, "CPU"),
+    "sent": (mebibytes, "bytes sent"),
+    "requests": (lambda count: f"{count:.0f}", "requests"),
+}
 
 
 def machine(folder):

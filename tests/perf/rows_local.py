@@ -160,7 +160,7 @@ def resolving(world, report):
     project = world.project("resolve", [release.key], sync=False)
     (project / "Model.lock").unlink()
     world.fresh("home")
-    run = world.measured([world.mpm, "-C", project, "lock"], server)
+    run = world.measured([world.mpm, "-C", project, "lock"], [server])
     total = run.sent + int(nodes)
     label = f"cold lock of one new package, {what}"
     figure = f"{total} bytes: {nodes} of nodes, {run.sent} of all else in {run.requests} requests"

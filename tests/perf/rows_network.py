@@ -1,6 +1,6 @@
 """Rows about worse networks: a slow line, a far server, caps, silence, resets, and bases that lie or are slow."""
 
-import json
+import os
 import shutil
 import subprocess
 
@@ -8,7 +8,7 @@ import content
 from ground import Nginx, Relay
 from measure import MIB, Contest, Failed
 from report import mebibytes
-from rows_transfer import ONE, curl, into, rclone
+from rows_transfer import ONE, into, rclone
 
 RATE = "100mbit"
 AGAIN = 'i=0; while [ $i -lt 400 ]; do curl -sS -f -C - -o "$0/b" "$1" 2>/dev/null && exit 0; i=$((i + 1)); done; exit 1'
@@ -20,8 +20,6 @@ class Line:
     near, far = "10.77.0.1", "10.77.0.2"
 
     def __init__(self, world, rate):
-        import os
-
         self.user = [] if os.geteuid() == 0 else ["-r"]
         self.holders = []
         self.client = self.hold(["unshare", *self.user, "-n"])
@@ -96,7 +94,7 @@ def slow_line(world, report):
     world.configure(network)
     project = world.project("slow", [release.key], server.url, sync=False, inside=line.client)
     url = server.url + release.route(ONE)
-    contest = Contest(world, [release.blob(ONE)], server)
+    contest = Contest(world, [release.blob(ONE)], [server])
     contest.enter("mpm", world.cold(project, network, line.client))
     rivals(contest, world, release, url, line.client).run(world.pairs, rehearsal=False)
     label = f"slow line (tbf {RATE}), {mebibytes(release.sizes[ONE])}"
@@ -117,7 +115,7 @@ def far(world, report):
     """cold sync of 256 MiB from a server 40 ms away in each direction (relay)"""
     release = blob(world, 256 * MIB)
     relay, project, url = through(world, release, "--delay", 0.04)
-    contest = Contest(world, [release.blob(ONE)], world.serve()).enter("mpm", world.cold(project))
+    contest = Contest(world, [release.blob(ONE)], [world.serve()]).enter("mpm", world.cold(project))
     rivals(contest, world, release, url).run(world.pairs, rehearsal=False)
     label = f"far server (relay, 40 ms each way), {mebibytes(release.sizes[ONE])}"
     best_of(report, label, contest, "curl -o", "aria2c -x8", "rclone copy")
@@ -128,7 +126,7 @@ def capped(world, report):
     """cold sync of 256 MiB from a server that gives each connection 20 MiB/s (relay)"""
     release = blob(world, 256 * MIB)
     relay, project, url = through(world, release, "--rate", 20 * MIB)
-    contest = Contest(world, [release.blob(ONE)], world.serve()).enter("mpm", world.cold(project))
+    contest = Contest(world, [release.blob(ONE)], [world.serve()]).enter("mpm", world.cold(project))
     rivals(contest, world, release, url).run(world.pairs, rehearsal=False)
     label = f"capped per connection (relay, 20 MiB/s), {mebibytes(release.sizes[ONE])}"
     best_of(report, label, contest, "curl -o", "aria2c -x8", "rclone copy")
@@ -139,8 +137,8 @@ def stalls(world, report):
     """cold sync of 256 MiB where each connection is silent for 10 s after each quarter of that (relay), beside curl --retry"""
     release = blob(world, 256 * MIB)
     size = release.sizes[ONE]
-    relay, project, url = through(world, release, "--stall-after", size // 4, "--stall-for", 10)
-    contest = Contest(world, [release.blob(ONE)], world.serve()).enter("mpm", world.cold(project))
+    relay, project, url = through(world, release, "--stall-after", size // 4 + 4096, "--stall-for", 10)
+    contest = Contest(world, [release.blob(ONE)], [world.serve()]).enter("mpm", world.cold(project))
     contest.enter("curl --retry", into(world, ["curl", "-sSf", "--retry", "9", "-o", "TO/blob", url]), "curl")
     contest.run(min(world.pairs, 3), rehearsal=False)
     label = f"stalls (relay, 10 s after each {mebibytes(size // 4)}), {mebibytes(size)}"
@@ -154,7 +152,7 @@ def resets(world, report):
     release = blob(world, 256 * MIB)
     after = world.scaled(20_000_000, 100_000)
     relay, project, url = through(world, release, "--reset-after", after)
-    contest = Contest(world, [release.blob(ONE)], world.serve()).enter("mpm", world.cold(project))
+    contest = Contest(world, [release.blob(ONE)], [world.serve()]).enter("mpm", world.cold(project))
     contest.enter("curl -C - in a loop", into(world, ["sh", "-c", AGAIN, "TO", url]), "curl")
     contest.run(world.pairs, rehearsal=False)
     size = release.sizes[ONE]
@@ -177,13 +175,8 @@ def bases(world, report):
     content.spoil(lying / release.route(ONE)[1:], every, every // 20 + 4096)
     liar = world.serve(root=lying)
     mirrors = f'[mirrors]\n"sha256:{world.root}" = ["{liar.url}/"]\n'
-    contest = Contest(world, [release.blob(ONE)], liar)
-    named = []
-
-    def both():
-        return world.cold(project, mirrors)()
-
-    contest.enter("mpm, both bases", both).enter("mpm, the honest one", world.cold(project))
+    contest = Contest(world, [release.blob(ONE)], [liar, world.serve()])
+    contest.enter("mpm, both bases", world.cold(project, mirrors)).enter("mpm, the honest one", world.cold(project))
     contest.run(world.pairs, rehearsal=False)
     label = f"a liar and a slow base (relay, 40 MiB/s a connection), {mebibytes(size)}"
     report.compare(label, contest, "mpm, the honest one", 1.2, ours="mpm, both bases")
@@ -193,5 +186,3 @@ def bases(world, report):
     report.seen(label, contest)
     world.end(relay)
 
-
-__all__ = ["Line", "curl", "json"]
