@@ -19,7 +19,7 @@ TREE = Path(__file__).resolve().parent.parent.parent
 GROUND_LIMIT = 1800
 NOBODY = 65534
 NGINX = """\
-daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+daemon off; master_process off; {user} worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
 http {{
     log_format counted '$status $bytes_sent $request_method $request_uri'; access_log {folder}/access.log counted;
@@ -40,13 +40,15 @@ class Nginx:
         self.log = folder / "access.log"
         # Ends with this program even where this program ends badly.
         bound = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        # Where it is root, of a namespace perhaps, its folders stay root's: there may be no other user.
+        user = "user root root;" if os.geteuid() == 0 or inside else ""
         for _ in range(5):
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
             self.address, self.url = f"{address}:{port}", f"http://{address}:{port}"
-            text = NGINX.format(folder=folder, root=root, port=port, address=address, locations=locations)
-            (folder / "nginx.conf").write_text(text)
+            values = {"folder": folder, "root": root, "port": port, "address": address, "locations": locations}
+            (folder / "nginx.conf").write_text(NGINX.format(user=user, **values))
             words = [*inside, *bound, program, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             # The file is written once the port is taken.

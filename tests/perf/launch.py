@@ -7,6 +7,7 @@ lines for each: the process id at the start, then status, wall and CPU seconds a
 
 import json
 import os
+import signal
 import sys
 import time
 
@@ -14,6 +15,7 @@ import time
 def become(job):
     """In the new process: never returns."""
     try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.setsid()
         for number, path in ((1, job["output"]), (2, job["errors"])):
             opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -31,6 +33,8 @@ def become(job):
 
 
 def main():
+    # An interrupt from the keyboard is for the benchmark, which ends this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for line in sys.stdin:
         job = json.loads(line)
         begin = time.perf_counter()

@@ -74,6 +74,10 @@ class Launcher:
         self.running = int(self.process.stdout.readline())
         return self.running
 
+    def ended(self):
+        """Whether what was started has ended."""
+        return bool(select.select([self.process.stdout], [], [], 0)[0])
+
     def finish(self, limit=RUN_LIMIT):
         """Waits for what was started; any status but 0 is a failure, whose text is in `Failed`."""
         ready, _, _ = select.select([self.process.stdout], [], [], limit)

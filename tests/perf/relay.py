@@ -8,6 +8,7 @@ import argparse
 import json
 import queue
 import re
+import signal
 import socket
 import struct
 import sys
@@ -181,6 +182,8 @@ def main():
     host, port = options.to.rsplit(":", 1)
     options.to = (host, int(port))
     options.flip = tuple(int(word) for word in options.flip.split(":")) if options.flip else None
+    # An interrupt from the keyboard is for the benchmark, which ends this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     counts, listener = Counts(), socket.create_server(("127.0.0.1", 0), backlog=256)
     print(listener.getsockname()[1], flush=True)
 

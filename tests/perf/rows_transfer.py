@@ -283,7 +283,11 @@ def kills(world, report, release, server):
         words = world.cold(project)()
         before = relay.counts()
         world.launcher.start(words, world.environment())
-        came = wait_until(lambda: relay.counts()["sent"] - before["sent"] >= point * size, 300, 0.002)  # noqa: B023
+
+        def there():
+            return relay.counts()["sent"] - before["sent"] >= point * size or world.launcher.ended()  # noqa: B023
+
+        came = wait_until(there, 300, 0.002)
         world.launcher.kill()
         try:
             world.launcher.finish()
