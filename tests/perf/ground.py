@@ -98,8 +98,9 @@ class Relay:
             raise Failed("the relay did not start")
         self.address, self.url = f"127.0.0.1:{port}", f"http://127.0.0.1:{port}"
 
-    def counts(self):
-        self.process.stdin.write("\n")
+    def counts(self, order=""):
+        """What it counted, after it did what it was told."""
+        self.process.stdin.write(f"{order}\n")
         return json.loads(self.process.stdout.readline())
 
     def close(self):

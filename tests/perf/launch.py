@@ -1,8 +1,8 @@
 """Starts one program after another and says what each took: a small process, because a program's peak memory is at least
 that of the process it was forked from.
 
-Reads one JSON document a line: words (the first a path), environment, folder, errors (a file), output (a file), user (or null). Answers two
-lines for each: the process id at the start, then status, wall and CPU seconds and peak memory in bytes.
+Reads one JSON document a line: words (the first a path), environment, folder, errors (a file), output (a file), user (or
+null). Answers two lines for each: the process id at the start, then status, wall and CPU seconds and peak memory in bytes.
 """
 
 import json

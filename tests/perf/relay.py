@@ -1,7 +1,8 @@
 """A relay before a server that makes the way worse: delay, a cap for each connection, silence, resets, one flipped byte.
 
 Started as a program of its own. It prints the port that it listens on; each line on its standard input is answered with
-a JSON line of what it counted so far; it ends when its standard input does.
+a JSON line of what it counted so far; `hold N` first says that after N bytes more nothing goes to clients, `drop` that the
+connections that were held so are ended and all goes on. It ends when its standard input does.
 """
 
 import argparse
@@ -26,13 +27,31 @@ class Counts:
     """Over all connections."""
 
     def __init__(self):
-        self.lock = threading.Lock()
+        self.lock = threading.Condition()
+        self.hold_at, self.drops = None, 0
         self.connections = self.streams = self.sent = self.resets = self.stalls = self.flipped = 0
 
     def add(self, **more):
         with self.lock:
             for name, count in more.items():
                 setattr(self, name, getattr(self, name) + count)
+
+    def obey(self, line):
+        with self.lock:
+            match line.split():
+                case ["hold", count]:
+                    self.hold_at = self.sent + int(count)
+                case ["drop"]:
+                    self.hold_at, self.drops = None, self.drops + 1
+                    self.lock.notify_all()
+
+    def gate(self):
+        """Waits while everything is held."""
+        with self.lock:
+            if self.hold_at is not None and self.sent >= self.hold_at:
+                drops = self.drops
+                self.lock.wait_for(lambda: self.drops != drops)
+                raise ConnectionAbortedError
 
     def claim_flip(self):
         with self.lock:
@@ -139,6 +158,7 @@ class Connection:
     def down(self, data):
         """Towards the client, with what is asked for."""
         options = self.options
+        self.counts.gate()
         if self.flip:
             data = self.flip.through(data)
         if options.reset_after and self.sent + len(data) > options.reset_after:
@@ -196,7 +216,8 @@ def main():
                 client.close()
 
     threading.Thread(target=serve, daemon=True).start()
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        counts.obey(line)
         print(counts.text(), flush=True)
 
 

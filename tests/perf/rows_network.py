@@ -24,7 +24,7 @@ class Line:
         self.holders = []
         self.client = self.hold(["unshare", *self.user, "-n"])
         self.server = self.hold([*self.client, "unshare", "-n"])
-        inside, beyond = self.holders[0].pid, self.holders[1].pid
+        beyond = self.holders[1].pid
         self.set(self.client, f"ip link add near type veth peer name far netns {beyond}")
         for side, card, address in ((self.client, "near", self.near), (self.server, "far", self.far)):
             self.set(side, "ip link set lo up")
@@ -74,7 +74,7 @@ def best_of(report, label, contest, *yardsticks):
     report.seen(label, contest)
 
 
-def rivals(contest, world, release, url, inside=()):
+def rivals(contest, world, url, inside=()):
     """curl, aria2c with eight connections and rclone with four streams."""
     enter = [*inside]
     contest.enter("curl -o", into(world, [*enter, "curl", "-sSf", "-o", "TO/blob", url]), "curl")
@@ -96,7 +96,7 @@ def slow_line(world, report):
     url = server.url + release.route(ONE)
     contest = Contest(world, [release.blob(ONE)], [server])
     contest.enter("mpm", world.cold(project, network, line.client))
-    rivals(contest, world, release, url, line.client).run(world.pairs, rehearsal=False)
+    rivals(contest, world, url, line.client).run(world.pairs, rehearsal=False)
     label = f"slow line (tbf {RATE}), {mebibytes(release.sizes[ONE])}"
     best_of(report, label, contest, "curl -o", "aria2c -x8", "rclone copy")
     world.end(server)
@@ -116,7 +116,7 @@ def far(world, report):
     release = blob(world, 256 * MIB)
     relay, project, url = through(world, release, "--delay", 0.04)
     contest = Contest(world, [release.blob(ONE)], [world.serve()]).enter("mpm", world.cold(project))
-    rivals(contest, world, release, url).run(world.pairs, rehearsal=False)
+    rivals(contest, world, url).run(world.pairs, rehearsal=False)
     label = f"far server (relay, 40 ms each way), {mebibytes(release.sizes[ONE])}"
     best_of(report, label, contest, "curl -o", "aria2c -x8", "rclone copy")
     world.end(relay)
@@ -127,7 +127,7 @@ def capped(world, report):
     release = blob(world, 256 * MIB)
     relay, project, url = through(world, release, "--rate", 20 * MIB)
     contest = Contest(world, [release.blob(ONE)], [world.serve()]).enter("mpm", world.cold(project))
-    rivals(contest, world, release, url).run(world.pairs, rehearsal=False)
+    rivals(contest, world, url).run(world.pairs, rehearsal=False)
     label = f"capped per connection (relay, 20 MiB/s), {mebibytes(release.sizes[ONE])}"
     best_of(report, label, contest, "curl -o", "aria2c -x8", "rclone copy")
     world.end(relay)
