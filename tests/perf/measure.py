@@ -41,8 +41,8 @@ class Launcher:
     def __init__(self, folder):
         self.folder = folder
         words = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py"))]
-        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-        self.running = None
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.running, self.answers = None, b""
 
     def close(self):
         self.kill()
@@ -60,7 +60,7 @@ class Launcher:
     def start(self, words, environment, folder=None, user=None):
         program = shutil.which(str(words[0]), path=environment["PATH"])
         if not program:
-            raise Failed(f"{words[0]} is missing")
+            raise Failed(f"{Path(words[0]).name} is missing")
         job = {
             "words": [program, *(str(word) for word in words[1:])],
             "environment": environment,
@@ -70,23 +70,36 @@ class Launcher:
             "user": user,
         }
         self.words = " ".join(job["words"])[:200]
-        self.process.stdin.write(json.dumps(job) + "\n")
-        self.running = int(self.process.stdout.readline())
+        self.process.stdin.write(json.dumps(job).encode() + b"\n")
+        self.process.stdin.flush()
+        self.running = int(self.answer(RUN_LIMIT) or 0)
         return self.running
+
+    def answer(self, limit):
+        """The next line, or None where none comes in time. Read by hand: a reader that holds lines back can't be waited for."""
+        while b"\n" not in self.answers:
+            if not select.select([self.process.stdout], [], [], limit)[0]:
+                return None
+            more = os.read(self.process.stdout.fileno(), 1 << 16)
+            if not more:
+                raise Failed("the launcher ended")
+            self.answers += more
+        line, self.answers = self.answers.split(b"\n", 1)
+        return line
 
     def ended(self):
         """Whether what was started has ended."""
-        return bool(select.select([self.process.stdout], [], [], 0)[0])
+        return b"\n" in self.answers or bool(select.select([self.process.stdout], [], [], 0)[0])
 
     def finish(self, limit=RUN_LIMIT):
         """Waits for what was started; any status but 0 is a failure, whose text is in `Failed`."""
-        ready, _, _ = select.select([self.process.stdout], [], [], limit)
-        if not ready:
+        line = self.answer(limit)
+        if line is None:
             self.kill()
-        answer = json.loads(self.process.stdout.readline())
+        answer = json.loads(line or self.answer(limit) or b"{}")
         self.running = None
         said = (self.folder / "errors").read_text(errors="replace").strip()
-        if not ready:
+        if line is None:
             raise Failed(f"took longer than {limit} s: {self.words}")
         if answer["status"] != 0:
             raise Failed(f"{self.words} ended with {answer['status']}: {said[-300:]}")
@@ -104,7 +117,7 @@ class Contest:
         """`command` lays the ground and answers the words to run; `needs` is a program that may be missing;
         `how` says for whom and with which environment, and which servers count instead of the contest's."""
         if needs and not needs_met(needs):
-            self.failures[name] = f"{needs} is missing"
+            self.failures[name] = f"{Path(needs).name} is missing"
         else:
             self.entries[name], self.runs[name] = (command, how), []
         return self

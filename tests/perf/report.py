@@ -6,8 +6,10 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
+TREE = Path(__file__).resolve().parent.parent.parent
 MIB = 1 << 20
 BEGIN, END = "<!-- written by tests/perf/run --write -->", "<!-- end of what tests/perf/run --write writes -->"
 VERDICTS = ["row", "workload", "beside", "mpm", "the other", "ratio", "target", "met"]
@@ -20,7 +22,7 @@ class Report:
     def __init__(self, scale, command, mpm):
         self.scale, self.command = scale, command
         # What is replaced in all that is said: places of this machine.
-        self.hidden = {f"{mpm}": "mpm"}
+        self.hidden = {f"{mpm}": "mpm", sys.executable: "python3", f"{TREE}/": ""}
         self.mpm = hashlib.sha256(mpm.read_bytes()).hexdigest()
         self.rows, self.row = {}, ""
 
