@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::chunk::ChunkList;
 use crate::fetch::download::{Download, pause_after, refuses_the_rest};
@@ -79,9 +80,15 @@ impl Download<'_> {
             stopped: self.stopped,
             pause: pause_after,
         };
+        let begun = Instant::now();
         let (ended, given) = segments::bring(&wanted, numbers.iter().filter_map(source).collect(), growing)?;
-        for number in given {
+        for (number, bytes) in given {
             growing.comes_from(number);
+            let out = matches!(&ended, Ended::Failed(problems) if problems.iter().any(|(out, _)| *out == number));
+            if let Some(place) = self.places.get(number).filter(|_| !out) {
+                let speed = u128::from(bytes) * 1000 / begun.elapsed().as_millis().max(1);
+                self.fetcher.known.note(&name(place), true, u64::try_from(speed).ok());
+            }
         }
         Ok(ended)
     }

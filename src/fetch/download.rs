@@ -138,11 +138,13 @@ impl Download<'_> {
         Ok(growing.staging.finish())
     }
 
-    /// The places, those that failed in this run last.
+    /// The places in their order; those that failed in this run come last, before them those that failed a short while ago.
     pub(super) fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.places.len()).collect();
         let failed = |place: &usize| self.health.get(*place).is_some_and(|failed| failed.load(Ordering::Relaxed) > 0);
-        order.sort_by_key(|place| (failed(place), *place));
+        let known = self.fetcher.known;
+        let lately = |place: &usize| self.places.get(*place).is_some_and(|place| known.failed_lately(&name(place)));
+        order.sort_by_cached_key(|place| (failed(place), lately(place), *place));
         order
     }
 
@@ -152,6 +154,9 @@ impl Download<'_> {
             && let Some(failed) = self.health.get(place)
         {
             failed.fetch_add(1, Ordering::Relaxed);
+            if let Some(place) = self.places.get(place) {
+                self.fetcher.known.note(&name(place), false, None);
+            }
         }
         if let (Problem::Wrong(found), Some(place)) = (problem, self.places.get(place)) {
             let Job { pin, what, .. } = self.job;
@@ -178,7 +183,10 @@ impl Download<'_> {
             tries += 1;
             let Some(problem) = self.pull(number, place, growing)? else {
                 match self.judge(number, growing)? {
-                    Judged::Right => return Ok(Left::Whole),
+                    Judged::Right => {
+                        self.fetcher.known.note(&name(place), true, None);
+                        return Ok(Left::Whole);
+                    }
                     Judged::Again => continue,
                     Judged::Wrong(found) => return Ok(Left::Failed(Problem::Wrong(Found::Digest(found)))),
                 }

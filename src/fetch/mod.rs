@@ -11,6 +11,7 @@ mod by_chunks;
 mod download;
 mod error;
 mod growing;
+mod health;
 pub mod hub;
 mod journal;
 mod segments;
@@ -31,6 +32,8 @@ use crate::progress::Progress;
 use crate::sys::{Attempt, BlobReader, Cancel, HttpClient, Scope, Staged, files};
 
 pub use error::{FetchError, Found, PlaceFailure, Problem};
+
+pub use health::Health;
 
 use download::Download;
 use hub::HubPlace;
@@ -92,6 +95,8 @@ pub struct Fetcher<'a> {
     pub jobs: usize,
     /// Whether another process has stored the blob meanwhile; asked under the blob's lease.
     pub already: &'a (dyn Fn(&Pin) -> bool + Sync),
+    /// How places behaved in earlier runs.
+    pub known: &'a Health,
     /// How long another process may hold a blob without any byte coming.
     pub patience: Duration,
     /// Stops between chunks.
@@ -136,6 +141,17 @@ impl Fetcher<'_> {
     /// # Errors
     /// `E0721` and following; trust (exit 4) if a place answered with wrong bytes and no other had the right ones.
     pub fn fetch<E>(
+        &self,
+        jobs: &[Job],
+        places: &[Vec<Place>],
+        done: &mut dyn FnMut(Landed<'_>) -> Result<(), E>,
+    ) -> Result<(), FetchOutcome<E>> {
+        let result = self.fetch_all(jobs, places, done);
+        self.known.keep();
+        result
+    }
+
+    fn fetch_all<E>(
         &self,
         jobs: &[Job],
         places: &[Vec<Place>],

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::fetch::{FetchError, FetchOutcome, Fetcher, Job, Landed, Place, Seeds, room_for_jobs};
+use crate::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds, room_for_jobs};
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
 use crate::ops::delta::Older;
@@ -230,7 +230,9 @@ pub(super) fn gives_ranges(registries: &mut Registries<'_>, supplier: &Supplier)
 }
 
 fn fetch(services: &Services, store: &Store, jobs: &[Job], places: &[Vec<Place>]) -> Result<(), PipelineError> {
+    let known = Health::read(&services.folders.cache.join("places.json"), services.now);
     let fetcher = Fetcher {
+        known: &known,
         http: &services.http,
         staging: store.begin()?,
         jobs: services.config.jobs.unwrap_or(JOBS),

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use modelpm::diagnose::{Class, Diagnose as _};
-use modelpm::fetch::{FetchError, FetchOutcome, Fetcher, Job, Landed, Place, Seeds};
-use modelpm::model::{Pin, SafeUrl};
+use modelpm::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds};
+use modelpm::model::{Pin, SafeUrl, Timestamp};
 use modelpm::progress::{Event, Progress, Task};
 use modelpm::store::Store;
 use modelpm::sys::{BlobReader, Cancel, HttpClient, HttpSettings, NetworkPolicy, Patience, blob_path};
@@ -199,7 +199,9 @@ impl Scene {
     }
 
     fn fetch_jobs(&self, jobs: &[Job], places: Vec<Place>) -> Result<BTreeSet<Pin>, FetchError> {
+        let known = Health::read(&self.folder.path().join("places.json"), Timestamp::from_seconds(1_000_000).unwrap());
         let fetcher = Fetcher {
+            known: &known,
             http: &self.http,
             staging: self.staging(),
             jobs: 4,
@@ -593,7 +595,9 @@ fn many_processes_on_one_store_bring_each_blob_once() {
                 // In another order each, and storing late: whoever waits must not keep the others waiting.
                 let mut jobs = jobs(pins);
                 jobs.rotate_left(number);
+                let known = Health::read(&folder.join("places.json"), Timestamp::from_seconds(1).unwrap());
                 let fetcher = Fetcher {
+                    known: &known,
                     http: &http,
                     staging: store.staging(),
                     jobs: 2,

@@ -133,7 +133,9 @@ impl Board {
     pub(super) fn is_late(&self, base: usize, others: bool, now: Instant) -> bool {
         let Some(flight) = self.flying.get(&self.front).filter(|flight| flight.count == 1) else { return false };
         let least = if others && flight.base != base { SOON } else { LATER };
-        let late = self.usual().map_or(least, |usual| usual.saturating_mul(LATE).max(least));
+        // While nobody knows what is usual, nothing is late: a line may be slow.
+        let Some(usual) = self.usual() else { return false };
+        let late = usual.saturating_mul(LATE).max(least);
         now.saturating_duration_since(flight.since) >= late
     }
 

@@ -153,12 +153,12 @@ impl Shared {
     }
 }
 
-/// Brings what is missing from these bases. Returns how it ended, and the places that gave bytes.
+/// Brings what is missing from these bases. Returns how it ended, and the places that gave bytes, and how many.
 pub(super) fn bring<S: Sink>(
     wanted: &Wanted<'_>,
     sources: Vec<Source>,
     sink: &mut S,
-) -> Result<(Ended, Vec<usize>), S::Error> {
+) -> Result<(Ended, Vec<(usize, u64)>), S::Error> {
     let bases: Vec<Base> =
         sources.into_iter().map(|source| Base::new(source.place, source.url, source.scope, source.etag)).collect();
     let most = wanted.common.most.clamp(1, MOST + bases.len().saturating_sub(1));
@@ -187,7 +187,7 @@ pub(super) fn bring<S: Sink>(
     let ended = writer.go(wanted.stopped, &mut crew);
     crew.dismiss();
     writer.look()?;
-    let given = shared.bases.iter().filter(|base| base.given() > 0).map(|base| base.place).collect();
+    let given = shared.bases.iter().filter(|base| base.given() > 0).map(|base| (base.place, base.given())).collect();
     let ended = ended?;
     if !matches!(ended, Ended::Whole) {
         writer.rest()?;

@@ -11,7 +11,7 @@ use modelpm::chunk::{ChunkHash, ChunkList};
 use modelpm::diagnose::{Class, Diagnose as _};
 use modelpm::fetch::{FetchError, Job, Place, Seeds};
 use modelpm::model::{Pin, SafeUrl};
-use modelpm::sys::HttpClient;
+use modelpm::sys::{HttpClient, HttpSettings};
 
 use super::{Scene, blob, plain};
 
@@ -21,6 +21,8 @@ pub(super) const SIZE: usize = 9 << 20;
 /// What was asked: which bytes, of which version, as the how-manieth request.
 #[derive(Debug, Clone)]
 pub(super) struct Asking {
+    /// The digest in the path.
+    pub(super) name: String,
     pub(super) from: usize,
     pub(super) to: Option<usize>,
     pub(super) if_range: Option<String>,
@@ -76,10 +78,10 @@ impl Site {
 }
 
 fn serve(stream: &mut TcpStream, answer: &Arc<Answer>, seen: &Mutex<Vec<Asking>>) {
-    while let Some((from, to, if_range)) = read_request(stream) {
+    while let Some((name, from, to, if_range)) = read_request(stream) {
         let range = {
             let mut seen = seen.lock().unwrap();
-            let range = Asking { from, to, if_range, number: seen.len() + 1 };
+            let range = Asking { name, from, to, if_range, number: seen.len() + 1 };
             seen.push(range.clone());
             range
         };
@@ -90,7 +92,7 @@ fn serve(stream: &mut TcpStream, answer: &Arc<Answer>, seen: &Mutex<Vec<Asking>>
     }
 }
 
-fn read_request(stream: &mut TcpStream) -> Option<(usize, Option<usize>, Option<String>)> {
+fn read_request(stream: &mut TcpStream) -> Option<(String, usize, Option<usize>, Option<String>)> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -105,7 +107,8 @@ fn read_request(stream: &mut TcpStream) -> Option<(usize, Option<usize>, Option<
     let range = headers.get("range").map(|range| range.strip_prefix("bytes=").unwrap().split_once('-').unwrap());
     let from = range.map_or(0, |(from, _)| from.parse().unwrap());
     let to = range.and_then(|(_, last)| last.parse::<usize>().ok()).map(|last| last + 1);
-    Some((from, to, headers.get("if-range").cloned()))
+    let name = head.split(' ').nth(1)?.rsplit('/').next()?.to_owned();
+    Some((name, from, to, headers.get("if-range").cloned()))
 }
 
 /// An end of the connection.
@@ -384,4 +387,58 @@ fn a_wish_to_stop_keeps_the_beginning() {
     let before = site.bytes_asked();
     fetch(&scene, &bytes, &[&site]).unwrap();
     assert!(site.bytes_asked() - before <= SIZE - (1 << 20), "{}", site.bytes_asked() - before);
+}
+
+#[test]
+fn a_place_that_failed_in_an_earlier_run_is_asked_after_the_others() {
+    let (first, second) = (blob(5000, 65), blob(5000, 66));
+    let (one, two) = (first.clone(), second.clone());
+    let down = Site::new(|_, stream| plain(stream, "500 Broken", b"").and_then(|()| hang_up()));
+    let up = Site::new(move |range, stream| whole(stream, if range.number == 1 { &one } else { &two }, "\"v\""));
+    let scene = Scene::new();
+    fetch(&scene, &first, &[&down, &up]).unwrap();
+    let asked = down.asked().len();
+    assert!(asked > 0, "the configured order is the order");
+    fetch(&scene, &second, &[&down, &up]).unwrap();
+    assert_eq!(down.asked().len(), asked);
+    // Nothing but the order is decided by it, and it may be damaged or gone.
+    std::fs::write(scene.folder.path().join("places.json"), b"{\"type\":").unwrap();
+    scene.fetch_jobs(&[job(&second, None)], vec![down.place(&scene.http), up.place(&scene.http)]).unwrap();
+    assert!(down.asked().len() > asked);
+}
+
+#[test]
+fn connections_are_bounded_over_all_blobs_of_a_run() {
+    let blobs: Vec<Vec<u8>> = (0..3).map(|seed| blob(SIZE, 80 + seed)).collect();
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (count, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let contents: BTreeMap<String, Vec<u8>> =
+        blobs.iter().map(|bytes| (Pin::of(bytes).sha256.hex(), bytes.clone())).collect();
+    let site = Site::new(move |range, stream| {
+        peak.fetch_max(count.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        // Long enough that those who may come at the same time do.
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let answer = part(range, stream, &contents[&range.name], "\"v1\"", usize::MAX);
+        count.fetch_sub(1, Ordering::SeqCst);
+        answer
+    });
+    let scene = Scene::new();
+    let jobs: Vec<Job> = blobs.iter().map(|bytes| job(bytes, None)).collect();
+    let landed = scene.fetch_jobs(&jobs, vec![site.place(&scene.http)]).unwrap();
+    assert_eq!(landed.len(), 3);
+    let most = most.load(Ordering::SeqCst);
+    assert!((2..=4).contains(&most), "{most} requests at a time, where 4 are allowed");
+}
+
+#[test]
+fn a_rate_is_kept_over_all_connections() {
+    let bytes = blob(SIZE, 67);
+    let site = Site::honest(&bytes);
+    let mut scene = Scene::new();
+    let settings = HttpSettings { limit_rate: Some(20 << 20), ..scene.http.settings().clone() };
+    scene.http = HttpClient::new(settings).unwrap();
+    let begun = std::time::Instant::now();
+    fetch(&scene, &bytes, &[&site]).unwrap();
+    // Nine MiB at twenty a second; what may come at once after a silence is let go.
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(200), "{:?}", begun.elapsed());
 }
