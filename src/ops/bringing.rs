@@ -9,7 +9,7 @@ use crate::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
 use crate::ops::delta::Older;
-use crate::ops::indexes::{Indexed, accuse, help};
+use crate::ops::indexes::{Indexed, accuse, help, name_signers};
 use crate::ops::registries::{self, Registries};
 use crate::ops::seeding::{HubWanted, seed_from_cache};
 use crate::ops::{PipelineError, Services, Travel};
@@ -171,6 +171,10 @@ pub(super) fn bring_from(
     let wave = |wave: &mut Vec<Job>| match fetch(services, store, wave, &places) {
         Err(PipelineError::Fetch(FetchError::WrongBytes { .. })) if wave.iter().any(|job| job.chunks.is_some()) => {
             without_indexes(services, store, wave, &places, &needed)
+        }
+        Err(PipelineError::Fetch(error @ FetchError::Index { expected, .. })) => {
+            name_signers(services, needed.get(&expected).copied());
+            Err(error.into())
         }
         other => other,
     };

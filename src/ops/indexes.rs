@@ -167,6 +167,18 @@ pub(super) fn accuse(services: &Services, store: &Store, wanted: &Wanted) -> Res
     Ok(())
 }
 
+/// Names whoever signed an index that describes other bytes than the blob's.
+pub(super) fn name_signers(services: &Services, wanted: Option<&Wanted>) {
+    let Some(Indexed { package, path, signers, .. }) = wanted.and_then(|wanted| wanted.indexed.as_ref()) else {
+        return;
+    };
+    let text = format!(
+        "the chunk index that the publisher of {package} ({signers}) signed for {path} describes other bytes than the sha256 \
+         that they signed"
+    );
+    services.progress.warn("chunk-index", text);
+}
+
 /// Whether the file's bytes are the chunks that a list says.
 fn agrees(mut file: &File, list: &ChunkList, cancel: &Cancel) -> io::Result<bool> {
     let mut buffer = Vec::new();

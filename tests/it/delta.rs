@@ -225,6 +225,32 @@ fn a_lying_index_over_wrong_bytes_is_exit_4() {
 }
 
 #[test]
+fn an_index_of_other_bytes_that_the_base_gives_is_exit_4_and_a_good_base_mends_it() {
+    let mut site = Site::new();
+    let mut other = second();
+    other[7_000_000..7_000_100].fill(0);
+    // Chunks of the other bytes below the header of the right ones.
+    let mut index = index_of(&second());
+    let lies = index_of(&other);
+    assert_eq!(index.len(), lies.len(), "the change moved no cut");
+    index[56..].copy_from_slice(&lies[56..]);
+    site.publish(&index);
+    let honest = tempfile::tempdir().expect("a folder");
+    site.registry.copy_to(honest.path());
+    std::fs::write(site.registry.blob(&Sha256::of(&second())), &other).expect("written");
+    ok(&site.project, &["update"]);
+    let publisher = site.registry.publisher("acme").public().fingerprint().short();
+    site.project.mpm(&["sync"]).expect(4).says(&["E0729", "acme/big", &publisher]);
+    assert!(site.project.read(&format!("models/acme/big/{PATH}")) == Some(first()), "nothing was changed");
+
+    let mirror = Server::start(honest.path());
+    let root = site.registry.root_sha256().prefixed();
+    site.project = site.project.config(&format!("[mirrors]\n\"{root}\" = [\"{}\"]\n", mirror.url()));
+    ok(&site.project, &["sync"]).says(&["acme/big", "chunk index"]);
+    site.holds_second();
+}
+
+#[test]
 fn an_index_is_kept_and_never_needed() {
     let site = Site::new();
     let index = site.stored(&index_of(&first()));
