@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::fetch::segments::Shared;
@@ -89,6 +90,8 @@ async fn fresh(shared: &Shared, base: usize) -> Option<Part> {
             if let Some(lent) = &shared.lent {
                 // Reading from the store's disk is work that the runtime has to know of.
                 tokio::task::block_in_place(|| part.seed(&mut |at, bytes| lent.read(at, bytes)));
+                let there = part.there.load(Ordering::Relaxed);
+                shared.lent_bytes.fetch_add(there as u64, Ordering::Relaxed);
             }
             return Some(part);
         }
@@ -230,7 +233,7 @@ impl<'s> Present<'s> {
 
 impl Drop for Present<'_> {
     fn drop(&mut self) {
-        self.0.workers.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+        self.0.workers.fetch_sub(1, Ordering::SeqCst);
         self.0.landed.notify_all();
     }
 }
