@@ -3,6 +3,7 @@
 mod chunks;
 mod crowd;
 mod cuts;
+mod hedged;
 mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -246,6 +247,12 @@ pub(crate) fn client(policy: NetworkPolicy) -> HttpClient {
         ..Patience::default()
     };
     HttpClient::new(HttpSettings { policy, patience, ..HttpSettings::default() }).unwrap()
+}
+
+/// A client that waits for a quarter of an hour.
+fn patient() -> HttpClient {
+    let patience = Patience { stall: Duration::from_mins(15), window: Duration::from_mins(15), ..Patience::default() };
+    HttpClient::new(HttpSettings { patience, ..HttpSettings::default() }).unwrap()
 }
 
 /// A client that calls anything below a thousand bytes in half a second a drip.

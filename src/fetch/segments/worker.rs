@@ -10,7 +10,7 @@ use crate::fetch::segments::bases::{Base, Out};
 use crate::fetch::segments::board::Turn;
 use crate::fetch::segments::part::Part;
 use crate::fetch::{Found, Problem};
-use crate::sys::{ByteRange, HttpError, RangeBody, blob_path};
+use crate::sys::{ByteRange, HttpError, Lines, RangeBody, blob_path};
 
 /// Time between two looks at what is to be done.
 const LOOK: Duration = Duration::from_millis(50);
@@ -162,7 +162,9 @@ async fn fly(shared: &Shared, asked: &Base, part: &mut Part) -> Flown {
         let from = part.offset.saturating_add(missing.start as u64);
         let range = ByteRange { from, to: Some(from.saturating_add(missing.len() as u64)) };
         let etag = asked.etag();
-        let opened = race(shared, part.number, shared.http.open_range(&url, range, etag.as_deref(), asked.scope)).await;
+        let opened =
+            race(shared, part.number, shared.http.open_range(&url, range, etag.as_deref(), asked.scope, Lines::Each))
+                .await;
         let mut body = match opened {
             None => return Flown::Settled,
             Some(Err(HttpError::Status { status: 404 | 410, .. })) => return Flown::Failed(Problem::Absent),
