@@ -23,6 +23,7 @@ mod cli;
 mod containers;
 mod crash;
 mod crowd;
+mod delta;
 mod demo;
 mod disks;
 mod doctor;
