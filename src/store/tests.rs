@@ -14,6 +14,8 @@ use crate::store::{DryRun, Rules, Store, seal};
 use crate::sys::{Bringing, Cancel, Copying, Digests, Existing, Staging, files};
 use crate::verify::{Verified, verify};
 
+mod leftovers;
+
 const DAY: u64 = 86_400;
 
 struct Scene {
