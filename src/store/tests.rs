@@ -14,7 +14,9 @@ use crate::store::{DryRun, Rules, Store, seal};
 use crate::sys::{Bringing, Cancel, Copying, Digests, Existing, Staging, files};
 use crate::verify::{Verified, verify};
 
-mod leftovers;
+mod collections;
+mod layers;
+mod looks;
 
 const DAY: u64 = 86_400;
 

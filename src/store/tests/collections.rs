@@ -1,10 +1,10 @@
-//! What a collection clears besides blobs, and just when.
+//! What a collection takes and clears, and just when.
 
 use std::fs::{File, FileTimes};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Scene, now, rules};
+use super::{DAY, Scene, now, rules};
 use crate::model::{Pin, Sha256};
 use crate::store::{Collected, DryRun, Rules, Store};
 use crate::sys::{Cancel, files};
@@ -123,4 +123,32 @@ fn marks_against_blobs_of_layers_go_after_thirty_days_if_the_store_has_no_blob()
         collect(&store, DryRun::No);
         assert_eq!(mark.exists(), !goes, "after {age} s, blob in the store: {stored}");
     }
+}
+
+#[test]
+fn of_blobs_of_one_hour_only_as_many_go_as_must() {
+    let scene = Scene::new();
+    let mut bytes: Vec<[u8; 100]> = (0..4_u8).map(|n| [n; 100]).collect();
+    bytes.sort_by_key(|bytes| Sha256::of(bytes).hex());
+    let pins: Vec<Pin> = bytes.iter().map(|bytes| scene.open().put_bytes(bytes).expect("stored")).collect();
+    let store = scene.open();
+    let (clock, later) = (store.file_system_time(now()) + 90 * 86_400, now().plus(90 * DAY));
+    // The last one was not needed for longest, whatever order they are come by in.
+    for (number, pin) in pins.iter().enumerate() {
+        let project = scene.project(&format!("gone-{number}"));
+        let seen = if number == 3 { now() } else { now().plus(50 * DAY + number as u64) };
+        store.keep(&project, &[pin.sha256].into(), seen).expect("kept");
+        std::fs::remove_file(project.join("Model.lock")).expect("removed");
+    }
+    let left = |size: u64| {
+        let rules = Rules { max_size: Some(size), dry_run: DryRun::Yes, ..rules() };
+        scene.open().collect_at(&rules, later, clock, &Cancel::new()).expect("told").spared_blobs
+    };
+    for (size, blobs) in [(400, 4), (399, 3), (300, 3), (299, 2), (200, 2), (150, 1), (100, 1), (99, 0), (0, 0)] {
+        assert_eq!(left(size), blobs, "no larger than {size} bytes");
+    }
+    let rules = Rules { max_size: Some(150), ..rules() };
+    assert_eq!(scene.open().collect_at(&rules, later, clock, &Cancel::new()).expect("collected").blobs, 3);
+    let [.., third, _] = &pins[..] else { panic!("four") };
+    assert!(scene.open().find(third).expect("looked").is_some(), "the oldest and the first two of the hour went");
 }

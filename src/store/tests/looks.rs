@@ -1,0 +1,168 @@
+//! What is found, what is held, and how files stand afterwards.
+
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::Path;
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use super::{Scene, scribble, verified};
+use crate::diagnose::{Class, Diagnose as _};
+use crate::model::Pin;
+use crate::progress::Silent;
+use crate::store::Store;
+use crate::sys::files;
+
+/// Waits until what is done again shows in the file's change time.
+fn moves_change_time(path: &Path, again: &dyn Fn()) -> bool {
+    let changed = || path.metadata().map(|file| (file.ctime(), file.ctime_nsec())).expect("there");
+    let before = changed();
+    // File systems stamp with a clock that ticks a few hundred times a second.
+    (0..20_000).any(|_| {
+        again();
+        changed() > before
+    })
+}
+
+#[test]
+fn a_blob_that_is_taken_once_more_counts_as_new_and_stays_as_private_as_it_is() {
+    let scene = Scene::new();
+    let store = scene.open();
+    let entry = store.insert(verified(&store, b"hello")).expect("stored");
+    assert!(moves_change_time(&entry.path, &|| drop(store.insert(verified(&store, b"hello")).expect("again"))));
+    assert!(moves_change_time(&entry.path, &|| drop(store.put_bytes(b"hello").expect("again"))));
+    assert!(moves_change_time(&entry.path, &|| assert!(store.hold(&entry.pin).expect("held"))));
+    for (mode, after) in [(0o400, 0o400), (0o644, 0o444), (0o777, 0o555)] {
+        std::fs::set_permissions(&entry.path, Permissions::from_mode(mode)).expect("changed");
+        store.hold(&entry.pin).expect("held");
+        assert_eq!(entry.path.metadata().expect("there").mode() & 0o777, after, "{mode:o}");
+    }
+    assert!(!store.hold(&Pin::of(b"absent")).expect("looked"));
+}
+
+#[test]
+fn a_pin_that_lies_about_the_size_is_missing_even_to_who_has_hashed_the_blob() {
+    let scene = Scene::new();
+    let store = scene.open();
+    let entry = store.insert(verified(&store, b"hello")).expect("stored");
+    assert_eq!(store.find(&entry.pin).expect("looked"), Some(entry.clone()));
+    for size in [4, 6] {
+        assert_eq!(store.find(&Pin { size, ..entry.pin }).expect("looked"), None, "{size} bytes");
+    }
+    assert!(entry.path.exists());
+}
+
+#[test]
+fn what_stands_in_the_way_is_named() {
+    let check = |plant: &dyn Fn(&Path, &Path), code: &str, words: &str| {
+        let scene = Scene::new();
+        let entry = scene.open().insert(verified(&scene.open(), b"hello")).expect("stored");
+        let shard = entry.path.parent().expect("a folder");
+        let store = scene.open();
+        plant(&entry.path, shard);
+        let error = store.find(&entry.pin).expect_err("not missing");
+        assert!(error.code().0 == code && error.to_string().contains(words), "{error}");
+    };
+    let aside = |path: &Path| {
+        let aside = path.with_extension("aside");
+        std::fs::rename(path, &aside).expect("moved");
+        aside
+    };
+    check(&|blob, _| symlink(aside(blob), blob).expect("linked"), "E0704", "is a symlink, expected a blob");
+    check(
+        &|blob, _| {
+            aside(blob);
+            std::fs::create_dir(blob).expect("made");
+        },
+        "E0704",
+        "is no regular file, expected a blob",
+    );
+    check(&|_, shard| symlink(aside(shard), shard).expect("linked"), "E0704", "is a symlink, expected a folder");
+    check(
+        &|_, shard| {
+            aside(shard);
+            files::write_atomic(shard, b"").expect("written");
+        },
+        "E0704",
+        "is no folder, expected a folder",
+    );
+    // A folder above that can't be walked through is no reason to take the blob for missing.
+    check(
+        &|_, shard| {
+            let shards = shard.parent().expect("a folder");
+            aside(shards);
+            files::write_atomic(shards, b"").expect("written");
+        },
+        "E0701",
+        "can't use",
+    );
+}
+
+#[test]
+fn a_bad_blob_that_can_not_be_set_aside_is_an_error_and_one_that_is_gone_is_none() {
+    let scene = Scene::new();
+    let store = scene.open();
+    let entry = store.insert(verified(&store, b"hello")).expect("stored");
+    let digest = entry.pin.sha256;
+    files::write_atomic(&store.staging().join(format!("damaged-{digest}/in the way")), b"").expect("written");
+    scribble(&entry.path, b"jello");
+    let error = store.find(&entry.pin).expect_err("in the way");
+    assert_eq!((error.code().0, error.class()), ("E0701", Class::Yours), "{error}");
+    store.set_aside(&Pin::of(b"absent").sha256).expect("somebody else did");
+}
+
+#[test]
+fn a_store_that_can_not_be_reached_is_not_taken_for_one_that_is_not_there() {
+    let scene = Scene::new();
+    let folder = scene.folder.path();
+    assert!(Store::open_existing(&folder.join("absent")).expect("none").is_none());
+    files::write_atomic(&folder.join("file"), b"").expect("written");
+    assert!(Store::open_existing(&folder.join("file/store")).expect("none").is_none());
+    assert!(!folder.join("absent").exists(), "nothing is written");
+    symlink("circle", folder.join("circle")).expect("linked");
+    let error = Store::open_existing(&folder.join("circle")).expect_err("can't be told");
+    assert_eq!((error.code().0, error.class()), ("E0701", Class::Yours));
+    // What can't be used is no reason to speak of layers: those are for stores on disks that can't be written.
+    assert!(!error.hints().iter().any(|hint| format!("{hint:?}").contains("MPM_STORE_LAYERS")), "{:?}", error.hints());
+    assert!(Store::open(&folder.join("circle")).is_err());
+    assert!(Store::open_existing(scene.open().folder()).expect("opened").is_some());
+}
+
+#[test]
+fn a_new_store_can_be_opened_by_many_at_once() {
+    for _ in 0..8 {
+        let scene = Scene::new();
+        let together = Barrier::new(8);
+        std::thread::scope(|scope| {
+            for number in 0..8_u8 {
+                let (scene, together) = (&scene, &together);
+                scope.spawn(move || {
+                    together.wait();
+                    let store = scene.open();
+                    store.put_bytes(&[number]).expect("stored");
+                    store.put_bytes(b"the same").expect("stored");
+                });
+            }
+        });
+        assert_eq!(scene.open().size().expect("counted").0, 9);
+        let mode = scene.open().shards().metadata().expect("there").mode();
+        assert_eq!(mode & 0o7777, 0o755);
+    }
+}
+
+#[test]
+fn a_store_waits_as_long_as_it_was_told() {
+    let scene = Scene::new();
+    let patience = Duration::from_secs(7);
+    assert_eq!(scene.open().telling(Arc::new(Silent), patience).patience(), patience);
+    assert_eq!(scene.open().telling(Arc::new(Silent), patience).folder(), scene.open().folder());
+}
+
+#[test]
+fn a_seal_is_in_the_fraction_of_a_second_where_the_file_system_keeps_one() {
+    let scene = Scene::new();
+    let entry = scene.open().insert(verified(&scene.open(), b"hello")).expect("stored");
+    let file = entry.path.metadata().expect("there");
+    assert_ne!(file.mtime_nsec(), 0, "whole seconds are for file systems that keep no more");
+    assert_eq!(file.mtime_nsec() % 100, 0, "no finer than common file systems keep");
+}
