@@ -17,6 +17,9 @@ use crate::verify::{Verified, verify};
 mod collections;
 mod layers;
 mod looks;
+mod presence;
+mod roots;
+mod survey;
 
 const DAY: u64 = 86_400;
 
