@@ -1,16 +1,18 @@
 //! What is found, what is held, and how files stand afterwards.
 
+use std::collections::BTreeSet;
 use std::fs::Permissions;
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::{Arc, Barrier};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::{Scene, scribble, verified};
 use crate::diagnose::{Class, Diagnose as _};
 use crate::model::Pin;
 use crate::progress::Silent;
-use crate::store::Store;
+use crate::store::{Store, StoreError, seal};
 use crate::sys::files;
 
 /// Waits until what is done again shows in the file's change time.
@@ -32,6 +34,7 @@ fn a_blob_that_is_taken_once_more_counts_as_new_and_stays_as_private_as_it_is() 
     assert!(moves_change_time(&entry.path, &|| drop(store.insert(verified(&store, b"hello")).expect("again"))));
     assert!(moves_change_time(&entry.path, &|| drop(store.put_bytes(b"hello").expect("again"))));
     assert!(moves_change_time(&entry.path, &|| assert!(store.hold(&entry.pin).expect("held"))));
+    assert!(moves_change_time(&entry.path, &|| store.claim(&[entry.pin].into()).expect("claimed")));
     for (mode, after) in [(0o400, 0o400), (0o644, 0o444), (0o777, 0o555)] {
         std::fs::set_permissions(&entry.path, Permissions::from_mode(mode)).expect("changed");
         store.hold(&entry.pin).expect("held");
@@ -149,6 +152,20 @@ fn a_new_store_can_be_opened_by_many_at_once() {
 }
 
 #[test]
+fn nothing_is_removed_through_a_folder_that_leads_out_of_the_store() {
+    let scene = Scene::new();
+    let store = scene.open();
+    let digest = Pin::of(b"hello").sha256;
+    store.discard(&digest).expect("nothing there");
+    let outside = scene.folder.path().join("outside");
+    let file = outside.join(digest.hex());
+    files::write_atomic(&file, b"hello").expect("written");
+    symlink(&outside, store.path_of(&digest).parent().expect("a folder")).expect("linked");
+    let error = store.discard(&digest).expect_err("refused");
+    assert_eq!((error.code().0, error.class(), file.exists()), ("E0704", Class::Trust, true), "{error}");
+}
+
+#[test]
 fn a_store_waits_as_long_as_it_was_told() {
     let scene = Scene::new();
     let patience = Duration::from_secs(7);
@@ -163,4 +180,28 @@ fn a_seal_is_in_the_fraction_of_a_second_where_the_file_system_keeps_one() {
     let file = entry.path.metadata().expect("there");
     assert_ne!(file.mtime_nsec(), 0, "whole seconds are for file systems that keep no more");
     assert_eq!(file.mtime_nsec() % 100, 0, "no finer than common file systems keep");
+    let (fine, coarse) = (seal::fine(&entry.pin.sha256, &file), seal::coarse(&entry.pin.sha256, &file));
+    let seals: BTreeSet<SystemTime> = (0..=255_u8).map(|n| seal::fine(&Pin::of(&[n]).sha256, &file)).collect();
+    assert!(seals.len() > 250, "each name has a time of its own");
+    let now = file.modified().expect("a time");
+    let back = |time: SystemTime| now.duration_since(time).expect("not after the time that the file has");
+    assert!(back(fine) <= Duration::from_secs(2) && back(coarse) < Duration::from_hours(19));
+}
+
+#[test]
+fn what_the_disk_says_decides_what_is_told() {
+    for (kind, code, class, hint) in [
+        (io::ErrorKind::StorageFull, "E0703", Class::Yours, "mpm store gc --dry-run"),
+        (io::ErrorKind::QuotaExceeded, "E0703", Class::Yours, "mpm store gc --dry-run"),
+        (io::ErrorKind::Interrupted, "E0707", Class::Interrupted, "unchanged"),
+        (io::ErrorKind::ReadOnlyFilesystem, "E0701", Class::Yours, "MPM_STORE_LAYERS"),
+        (io::ErrorKind::PermissionDenied, "E0701", Class::Yours, "unchanged"),
+    ] {
+        let error = StoreError::at(Path::new("store"))(kind.into());
+        assert_eq!((error.code().0, error.class()), (code, class), "{kind}");
+        let hints = format!("{:?}", error.hints());
+        assert!(hints.contains(hint), "{kind}: {hints}");
+        let layers = kind == io::ErrorKind::ReadOnlyFilesystem;
+        assert_eq!(hints.contains("MPM_STORE_LAYERS"), layers, "{kind}: layers are for what can't be written");
+    }
 }

@@ -174,12 +174,14 @@ fn what_came_since_the_first_began_stays_give_or_take_an_hour() {
 #[test]
 fn whoever_begins_waits_for_a_collection_that_runs() {
     let scene = Scene::new();
+    scene.open().put_bytes(b"there").expect("stored");
     let impatient = || scene.open().telling(std::sync::Arc::new(Silent), Duration::ZERO);
     let project = scene.project("project");
     let collection = scene.open().collection_lease().expect("taken");
     let busy = |error: crate::store::StoreError| assert_eq!(error.class(), Class::Busy, "{error}");
     busy(impatient().begin().expect_err("begins"));
     busy(impatient().put_bytes(b"blob").expect_err("puts"));
+    busy(impatient().put_bytes(b"there").expect_err("puts what is there"));
     busy(impatient().keep(&project, &[Pin::of(b"blob").sha256].into(), now()).expect_err("keeps"));
     busy(impatient().claim(&[Pin::of(b"blob")].into()).expect_err("claims"));
     busy(impatient().collect(now().plus(DAY), DryRun::No).expect_err("collects"));
