@@ -331,6 +331,8 @@ fn a_folder_passes_the_same_gate_and_can_not_be_overridden() {
     let refused = policy.judge(&selected).unwrap_err();
     assert!(refused.allowing_lines().is_empty());
     assert!(!refused.hints().iter().any(|hint| matches!(hint, Hint::Add { .. })));
+    let why = "a folder has no signed statement that an exception could be bound to";
+    assert!(refused.hints().contains(&Hint::Note(why.to_owned())), "{:?}", refused.hints());
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What is found, what is held, and how files stand afterwards.
 
 use std::collections::BTreeSet;
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,7 @@ use crate::diagnose::{Class, Diagnose as _};
 use crate::model::Pin;
 use crate::progress::Silent;
 use crate::store::{Store, StoreError, seal};
-use crate::sys::files;
+use crate::sys::{Cancel, files, hash};
 
 /// Waits until what is done again shows in the file's change time.
 fn moves_change_time(path: &Path, again: &dyn Fn()) -> bool {
@@ -186,6 +187,42 @@ fn a_seal_is_in_the_fraction_of_a_second_where_the_file_system_keeps_one() {
     let now = file.modified().expect("a time");
     let back = |time: SystemTime| now.duration_since(time).expect("not after the time that the file has");
     assert!(back(fine) <= Duration::from_secs(2) && back(coarse) < Duration::from_hours(19));
+}
+
+#[test]
+fn a_file_that_is_touched_while_it_is_hashed_vouches_for_nothing() {
+    let (below, above) = (Scene::new(), Scene::new());
+    // Large enough that the hash takes longer than a processor is lent; a hole takes no room.
+    let hole = tempfile::tempfile().expect("made");
+    hole.set_len(96 << 20).expect("as long");
+    let pin = hash::hash_open(&hole, &Cancel::new(), &|_| ()).expect("hashed");
+    let put = |scene: &Scene| {
+        let path = scene.open().path_of(&pin.sha256);
+        std::fs::create_dir(path.parent().expect("a folder")).expect("made");
+        File::create_new(&path).and_then(|file| file.set_len(pin.size)).expect("made");
+        path
+    };
+    let (in_layer, in_store) = (put(&below), put(&above));
+    let touched = |path: &Path, look: &dyn Fn() -> bool| {
+        let file = File::open(path).expect("opened");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for seconds in (1..).map_while(|seconds| (!done.load(Ordering::Relaxed)).then_some(seconds)) {
+                    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).expect("set");
+                }
+            });
+            let found = look();
+            done.store(true, Ordering::Relaxed);
+            found
+        })
+    };
+    let store = above.open();
+    assert!(!touched(&in_store, &|| store.find(&pin).expect("looked").is_some()));
+    assert!(!in_store.exists(), "set aside after some tries");
+    let over = above.open().over(&[below.open().folder().to_owned()]).expect("opened");
+    assert!(!touched(&in_layer, &|| over.find(&pin).expect("looked").is_some()));
+    assert!(over.find(&pin).expect("looked").is_some_and(|entry| entry.path == in_layer), "when nobody touches it");
 }
 
 #[test]

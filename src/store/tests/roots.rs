@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use super::{DAY, Scene, now, verified};
+use super::{DAY, Scene, now, rules, verified};
 use crate::model::{Pin, Sha256, Timestamp};
-use crate::store::{DryRun, Hold, Store};
-use crate::sys::files;
+use crate::store::{DryRun, Hold, Rules, Store};
+use crate::sys::{Cancel, files};
 
 /// The one record of a store.
 fn record(store: &Store) -> PathBuf {
@@ -69,6 +69,28 @@ fn a_collection_notes_when_it_saw_a_project() {
 }
 
 #[test]
+fn the_record_of_a_project_that_is_gone_is_remembered_as_long_as_it_says_which_blobs_are_old() {
+    let check = |older_than: Option<u64>, max_size: Option<u64>, days: u64, stays: bool| {
+        let scene = Scene::new();
+        let (store, project) = (scene.open(), scene.project("project"));
+        store.keep(&project, &[Sha256::of(b"1")].into(), now()).expect("kept");
+        std::fs::remove_file(project.join("Model.lock")).expect("removed");
+        let path = record(&store);
+        unstamp(&path);
+        let older_than = older_than.map(|days| Duration::from_secs(days * DAY));
+        let rules = Rules { older_than, max_size, ..rules() };
+        store.collect_by(&rules, now().plus(days * DAY), &Cancel::new()).expect("collected");
+        assert_eq!(path.exists(), stays, "{rules:?} after {days} days");
+    };
+    check(None, None, 0, false);
+    check(Some(7), None, 6, true);
+    check(Some(7), None, 7, false);
+    check(None, Some(1 << 40), 29, true);
+    check(None, Some(1 << 40), 30, false);
+    check(Some(7), Some(1 << 40), 7, false);
+}
+
+#[test]
 fn a_project_is_gone_when_its_folder_stands_without_a_lock() {
     let scene = Scene::new();
     let (store, project) = (scene.open(), scene.project("project"));
@@ -111,4 +133,16 @@ fn a_write_that_was_not_ended_is_no_record() {
     let store = scene.open();
     files::write_atomic(&store.roots_folder().join(".mpm-a1b2c3.tmp"), b"half a rec").expect("written");
     assert_eq!(store.roots(now()).expect("read"), []);
+}
+
+#[test]
+fn a_project_may_have_the_longest_and_strangest_path() {
+    let scene = Scene::new();
+    let store = scene.open();
+    // Which the record spells with six letters each.
+    let path = format!("/{}", "\u{1}".repeat(4_094));
+    store.keep(Path::new(&path), &[Sha256::of(b"1")].into(), now()).expect("kept");
+    store.keep_adopted(Path::new(&path), &BTreeSet::new(), now()).expect("kept");
+    let roots = store.roots(now()).expect("records that can be read");
+    assert!(roots.len() == 2 && roots.iter().all(|root| root.folder == path));
 }
