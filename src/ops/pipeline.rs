@@ -10,17 +10,20 @@ use crate::install::{OnChanged, Placing, Plan, Site};
 use crate::layout::{Layout, lay_out};
 use crate::lock::{Found, Lock, SourceId};
 use crate::manifest::{Manifest, Unsigned};
-use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, RegistryId, RelPath, Sha256};
-use crate::ops::bringing::{self, Supplier, Wanted, bring};
+use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, Pin, RegistryId, RelPath, Sha256};
+use crate::ops::bringing::{self, Supplier, Wanted, bring_from};
 use crate::ops::contents::{Gathered, Gathering};
+use crate::ops::delta::Older;
 use crate::ops::exporting;
 use crate::ops::hubs::Lender;
+use crate::ops::indexes::{self, Indexed};
 use crate::ops::locking::{self, Made, Making};
 use crate::ops::project::{self, Project};
 use crate::ops::registries::Registries;
 use crate::ops::sync::{Outcome, Request};
 use crate::ops::{LockRule, PipelineError, Question, Services, Travel, report, sources};
 use crate::policy::{Cleared, Policy};
+use crate::progress::Progress;
 use crate::select::{Choice, Groups, Origin, Selected, needed, select};
 use crate::store::Store;
 
@@ -32,6 +35,8 @@ const ASK_ABOVE: u64 = 20_000_000_000;
 pub(super) enum Reach {
     /// Write the lock.
     Lock,
+    /// Write nothing, and say what would travel for the lock.
+    Tell,
     /// Bring the blobs.
     Fetch,
     /// Place the files.
@@ -128,7 +133,7 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
                 lender: if request.dry_run { Lender::Nothing } else { Lender::Cache },
             };
             let made = making.make();
-            note_refusal(&made, &registries, request);
+            note_refusal(&made, &registries, request, &*services.progress);
             let Made { lock, statements, tables, learnt, travel } = made?;
             Settled { fresh, old, lock, statements, tables, learnt, travel }
         }
@@ -137,14 +142,19 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
 }
 
 /// A run that refuses a release remembers the verified head that made it do so: what was revoked stays so without a network.
-fn note_refusal<T>(result: &Result<T, PipelineError>, registries: &Registries<'_>, request: &Request) {
+fn note_refusal<T>(
+    result: &Result<T, PipelineError>,
+    registries: &Registries<'_>,
+    request: &Request,
+    progress: &dyn Progress,
+) {
     if let Err(error) = result
         && error.class() == Class::Trust
         && !request.dry_run
     {
         for (_, registry) in registries.opened() {
             // The run fails already, and with what matters more.
-            let _ = registry.remember(&BTreeMap::new());
+            let _ = registry.remember(&BTreeMap::new(), progress);
         }
     }
 }
@@ -221,6 +231,14 @@ impl Carrying<'_, '_> {
             return Ok(outcome);
         }
         let selected = select(&self.project.manifest, &settled.lock, &gathered.contents, &request.choice)?;
+        if self.wish.reach == Reach::Tell {
+            // Nothing is placed: what the store has need not be hashed, and what policy says is for later.
+            let wanted = wanted(&settled.lock, &selected);
+            let (needed, mut missing) = bringing::seemingly_missing(&store, &wanted);
+            self.older(&store, &settled, &needed, &mut missing)?;
+            outcome.travel = missing;
+            return Ok(outcome);
+        }
         let layouts = self.lay_out(&settled.lock, &gathered, &selected)?;
         let policy = policy_of(services, &self.project.manifest, &settled.lock);
         let approved = policy.judge(&selected)?;
@@ -232,6 +250,7 @@ impl Carrying<'_, '_> {
             // What is named here, no collection removes from now on.
             let mut digests: BTreeSet<Sha256> = gathered.describing;
             digests.extend(selected.pins().iter().map(|pin| pin.sha256));
+            digests.extend(selected.indexes());
             digests.extend(layouts.iter().flat_map(Layout::made_digests));
             match &request.export {
                 // What is taken elsewhere is not what the project needs.
@@ -240,10 +259,12 @@ impl Carrying<'_, '_> {
             }
             outcome.travel = bringing::seed(services, &store, &wanted)?;
         }
-        let (_, missing) = bringing::missing(&store, &wanted)?;
+        let (needed, mut missing) = bringing::missing(&store, &wanted)?;
+        let (older, indexes) = self.older(&store, &settled, &needed, &mut missing)?;
         outcome.travel.add(&settled.travel);
         outcome.travel.after(&missing);
         outcome.travel.add(&gathered.travel);
+        outcome.travel.add(&indexes);
         if request.dry_run {
             return Ok(outcome);
         }
@@ -257,7 +278,7 @@ impl Carrying<'_, '_> {
         }
         ask_about(services, request.accepted.yes, &travel)?;
         if travel.blobs > 0 {
-            bring(services, &store, &mut self.registries, &wanted)?;
+            bring_from(services, &store, &mut self.registries, &wanted, &older)?;
         }
         bringing::bring_sources(services, &store, &self.project.folder, &selected)?;
         if self.wish.reach == Reach::Fetch {
@@ -277,6 +298,24 @@ impl Carrying<'_, '_> {
             return exporting::export(&carried, request, export, placing, outcome);
         }
         self.place(&store, &settled, Placing { cleared: &cleared, layouts: &layouts }, outcome)
+    }
+
+    /// What earlier releases lend of what is missing, taken off from what will travel; and what travelled to know that.
+    fn older(
+        &mut self,
+        store: &Store,
+        settled: &Settled,
+        needed: &BTreeMap<Pin, &Wanted>,
+        missing: &mut Travel,
+    ) -> Result<(Older, Travel), PipelineError> {
+        let site = Site { project: &self.project.folder, store, link: LinkMode::Auto };
+        // A receipt that can't be read says nothing here; where files are placed it is an error.
+        let receipt = site.receipt().ok().flatten();
+        let older = Older::of(store, needed, settled.old.as_ref(), receipt.as_ref());
+        let mut travel = indexes::foresee(self.services, store, &mut self.registries, needed, &older)?;
+        missing.lent(travel.seeded_bytes);
+        (travel.seeded_bytes, travel.reused_blobs, travel.reused_bytes) = (0, 0, 0);
+        Ok((older, travel))
     }
 
     fn lay_out(&self, lock: &Lock, gathered: &Gathered, selected: &Selected) -> Result<Vec<Layout>, PipelineError> {
@@ -304,7 +343,7 @@ impl Carrying<'_, '_> {
             tables: &settled.tables,
         };
         let gathered = gathering.gather(&releases, &sources, fresh);
-        note_refusal(&gathered, &self.registries, self.wish.request);
+        note_refusal(&gathered, &self.registries, self.wish.request, &*self.services.progress);
         let gathered = gathered?;
         self.learn(settled)?;
         if settled.fresh {
@@ -349,7 +388,7 @@ impl Carrying<'_, '_> {
         }
         let nothing = BTreeMap::new();
         for (id, registry) in self.registries.opened() {
-            registry.remember(settled.learnt.get(id).unwrap_or(&nothing))?;
+            registry.remember(settled.learnt.get(id).unwrap_or(&nothing), &*self.services.progress)?;
         }
         Ok(())
     }
@@ -456,7 +495,8 @@ pub(super) fn wanted(lock: &Lock, selected: &Selected) -> Vec<Wanted> {
         };
         wanted.extend(package.files.iter().filter_map(|file| {
             let (name, supplier) = supplier(&file.release_path)?;
-            Some(Wanted { pin: file.pin, what: format!("{name} {}", file.release_path), supplier })
+            let indexed = file.chunks.and_then(|index| Indexed::of(lock, &package.origin, &file.release_path, index));
+            Some(Wanted { pin: file.pin, what: format!("{name} {}", file.release_path), supplier, indexed })
         }));
     }
     wanted
