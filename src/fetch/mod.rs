@@ -190,14 +190,22 @@ impl Fetcher<'_> {
         }
         let local = |source| FetchError::Local { path: self.staging.clone(), source };
         std::fs::create_dir_all(&self.staging).map_err(local)?;
-        let needed = jobs.iter().fold(0_u64, |needed, job| {
-            let part = self.staging.join(format!("{}.part", job.pin.sha256));
-            // Blocks that an interrupted run set aside are there as well.
-            let there = part.symlink_metadata().map_or(0, |file| file.len().max(file.blocks().saturating_mul(512)));
-            needed.saturating_add(job.pin.size.saturating_sub(there))
-        });
-        room_for(&self.staging, needed)
+        room_for_jobs(&self.staging, jobs)
     }
+}
+
+/// Whether what is still to come of these blobs fits into the folder of partial downloads, and leaves some room.
+///
+/// # Errors
+/// `E0721`: it does not.
+pub fn room_for_jobs(staging: &Path, jobs: &[Job]) -> Result<(), FetchError> {
+    let needed = jobs.iter().fold(0_u64, |needed, job| {
+        let part = staging.join(format!("{}.part", job.pin.sha256));
+        // Blocks that an interrupted run set aside are there as well.
+        let there = part.symlink_metadata().map_or(0, |file| file.len().max(file.blocks().saturating_mul(512)));
+        needed.saturating_add(job.pin.size.saturating_sub(there))
+    });
+    room_for(staging, needed)
 }
 
 /// Whether so many bytes fit into a folder, and leave some room.

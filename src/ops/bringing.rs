@@ -5,11 +5,11 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds, room_for};
+use crate::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds, room_for_jobs};
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
 use crate::ops::delta::Older;
-use crate::ops::indexes::{Indexed, accuse, help};
+use crate::ops::indexes::{Indexed, accuse, help, name_signers};
 use crate::ops::registries::{self, Registries};
 use crate::ops::seeding::{HubWanted, seed_from_cache};
 use crate::ops::{PipelineError, Services, Travel};
@@ -24,8 +24,10 @@ pub(super) const JOBS: usize = 8;
 const BATCH_BLOBS: usize = 256;
 /// …or so many bytes.
 const BATCH_BYTES: u64 = 64 << 20;
-/// Bytes of chunk indexes that are held at a time, unless one alone is larger.
-const WAVE_INDEXES: u64 = 12 << 20;
+/// Bytes of chunk indexes that are held at a time, unless one alone is larger: with so many, what was gathered is fetched first.
+const HELD_INDEXES: u64 = 12 << 20;
+/// Open files of earlier releases, likewise.
+const HELD_FILES: usize = 128;
 /// Bytes of a source file that are copied at a time.
 const COPY_BUFFER: usize = 1 << 20;
 
@@ -162,27 +164,39 @@ pub(super) fn bring_from(
         return Ok(travel);
     }
     let (jobs, places) = jobs(services, registries, &needed)?;
-    let mut waves = waves(jobs, &needed);
-    if waves.len() > 1 {
-        // Each wave checks only that it fits itself.
-        room_for(&store.begin()?, travel.bytes)?;
+    if needed.values().any(|wanted| wanted.indexed.is_some()) {
+        // What is fetched together checks only that it fits itself.
+        room_for_jobs(&store.begin()?, &jobs)?;
     }
-    for wave in &mut waves {
-        for job in &mut *wave {
-            let wanted = needed.get(&job.pin).copied();
-            if let Some((list, lent)) = wanted.map(|wanted| help(services, store, wanted, older)).transpose()?.flatten()
-            {
-                (job.chunks, job.seeds) = (Some(list), lent.seeds);
-            }
+    let wave = |wave: &mut Vec<Job>| match fetch(services, store, wave, &places) {
+        Err(PipelineError::Fetch(FetchError::WrongBytes { .. })) if wave.iter().any(|job| job.chunks.is_some()) => {
+            without_indexes(services, store, wave, &places, &needed)
         }
-        match fetch(services, store, wave, &places) {
-            Err(PipelineError::Fetch(FetchError::WrongBytes { .. })) if wave.iter().any(|job| job.chunks.is_some()) => {
-                without_indexes(services, store, wave, &places, &needed)?;
-            }
-            other => other?,
+        Err(PipelineError::Fetch(error @ FetchError::Index { expected, .. })) => {
+            name_signers(services, needed.get(&expected).copied());
+            Err(error.into())
         }
-        wave.clear();
+        other => other,
+    };
+    let (mut together, mut bytes, mut files) = (Vec::new(), 0_u64, 0_usize);
+    for mut job in jobs {
+        // Only a server is asked for ranges; from a folder the whole is as quick.
+        let far = places.get(job.places).is_some_and(|places| places.iter().any(is_far));
+        if let Some(wanted) = needed.get(&job.pin).filter(|_| far)
+            && let Some((list, lent)) = help(services, store, wanted, older)?
+        {
+            bytes = bytes.saturating_add(wanted.indexed.as_ref().map_or(0, |indexed| indexed.index.size));
+            files = files.saturating_add(lent.seeds.files.len());
+            (job.chunks, job.seeds) = (Some(list), lent.seeds);
+        }
+        together.push(job);
+        if bytes >= HELD_INDEXES || files >= HELD_FILES {
+            wave(&mut together)?;
+            together.clear();
+            (bytes, files) = (0, 0);
+        }
     }
+    wave(&mut together)?;
     Ok(travel)
 }
 
@@ -207,22 +221,16 @@ fn without_indexes(
     Ok(())
 }
 
-/// Jobs that are fetched together: indexes of so many chunks fit into memory beside what travels.
-fn waves(jobs: Vec<Job>, needed: &BTreeMap<Pin, &Wanted>) -> Vec<Vec<Job>> {
-    let mut waves: Vec<Vec<Job>> = Vec::new();
-    let mut bytes = 0_u64;
-    for job in jobs {
-        let index = needed.get(&job.pin).and_then(|wanted| wanted.indexed.as_ref()).map_or(0, |one| one.index.size);
-        bytes = bytes.saturating_add(index);
-        match waves.last_mut() {
-            Some(wave) if bytes <= WAVE_INDEXES => wave.push(job),
-            _ => {
-                bytes = index;
-                waves.push(vec![job]);
-            }
-        }
+fn is_far(place: &Place) -> bool {
+    matches!(place, Place::Http(..))
+}
+
+/// Whether some of a supplier's places are asked for ranges of blobs.
+pub(super) fn gives_ranges(registries: &mut Registries<'_>, supplier: &Supplier) -> Result<bool, PipelineError> {
+    match supplier {
+        Supplier::Registry(id) => Ok(registries.bases(id)?.into_iter().map(place).any(|place| is_far(&place))),
+        Supplier::Hub { .. } => Ok(false),
     }
-    waves
 }
 
 fn fetch(services: &Services, store: &Store, jobs: &[Job], places: &[Vec<Place>]) -> Result<(), PipelineError> {

@@ -44,6 +44,7 @@ mod layers;
 mod layout;
 mod login;
 mod network;
+mod perf;
 mod policy;
 mod project;
 mod puzzles;
