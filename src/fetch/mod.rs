@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use crate::chunk::ChunkList;
 use crate::model::{Pin, SafeUrl};
-use crate::progress::Progress;
+use crate::progress::{Event, Progress};
 use crate::sys::{Attempt, BlobReader, Cancel, HttpClient, Scope, Staged, files};
 
 pub use error::{FetchError, Found, PlaceFailure, Problem};
@@ -125,6 +125,7 @@ pub enum FetchOutcome<E> {
 }
 
 /// How one job ended.
+#[expect(clippy::large_enum_variant, reason = "one a blob, handed over at once")]
 enum Ended {
     Blob(Staged),
     Already,
@@ -160,6 +161,8 @@ impl Fetcher<'_> {
         self.prepare(jobs).map_err(FetchOutcome::Fetch)?;
         let health: Vec<Vec<AtomicU32>> =
             places.iter().map(|list| list.iter().map(|_| AtomicU32::new(0)).collect()).collect();
+        let bytes = jobs.iter().fold(0_u64, |sum, job| sum.saturating_add(job.pin.size));
+        self.progress.on(&Event::Needed { bytes });
         let common = Common::new(self.jobs.clamp(1, MOST));
         let run = Run { fetcher: self, jobs, places, health, common, waits: Mutex::new(BTreeMap::new()) };
         let mut todo: Vec<usize> = (0..jobs.len()).collect();
