@@ -105,7 +105,9 @@ impl Site {
 fn travel(project: &Project, arguments: &[&str]) -> (u64, u64) {
     let ran = ok(project, &[arguments, &["--json"]].concat());
     let document: Value = serde_json::from_str(&ran.stdout).expect("a document");
-    let number = |field: &str| document["travel"][field].as_u64().expect("a number");
+    // `add` tells of the sync that it does.
+    let travel = document.get("sync").unwrap_or(&document)["travel"].clone();
+    let number = |field: &str| travel[field].as_u64().unwrap_or_else(|| panic!("no {field}: {}", ran.stdout));
     (number("bytes"), number("seeded-bytes"))
 }
 

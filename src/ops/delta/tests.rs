@@ -71,5 +71,5 @@ fn files_of_one_chunk_many_times_are_searched_in_bounded_time() {
     let size = MAX_WRITTEN as u64 * 99;
     let lying = ChunkList::new(Pin { size, ..Pin::of(b"") }, (0..MAX_WRITTEN).map(|_| (99, hash))).expect("fits");
     assert_eq!(lent(&same(), &lying), None);
-    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
 }
