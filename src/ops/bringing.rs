@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::diagnose::{Class, Diagnose as _};
 use crate::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds, room_for_jobs};
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
@@ -228,7 +229,12 @@ fn is_far(place: &Place) -> bool {
 /// Whether some of a supplier's places are asked for ranges of blobs.
 pub(super) fn gives_ranges(registries: &mut Registries<'_>, supplier: &Supplier) -> Result<bool, PipelineError> {
     match supplier {
-        Supplier::Registry(id) => Ok(registries.bases(id)?.into_iter().map(place).any(|place| is_far(&place))),
+        Supplier::Registry(id) => match registries.bases(id) {
+            Ok(bases) => Ok(bases.into_iter().map(place).any(|place| is_far(&place))),
+            Err(error) if error.class() == Class::Interrupted => Err(error),
+            // Where blobs are brought it is an error; to tell of them, nobody need be asked.
+            Err(_) => Ok(false),
+        },
         Supplier::Hub { .. } => Ok(false),
     }
 }
