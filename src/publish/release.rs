@@ -131,6 +131,7 @@ fn state_release(registry: &RegistryId, source: &Source<'_>, entries: &[FileEntr
         dependencies,
         base_model: source.facts.base_model.clone(),
         trained_on,
+        packs: Vec::new(),
         upstream: None,
     };
     if entries.len() <= MAX_INLINE_FILES {

@@ -47,6 +47,7 @@ impl World {
                 pin,
                 class: FileClass::Weights,
                 variant: name,
+                pack: None,
             });
         }
         entries.sort_by(|left, right| (&left.path, &left.variant).cmp(&(&right.path, &right.variant)));
@@ -64,6 +65,7 @@ impl World {
             dependencies: Vec::new(),
             base_model: None,
             trained_on: Vec::new(),
+            packs: Vec::new(),
             upstream: None,
         };
         let files = ReleaseFiles::assemble(&statement, Vec::new()).unwrap();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{FileClass, PathSet, Pin, RelPath, VariantName, canonical};
+use crate::statement::packs::{PackPlace, PlaceWire, check_places};
 use crate::statement::rules::{at, cut, integer};
 use crate::statement::wire::{Unknown, bare_digest};
 use crate::statement::{FieldError, MAX_INLINE_FILES, MAX_INTEGER, MAX_LIST, Statement, StatementError, Variant};
@@ -31,6 +32,8 @@ pub struct FileEntry {
     pub class: FileClass,
     /// The variant that it belongs to; none: common to all.
     pub variant: Option<VariantName>,
+    /// Its place in a pack; none: it is a blob of its own.
+    pub pack: Option<PackPlace>,
 }
 
 /// A file list: a blob of sorted JSON lines that holds file entries.
@@ -99,6 +102,7 @@ impl ReleaseFiles {
         };
         check_order(&entries)?;
         check_set(&entries, &statement.variants)?;
+        check_places(&entries, &statement.packs)?;
         Ok(Self { entries })
     }
 
@@ -174,6 +178,8 @@ pub(super) struct FileWire {
     class: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     variant: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pack: Option<PlaceWire>,
     #[serde(flatten)]
     rest: Unknown,
 }
@@ -196,6 +202,7 @@ impl FileWire {
             pin: Pin { sha256: bare_digest(&self.sha256)?, size: integer(self.size)? },
             class: cut(&self.class).parse()?,
             variant: self.variant.as_deref().map(VariantName::parse).transpose()?,
+            pack: self.pack.as_ref().map(PlaceWire::read).transpose()?,
         })
     }
 
@@ -206,6 +213,7 @@ impl FileWire {
             size: entry.pin.size,
             class: entry.class.to_string(),
             variant: entry.variant.as_ref().map(ToString::to_string),
+            pack: entry.pack.as_ref().map(PlaceWire::of),
             rest: Unknown {},
         }
     }
@@ -237,7 +245,7 @@ impl ListWire {
 /// Reads inline files and checks the rules of the whole set.
 pub(super) fn check_inline(
     files: &[FileWire],
-    variants: &BTreeMap<VariantName, Variant>,
+    (variants, packs): (&BTreeMap<VariantName, Variant>, &[Pin]),
 ) -> Result<Vec<FileEntry>, StatementError> {
     limit("inline files", files.len() as u64, MAX_INLINE_FILES as u64)?;
     let mut entries = Vec::with_capacity(files.len());
@@ -247,6 +255,7 @@ pub(super) fn check_inline(
     sum(&entries)?;
     check_order(&entries)?;
     check_set(&entries, variants)?;
+    check_places(&entries, packs)?;
     Ok(entries)
 }
 

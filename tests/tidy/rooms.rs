@@ -27,9 +27,10 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("policy", &[WORDS, &["manifest", "statement", "catalog", "config", "lock", "select", "formats", "scan"]]),
     ("layout", &[WORDS, &["manifest", "statement", "lock", "select"]]),
     ("hub", &[WORDS, &["statement"]]),
+    ("pack", &[WORDS, &["statement"]]),
     // Stages.
     ("index", &[WORDS, EFFECTS, &["catalog", "trust", "statement", "manifest"]]),
-    ("fetch", &[WORDS, EFFECTS, &["select", "hub"]]),
+    ("fetch", &[WORDS, EFFECTS, &["select", "hub", "pack"]]),
     ("verify", &[WORDS, EFFECTS]),
     ("store", &[WORDS, EFFECTS, &["verify"]]),
     ("inspect", &[WORDS, EFFECTS, &["store", "formats", "scan", "select", "policy"]]),
@@ -59,6 +60,7 @@ const PURE: &[&str] = &[
     "policy",
     "layout",
     "hub",
+    "pack",
 ];
 const STAGES: &[&str] = &["index", "fetch", "verify", "store", "inspect", "install", "keys", "registry", "publish"];
 

@@ -189,10 +189,12 @@ impl Index {
                 pin: Pin::of(number.as_bytes()),
                 class: FileClass::Weights,
                 variant: None,
+                pack: None,
             }]),
             dependencies: Vec::new(),
             base_model: None,
             trained_on: Vec::new(),
+            packs: Vec::new(),
             upstream: None,
         }
     }
