@@ -39,6 +39,7 @@ pub mod progress;
 pub mod sys;
 
 pub mod catalog;
+pub mod chunk;
 pub mod config;
 pub mod formats;
 pub mod hub;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::index::IndexError;
 use crate::model::{CheckpointNumber, Fingerprint, Floor, Namespace, PackageName, Pin, RegistryId, Sha256, Timestamp};
+use crate::progress::Progress;
 use crate::sys::{Lease, fault, files};
 use crate::trust::{Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations, TrustRoot};
 
@@ -162,9 +163,13 @@ impl Memory {
     }
 
     /// Writes what was learnt, under a lease. Another process may have learnt more meanwhile: nothing is lowered.
-    pub(super) fn remember(&self, learnt: &Learnt<'_>) -> Result<(), IndexError> {
+    pub(super) fn remember(&self, learnt: &Learnt<'_>, progress: &dyn Progress) -> Result<(), IndexError> {
         files::create_private_dirs(&self.folder).map_err(|error| self.damaged("", &error.to_string()))?;
-        let _lease = Lease::take(&self.folder.join("lease"), WAIT, &|_| {})?;
+        let _lease = Lease::take(&self.folder.join("lease"), WAIT, &|holder| {
+            let registry = learnt.state.root.registry.as_str();
+            let text = format!("waiting for {holder}, which writes what this machine remembers of registry {registry}");
+            progress.note("waiting", text);
+        })?;
         self.clear_unfinished(learnt);
         let now = Self { state: self.load_state()?, ..self.clone() };
         let newer = now.write_state(learnt.state)?;

@@ -24,6 +24,7 @@ use crate::index::sparse::Sparse;
 use crate::index::{Base, IndexError, Opening, Origin, OriginError, VerifiedStatement, World};
 use crate::manifest::IndexAddress;
 use crate::model::{Fingerprint, Floor, Namespace, PackageName, Pin, RegistryId, SafeUrl, Sha256, Version, nearest};
+use crate::progress::Progress;
 use crate::sys::{HttpError, Scope};
 use crate::trust::{Freshness as Life, Revocations, YankRecord};
 
@@ -264,14 +265,19 @@ impl Registry {
     }
 
     /// Writes what was learnt into the memory, under a lease: after verification, at the end of a run that succeeded.
-    /// `accepted` are namespaces with the signers that the user has now accepted.
+    /// `accepted` are namespaces with the signers that the user has now accepted. `progress` is told who is waited for.
     ///
     /// # Errors
     /// `E0125`: the memory can't be written.
-    pub fn remember(&self, accepted: &BTreeMap<Namespace, BTreeSet<Fingerprint>>) -> Result<(), IndexError> {
+    pub fn remember(
+        &self,
+        accepted: &BTreeMap<Namespace, BTreeSet<Fingerprint>>,
+        progress: &dyn Progress,
+    ) -> Result<(), IndexError> {
         let seen = self.seen();
         let logs = seen.packages.values().flatten().map(|looked| (looked.leaf.name.clone(), looked.leaf.log)).collect();
-        self.memory.remember(&Learnt { state: &self.state, logs: &logs, signers: accepted, verified: &seen.verified })
+        let learnt = Learnt { state: &self.state, logs: &logs, signers: accepted, verified: &seen.verified };
+        self.memory.remember(&learnt, progress)
     }
 
     fn base(&self, base: &str) -> Result<Base, IndexError> {
@@ -316,7 +322,7 @@ fn open_origin(opening: &Opening, world: &World<'_>) -> Result<(Arc<dyn Origin>,
         IndexAddress::Folder(folder) => (Arc::new(Folder::new(Path::new(folder))), Scope::public()),
         IndexAddress::Sparse(url) => {
             let scope = world.http.scope_of(url).map_err(address)?;
-            (Arc::new(Sparse::new(url, &copies.join("sparse"), world.http, scope)), scope)
+            (Arc::new(Sparse::new(url, &copies.join("sparse"), world.http, scope, world.now)), scope)
         }
         IndexAddress::Git(url) => {
             let scope = world.http.scope_of(url).map_err(address)?;

@@ -3,15 +3,18 @@
 //! What never changes is kept as it is; what changes is kept behind a line with its `ETag`, in one file, so that the two
 //! can't come apart. Nothing here is trusted: readers check every byte, and ask past caches where a copy is wrong.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::index::{Freshness, Origin, OriginError};
-use crate::model::SafeUrl;
+use crate::model::{SafeUrl, Timestamp};
 use crate::sys::{BlobReader, HttpClient, HttpError, NetworkPolicy, Scope, Small, block_on, files, run_bounded};
 
 /// Requests at a time.
 const PARALLEL: usize = 16;
+/// Seconds after which a copy that is not whole was left by a process that is gone.
+const LEFT: i64 = 86_400;
 /// Longest `ETag` that is kept.
 const MAX_ETAG: usize = 1024;
 
@@ -21,6 +24,9 @@ pub(super) struct Sparse {
     copies: PathBuf,
     http: HttpClient,
     scope: Scope,
+    now: Timestamp,
+    /// Folders of copies that were looked through for what killed processes left.
+    swept: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// A file that changes, as it was last seen.
@@ -30,8 +36,8 @@ struct Copy {
 }
 
 impl Sparse {
-    pub(super) fn new(url: &SafeUrl, copies: &Path, http: &HttpClient, scope: Scope) -> Self {
-        Self { url: url.clone(), copies: copies.to_owned(), http: http.clone(), scope }
+    pub(super) fn new(url: &SafeUrl, copies: &Path, http: &HttpClient, scope: Scope, now: Timestamp) -> Self {
+        Self { url: url.clone(), copies: copies.to_owned(), http: http.clone(), scope, now, swept: Mutex::default() }
     }
 
     async fn fetch(&self, path: &str, cap: u64, freshness: Freshness) -> Result<Option<Vec<u8>>, OriginError> {
@@ -93,8 +99,18 @@ impl Sparse {
             bytes.push(b'\n');
         }
         bytes.extend_from_slice(body);
-        let _ =
-            place.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| files::write_atomic(&place, &bytes));
+        let Some(folder) = place.parent() else { return };
+        self.sweep(folder);
+        let _ = std::fs::create_dir_all(folder).and_then(|()| files::write_atomic(&place, &bytes));
+    }
+
+    /// Removes what processes that were killed while they kept a copy left in a folder, once a run. No lease guards copies, so
+    /// what another process may be writing stays.
+    fn sweep(&self, folder: &Path) {
+        if self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
+            let now = i64::try_from(self.now.seconds()).unwrap_or(i64::MAX);
+            files::clear_unfinished_before(folder, now.saturating_sub(LEFT));
+        }
     }
 }
 

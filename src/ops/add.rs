@@ -209,7 +209,7 @@ pub(super) fn looked_up(
     item: &PackageItem,
     (variants, minimum): (&[VariantName], Option<MinimumAge>),
 ) -> Result<LookedUp, PipelineError> {
-    let listing = info::listing(registry, &item.name)?;
+    let listing = info::listing(services, registry, &item.name)?;
     let newest = pick(&listing, item.requirement.as_ref(), minimum);
     let (kind, requirement) = match (&item.requirement, newest) {
         (Some(requirement), Some((_, kind))) => (kind, requirement.clone()),

@@ -211,6 +211,8 @@ pub enum PipelineError {
         asked_by: Vec<String>,
         /// Names near it.
         near: Vec<String>,
+        /// Whether only what is kept of the index was looked at.
+        offline: bool,
     },
     /// Other publishers than the remembered ones signed.
     #[error(
@@ -419,11 +421,18 @@ impl Diagnose for PipelineError {
                 hints.push(run("mpm list"));
                 hints
             }
-            Self::UnknownPackage { name, near, .. } if near.is_empty() => {
-                let last = name.as_str().rsplit('/').next().unwrap_or_default();
-                vec![Hint::Run(format!("mpm search {last}")), note("nothing was changed")]
+            Self::UnknownPackage { name, near, offline, .. } => {
+                let mut hints = if near.is_empty() {
+                    let last = name.as_str().rsplit('/').next().unwrap_or_default();
+                    vec![Hint::Run(format!("mpm search {last}")), note("nothing was changed")]
+                } else {
+                    near_hint(near)
+                };
+                if *offline {
+                    hints.push(note("this run is offline: only what is kept of the index was looked at"));
+                }
+                hints
             }
-            Self::UnknownPackage { near, .. } => near_hint(near),
             Self::NoRevision { .. } => {
                 vec![
                     run("git log --oneline -- Model.lock"),

@@ -168,7 +168,7 @@ fn release(
     let gathered = gathering.gather(&releases, &BTreeSet::new(), made.statements)?;
     if !request.dry_run {
         for (id, registry) in registries.opened() {
-            registry.remember(made.learnt.get(id).unwrap_or(&BTreeMap::new()))?;
+            registry.remember(made.learnt.get(id).unwrap_or(&BTreeMap::new()), &*services.progress)?;
         }
     }
     // One folder holds one package: what it needs besides is told, not mixed in.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::keys::{AskPassword, SecretKey};
 use crate::model::Timestamp;
 use crate::ops::authoring::{AuthoringError, Protection, open_key};
+use crate::progress::Progress;
 use crate::registry::{self, CheckpointOutcome, CheckpointRequest, Folder, State};
 
 /// What is asked.
@@ -34,13 +35,13 @@ pub struct Outcome {
 ///
 /// # Errors
 /// What keys, reading and writing can break.
-pub fn run(request: &Request<'_>) -> Result<Outcome, AuthoringError> {
+pub fn run(request: &Request<'_>, progress: &dyn Progress) -> Result<Outcome, AuthoringError> {
     let folder = Folder::at(&request.folder);
     // Before a lease is left in a folder that is none of ours.
     let needed = protection(&folder)?;
     let index = open_key(&request.index, Protection::None, request.ask)?;
     let main = request.main.as_ref().map(|path| open_key(path, needed, request.ask)).transpose()?;
-    let _lease = folder.lock()?;
+    let _lease = folder.lock(progress)?;
     issue(&folder, &index, main.as_ref(), request.now)
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::keys::{AskPassword, SecretKey, read_public_key};
 use crate::model::{Fingerprint, Namespace, PublicKey, RegistryId, Sha256, Timestamp};
 use crate::ops::authoring::{AuthoringError, Protection, new_key, new_password, open_key};
+use crate::progress::Progress;
 use crate::registry::{self, Folder, NewRegistry, RegistryError};
 use crate::trust::Freshness;
 
@@ -51,11 +52,11 @@ pub struct Outcome {
 ///
 /// # Errors
 /// `E0823`: something stands there. What keys and writing can break.
-pub fn run(request: &Request<'_>) -> Result<Outcome, AuthoringError> {
+pub fn run(request: &Request<'_>, progress: &dyn Progress) -> Result<Outcome, AuthoringError> {
     let folder = Folder::at(&request.folder);
     std::fs::create_dir_all(&request.folder)
         .map_err(|source| RegistryError::File { path: request.folder.clone(), source })?;
-    let _lease = folder.lock()?;
+    let _lease = folder.lock(progress)?;
     let protection = if request.demo { Protection::None } else { Protection::Password };
     let main = open_or_make(&request.main, protection, request.ask)?;
     let index = open_or_make(&request.index, Protection::None, request.ask)?;

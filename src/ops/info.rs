@@ -13,6 +13,7 @@ use crate::ops::project::{self, Project};
 use crate::ops::registries::Registries;
 use crate::ops::{PipelineError, Services};
 use crate::statement::{Files, Statement};
+use crate::sys::NetworkPolicy;
 use crate::trust::Severity;
 
 /// What is asked.
@@ -87,7 +88,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     };
     let mut registries = Registries::new(services, &folder, &manifest, None, Gate::Locked);
     let registry = registries.open(&id)?;
-    let listing = listing(registry, &request.name)?;
+    let listing = listing(services, registry, &request.name)?;
     let (version, release) = choose(&listing, request.requirement.as_ref())?;
     let verified = registry.statement(&request.name, release)?;
     debug_assert_eq!(verified.statement.version, *version, "the reader checks identities");
@@ -140,13 +141,14 @@ pub(super) fn bind_demo(manifest: &mut Manifest, name: &PackageName) -> Option<R
 }
 
 /// The listing of a package that must exist.
-pub(super) fn listing(registry: &Registry, name: &PackageName) -> Result<Listing, PipelineError> {
+pub(super) fn listing(services: &Services, registry: &Registry, name: &PackageName) -> Result<Listing, PipelineError> {
     let mut found = registry.listings(&BTreeSet::from([name.clone()]))?;
     found.remove(name).flatten().ok_or_else(|| PipelineError::UnknownPackage {
         name: name.clone(),
         registry: registry.id().clone(),
         asked_by: Vec::new(),
         near: registry.names_near(name).iter().map(ToString::to_string).collect(),
+        offline: services.http.policy() == NetworkPolicy::Offline,
     })
 }
 

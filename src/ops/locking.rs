@@ -164,6 +164,7 @@ impl Making<'_, '_> {
             registry: package.registry,
             asked_by,
             near: near.unwrap_or_default().iter().map(ToString::to_string).collect(),
+            offline: self.services.http.policy() == NetworkPolicy::Offline,
         }
     }
 

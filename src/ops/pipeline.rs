@@ -21,6 +21,7 @@ use crate::ops::registries::Registries;
 use crate::ops::sync::{Outcome, Request};
 use crate::ops::{LockRule, PipelineError, Question, Services, Travel, report, sources};
 use crate::policy::{Cleared, Policy};
+use crate::progress::Progress;
 use crate::select::{Choice, Groups, Origin, Selected, needed, select};
 use crate::store::Store;
 
@@ -128,7 +129,7 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
                 lender: if request.dry_run { Lender::Nothing } else { Lender::Cache },
             };
             let made = making.make();
-            note_refusal(&made, &registries, request);
+            note_refusal(&made, &registries, request, &*services.progress);
             let Made { lock, statements, tables, learnt, travel } = made?;
             Settled { fresh, old, lock, statements, tables, learnt, travel }
         }
@@ -137,14 +138,19 @@ pub(super) fn run(services: &Services, project: &Project, wish: &Wish<'_>) -> Re
 }
 
 /// A run that refuses a release remembers the verified head that made it do so: what was revoked stays so without a network.
-fn note_refusal<T>(result: &Result<T, PipelineError>, registries: &Registries<'_>, request: &Request) {
+fn note_refusal<T>(
+    result: &Result<T, PipelineError>,
+    registries: &Registries<'_>,
+    request: &Request,
+    progress: &dyn Progress,
+) {
     if let Err(error) = result
         && error.class() == Class::Trust
         && !request.dry_run
     {
         for (_, registry) in registries.opened() {
             // The run fails already, and with what matters more.
-            let _ = registry.remember(&BTreeMap::new());
+            let _ = registry.remember(&BTreeMap::new(), progress);
         }
     }
 }
@@ -304,7 +310,7 @@ impl Carrying<'_, '_> {
             tables: &settled.tables,
         };
         let gathered = gathering.gather(&releases, &sources, fresh);
-        note_refusal(&gathered, &self.registries, self.wish.request);
+        note_refusal(&gathered, &self.registries, self.wish.request, &*self.services.progress);
         let gathered = gathered?;
         self.learn(settled)?;
         if settled.fresh {
@@ -349,7 +355,7 @@ impl Carrying<'_, '_> {
         }
         let nothing = BTreeMap::new();
         for (id, registry) in self.registries.opened() {
-            registry.remember(settled.learnt.get(id).unwrap_or(&nothing))?;
+            registry.remember(settled.learnt.get(id).unwrap_or(&nothing), &*self.services.progress)?;
         }
         Ok(())
     }

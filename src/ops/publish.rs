@@ -67,7 +67,7 @@ pub fn run(request: &Request<'_>, cancel: &Cancel, progress: &dyn Progress) -> R
     let facts = facts(&manifest, package, lock.as_ref(), &registry)?;
     let key = open_key(&request.key, needed, request.ask)?;
     let index = request.index.as_ref().map(|path| open_key(path, Protection::None, request.ask)).transpose()?;
-    let _lease = folder.lock()?;
+    let _lease = folder.lock(progress)?;
     let source = Source { project: &project, package, facts: &facts };
     let published = publish::publish(&folder, &source, &key, cancel, progress)?;
     let checkpoint = index.map(|index| issue(&folder, &index, Some(&key), request.now)).transpose()?;

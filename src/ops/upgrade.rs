@@ -114,7 +114,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
             }
             DependencySource::Registry { package, requirement, registry, .. } => {
                 let id = manifest.registry_for(package, registry.as_ref())?.clone();
-                let listing = info::listing(registries.open(&id)?, package)?;
+                let listing = info::listing(services, registries.open(&id)?, package)?;
                 released.packages.insert(PackageRef { registry: id, name: package.clone() });
                 let named = !request.names.is_empty();
                 match raise(&listing, requirement, named, minimum) {

@@ -14,7 +14,11 @@ struct File {
 }
 
 fn file(path: &str, content: &str, size: u64) -> File {
-    File { path: RelPath::parse(path).expect("a path"), pin: Pin { sha256: Sha256::of(content.as_bytes()), size }, variant: None }
+    File {
+        path: RelPath::parse(path).expect("a path"),
+        pin: Pin { sha256: Sha256::of(content.as_bytes()), size },
+        variant: None,
+    }
 }
 
 fn of(variant: &str, file: File) -> File {
@@ -22,8 +26,10 @@ fn of(variant: &str, file: File) -> File {
 }
 
 fn laid(files: &[File]) -> Vec<Pack> {
-    let member =
-        |file| { let File { path, pin, variant } = file; Member { path, pin: *pin, class: FileClass::Data, variant: variant.as_ref() } };
+    let member = |file| {
+        let File { path, pin, variant } = file;
+        Member { path, pin: *pin, class: FileClass::Data, variant: variant.as_ref() }
+    };
     let members: Vec<Member<'_>> = files.iter().map(member).collect();
     lay_out(&members)
 }
@@ -72,7 +78,12 @@ fn variants_share_no_pack_and_what_they_share_is_common() {
             .parts
             .iter()
             .map(|part| &files[part.member])
-            .map(|file| (file.path.as_str().starts_with("own"), file.variant.as_ref().filter(|_| file.path.as_str().starts_with("own"))))
+            .map(|file| {
+                (
+                    file.path.as_str().starts_with("own"),
+                    file.variant.as_ref().filter(|_| file.path.as_str().starts_with("own")),
+                )
+            })
             .collect();
         assert_eq!(kinds.len(), 1);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::keys::{SecretKey, signature_path};
 use crate::model::{PublicKey, Sha256, Signature};
+use crate::progress::Progress;
 use crate::registry::RegistryError;
 use crate::sys::{Lease, files};
 use crate::trust::TrustError;
@@ -156,12 +157,15 @@ impl Folder {
         self.write(file, bytes)
     }
 
-    /// Takes the lease on writing this index, for as long as the value lives.
+    /// Takes the lease on writing this index, for as long as the value lives. `progress` is told who is waited for.
     ///
     /// # Errors
     /// `E0171`, `E0172`.
-    pub fn lock(&self) -> Result<Lease, RegistryError> {
-        Lease::take(&self.path.join(".mpm-lease"), Duration::from_mins(1), &|_| {}).map_err(RegistryError::Busy)
+    pub fn lock(&self, progress: &dyn Progress) -> Result<Lease, RegistryError> {
+        let waiting = |holder: &str| {
+            progress.note("waiting", format!("waiting for {holder}, which writes to {}", self.path.display()));
+        };
+        Lease::take(&self.path.join(".mpm-lease"), Duration::from_mins(1), &waiting).map_err(RegistryError::Busy)
     }
 
     /// The path of a file, once no folder on the way to it is a symlink. What is planted in a branch can point anywhere;

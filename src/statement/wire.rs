@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{HubCommit, HubRepository, PackageKind, PackageName, Pin, RegistryId, Sha256, VariantName, canonical};
+use crate::model::{
+    HubCommit, HubRepository, PackageKind, PackageName, Pin, RegistryId, Sha256, VariantName, canonical,
+};
 use crate::statement::files::{FileWire, ListWire, check_inline, check_list_pins};
 use crate::statement::packs::{PackWire, check_packs};
 use crate::statement::rules::{at, cut, dependency_set, line, requirement, sorted, version, word};

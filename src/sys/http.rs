@@ -22,7 +22,8 @@ use crate::model::SafeUrl;
 use crate::sys::runtime::block_on;
 
 pub use address::{AddressClass, AddressError, Scope};
-pub use body::{ByteRange, RangeBody};
+pub use body::{ByteRange, RangeBody, parse_content_range};
+pub use credentials::netrc_hosts;
 pub use error::HttpError;
 pub use helper::{Action as HelperAction, HelperError, ask as ask_helper};
 pub use reply::{Reply, Said};

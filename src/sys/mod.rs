@@ -28,7 +28,7 @@ pub use history::{HistoryError, file_at};
 pub use holder::Life;
 pub use http::{
     AddressClass, AddressError, Answer, ByteRange, HelperAction, HelperError, HttpClient, HttpError, HttpSettings,
-    NetworkPolicy, Patience, RangeBody, Reply, Said, Scope, Small, ask_helper,
+    NetworkPolicy, Patience, RangeBody, Reply, Said, Scope, Small, ask_helper, netrc_hosts, parse_content_range,
 };
 pub use lease::{Attempt, Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};

@@ -14,6 +14,7 @@ use modelpm::model::{
 };
 use modelpm::scan::{look, name_rules};
 use modelpm::statement::{ListPin, Statement, parse_list, render_list};
+use modelpm::sys::{netrc_hosts, parse_content_range};
 use modelpm::trust::{Checkpoint, NamespaceEntry, Registrar, TrustRoot, YankRecord, count_signers};
 
 /// Names and bodies, in the order of the pipeline.
@@ -37,6 +38,8 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("hub_commit", hub_commit),
     ("hub_tree", hub_tree),
     ("content", content),
+    ("content_range", content_range),
+    ("netrc", netrc),
     ("words", words),
 ];
 
@@ -174,6 +177,19 @@ pub fn content(bytes: &[u8]) {
     for name in ["model.safetensors", "model.gguf", "model.onnx", "weights.npz", "data.pkl", "config.json", "README"] {
         let name = RelPath::parse(name).expect("a path");
         look(&name, bytes.len() as u64, &bytes).expect("memory can be read");
+    }
+}
+
+pub fn content_range(bytes: &[u8]) {
+    if let Some((first, last, total)) = parse_content_range(&String::from_utf8_lossy(bytes)) {
+        assert!(first <= last && total.is_none_or(|total| last < total));
+    }
+}
+
+pub fn netrc(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for host in netrc_hosts(&text).unwrap_or_default() {
+        assert!(text.to_ascii_lowercase().contains(&host.to_ascii_lowercase()), "{host} is not in the file");
     }
 }
 

@@ -379,18 +379,21 @@ impl Solo {
 
     fn init(&self, demo: bool) -> Result<index_init::Outcome, AuthoringError> {
         let at = |path: &str| self.place.path().join(path);
-        index_init::run(&index_init::Request {
-            folder: at("hub"),
-            id: "hub".parse().expect("an id"),
-            namespaces: vec!["acme".parse().expect("a name")],
-            main: at("keys/main.key"),
-            index: at("keys/index.key"),
-            recovery: None,
-            freshness: Freshness::Normal,
-            demo,
-            now: time(0),
-            ask: &|_| Some("secret".to_owned()),
-        })
+        index_init::run(
+            &index_init::Request {
+                folder: at("hub"),
+                id: "hub".parse().expect("an id"),
+                namespaces: vec!["acme".parse().expect("a name")],
+                main: at("keys/main.key"),
+                index: at("keys/index.key"),
+                recovery: None,
+                freshness: Freshness::Normal,
+                demo,
+                now: time(0),
+                ask: &|_| Some("secret".to_owned()),
+            },
+            &Silent,
+        )
     }
 
     fn write(&self, path: &str, text: &str) {
@@ -438,13 +441,16 @@ fn a_small_team_publishes_with_two_keys() {
     assert!(again.checkpoint.expect("a checkpoint").checkpoint.releases.is_empty());
     solo.write("out/README.md", "another card");
     assert_eq!(solo.publish(30).expect_err("it stands").code().0, "E0832");
-    let renewed = index_checkpoint::run(&index_checkpoint::Request {
-        folder: solo.place.path().join("hub"),
-        index: solo.place.path().join("keys/index.key"),
-        main: Some(solo.place.path().join("keys/main.key")),
-        now: time(200 * 86_400),
-        ask: &|_| Some("secret".to_owned()),
-    });
+    let renewed = index_checkpoint::run(
+        &index_checkpoint::Request {
+            folder: solo.place.path().join("hub"),
+            index: solo.place.path().join("keys/index.key"),
+            main: Some(solo.place.path().join("keys/main.key")),
+            now: time(200 * 86_400),
+            ask: &|_| Some("secret".to_owned()),
+        },
+        &Silent,
+    );
     assert_eq!(renewed.expect("a checkpoint").renewed, ["trust/registrar/2.json"]);
     assert_eq!(solo.init(false).expect_err("it is not empty").code().0, "E0823");
 }

@@ -1,9 +1,9 @@
 //! Many processes at once, some of them dead, some not to be seen from here.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use modelpm::model::Sha256;
 use modelpm::sys::Lease;
@@ -123,6 +123,47 @@ fn who_waits_says_for_whom_and_gives_up_with_code_6() {
         &["is being fetched by"],
     );
     ok(&project, &["sync"]);
+}
+
+#[test]
+fn short_waits_say_for_whom_as_well() {
+    let registry = registry();
+    let project = machine(&registry, &registry.folder().display().to_string());
+    ok(&project, &["lock"]);
+    let trust = project.home().join(".local/state/mpm/trust");
+    let root = std::fs::read_dir(&trust).unwrap().next().unwrap().unwrap().path();
+    std::thread::scope(|scope| {
+        let lease = Lease::take(&root.join("lease"), Duration::ZERO, &|_| ()).unwrap();
+        let waits = scope.spawn(|| project.mpm(&["update"]));
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(!waits.is_finished(), "it waits");
+        drop(lease);
+        waits.join().unwrap().expect(0).says(&["waiting for process", "which writes what this machine remembers of"]);
+    });
+}
+
+#[test]
+fn what_a_killed_process_left_of_a_copy_goes_a_day_later() {
+    let registry = registry();
+    let server = Server::start(registry.folder());
+    let project = machine(&registry, &format!("sparse+{}", server.url()));
+    ok(&project, &["lock"]);
+    let cache = project.home().join(".cache/mpm");
+    let named = |name: &str| -> Vec<PathBuf> {
+        let found = tree(&cache).into_keys().filter(|path| path.ends_with(name)).map(|path| cache.join(path));
+        found.collect()
+    };
+    let folder = named("checkpoint.json")[0].parent().unwrap().to_owned();
+    let (old, young) = (folder.join(".mpm-Left01.tmp"), folder.join(".mpm-Left02.tmp"));
+    for path in [&old, &young] {
+        std::fs::write(path, b"half of a copy").unwrap();
+    }
+    let before = SystemTime::now() - Duration::from_secs(2 * 86_400);
+    std::fs::File::options().write(true).open(&old).unwrap().set_modified(before).unwrap();
+    std::fs::remove_file(folder.join("checkpoint.json")).unwrap();
+    ok(&project, &["update"]);
+    assert!(!old.exists(), "nobody writes it any more");
+    assert!(young.exists(), "somebody may be writing it");
 }
 
 /// A process that holds a lease until it is ended, perhaps in namespaces of its own.

@@ -117,6 +117,16 @@ fn made(target: &str) -> Seeds {
         ]
         .map(|(name, bytes)| (name.to_owned(), bytes))
         .into(),
+        "content_range" => {
+            texts(&[("part", "bytes 7-9/10"), ("unknown", "bytes 0-18446744073709551615/*"), ("none", "bytes */10")])
+        }
+        "netrc" => texts(&[
+            ("machine", "machine models.example login me password secret\n"),
+            (
+                "all",
+                "# words\nmacdef init\ncd /\n\nmachine a.example\n  login b\n  password c\ndefault login d password e\n",
+            ),
+        ]),
         "words" => texts(&[
             ("package", "acme/mini-lm_v1.5"),
             ("id", "acme:acme/minilm@1.2.0"),

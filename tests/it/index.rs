@@ -14,6 +14,7 @@ mod smart;
 use std::collections::BTreeSet;
 
 use modelpm::index::{Base, Memory};
+use modelpm::progress::Silent;
 use modelpm::sys::NetworkPolicy;
 
 use fixture::{Index, Machine, WAYS, Way, name, version};
@@ -109,7 +110,7 @@ fn memory_holds_what_was_verified_and_serves_offline() {
     let listings = registry.listings(&wanted).unwrap();
     let release = &listings[&name("acme/minilm")].as_ref().unwrap().releases[&version("1.0.0")];
     let verified = registry.statement(&name("acme/minilm"), release).unwrap();
-    registry.remember(&[(fixture::namespace("acme"), verified.signers.clone())].into()).unwrap();
+    registry.remember(&[(fixture::namespace("acme"), verified.signers.clone())].into(), &Silent).unwrap();
     let memory = Memory::load(&machine.trust(), &index.root_digest).unwrap();
     assert_eq!(memory.verified(&release.event.statement.sha256).unwrap(), Some(verified.signers));
     assert!(memory.revocations().keys.is_empty());
@@ -127,7 +128,7 @@ fn memory_is_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let index = Index::new();
     let machine = Machine::new();
-    machine.open(&index, Way::Folder).unwrap().remember(&[].into()).unwrap();
+    machine.open(&index, Way::Folder).unwrap().remember(&[].into(), &Silent).unwrap();
     let folder = machine.trust().join(index.root_digest.hex());
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o700);

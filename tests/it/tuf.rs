@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use modelpm::diagnose::Diagnose as _;
 use modelpm::index::{IndexError, Registry, VerifiedStatement};
 use modelpm::keys::SecretKey;
+use modelpm::progress::Silent;
 use modelpm::trust::{Checkpoint, Registrar, TrustRoot};
 
 use crate::index::fixture::{Index, Machine, Way, name, version};
@@ -52,7 +53,7 @@ impl Client {
 
     /// The top-level files, and what was learnt is kept. The code of an error, or nothing.
     fn refresh(&self) -> &'static str {
-        let done = self.open().and_then(|registry| registry.remember(&BTreeMap::new()));
+        let done = self.open().and_then(|registry| registry.remember(&BTreeMap::new(), &Silent));
         code(done)
     }
 
@@ -60,7 +61,7 @@ impl Client {
     fn take(&self, package: &str, number: &str) -> Result<VerifiedStatement, IndexError> {
         let registry = self.open()?;
         let found = take_from(&registry, package, number)?;
-        registry.remember(&BTreeMap::new())?;
+        registry.remember(&BTreeMap::new(), &Silent)?;
         Ok(found)
     }
 

@@ -211,6 +211,11 @@ fn a_typo_in_a_name_offers_the_nearest() {
     let site = site.wants("[models]\n\"acme/tinny\" = \"1\"");
     site.fails(&["sync"], 1, &says);
     site.fails(&["info", "acme/tinny"], 1, &says[..3]);
+    site.fails(
+        &["lock", "--offline"],
+        1,
+        &["E0923", "this run is offline: only what is kept of the index was looked at"],
+    );
     let site = site.wants("[models]\n\"acme/tiny\" = \"1\"");
     site.works(&["sync"]);
     site.fails(&["remove", "acme/tinny"], 1, &["E0912", "no dependency \"acme/tinny\"", "did you mean acme/tiny?"]);

@@ -27,10 +27,11 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("policy", &[WORDS, &["manifest", "statement", "catalog", "config", "lock", "select", "formats", "scan"]]),
     ("layout", &[WORDS, &["manifest", "statement", "lock", "select"]]),
     ("hub", &[WORDS, &["statement"]]),
+    ("chunk", &[WORDS]),
     ("pack", &[WORDS, &["statement"]]),
     // Stages.
     ("index", &[WORDS, EFFECTS, &["catalog", "trust", "statement", "manifest"]]),
-    ("fetch", &[WORDS, EFFECTS, &["select", "hub", "pack"]]),
+    ("fetch", &[WORDS, EFFECTS, &["select", "hub", "chunk", "pack"]]),
     ("verify", &[WORDS, EFFECTS]),
     ("store", &[WORDS, EFFECTS, &["verify"]]),
     ("inspect", &[WORDS, EFFECTS, &["store", "formats", "scan", "select", "policy"]]),
@@ -60,6 +61,7 @@ const PURE: &[&str] = &[
     "policy",
     "layout",
     "hub",
+    "chunk",
     "pack",
 ];
 const STAGES: &[&str] = &["index", "fetch", "verify", "store", "inspect", "install", "keys", "registry", "publish"];

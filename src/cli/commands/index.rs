@@ -93,21 +93,24 @@ impl Init {
         let services = context.brief()?;
         let start = &context.settings.start;
         let ask = password(context.environment);
-        let outcome = index_init::run(&index_init::Request {
-            folder: start.join(&self.folder),
-            id: self.id.clone(),
-            namespaces: self.namespace.clone(),
-            main: start.join(&self.main_key),
-            index: start.join(&self.index_key),
-            recovery: self.recovery_key.as_ref().map(|file| public_half(&start.join(file))),
-            freshness: match self.freshness {
-                FreshnessWord::Normal => Freshness::Normal,
-                FreshnessWord::None => Freshness::None,
+        let outcome = index_init::run(
+            &index_init::Request {
+                folder: start.join(&self.folder),
+                id: self.id.clone(),
+                namespaces: self.namespace.clone(),
+                main: start.join(&self.main_key),
+                index: start.join(&self.index_key),
+                recovery: self.recovery_key.as_ref().map(|file| public_half(&start.join(file))),
+                freshness: match self.freshness {
+                    FreshnessWord::Normal => Freshness::Normal,
+                    FreshnessWord::None => Freshness::None,
+                },
+                demo: self.demo,
+                now: services.now,
+                ask: &ask,
             },
-            demo: self.demo,
-            now: services.now,
-            ask: &ask,
-        })?;
+            &*services.progress,
+        )?;
         let printer = &mut *context.printer;
         printer.say(&format!("Made registry {} in {}", self.id, self.folder.display()));
         printer.say(&format!("Main key     {}  (root, registrar, publisher)", outcome.main));
@@ -158,13 +161,16 @@ impl Checkpoint {
         let services = context.brief()?;
         let start = &context.settings.start;
         let ask = password(context.environment);
-        let outcome = index_checkpoint::run(&index_checkpoint::Request {
-            folder: start.join(&self.folder),
-            index: start.join(&self.key),
-            main: self.main_key.as_ref().map(|file| start.join(file)),
-            now: services.now,
-            ask: &ask,
-        })?;
+        let outcome = index_checkpoint::run(
+            &index_checkpoint::Request {
+                folder: start.join(&self.folder),
+                index: start.join(&self.key),
+                main: self.main_key.as_ref().map(|file| start.join(file)),
+                now: services.now,
+                ask: &ask,
+            },
+            &*services.progress,
+        )?;
         say(context.printer, &outcome);
         let made = &outcome.checkpoint;
         context.printer.document(

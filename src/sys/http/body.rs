@@ -168,8 +168,8 @@ impl Watch {
     }
 }
 
-/// First and last byte and total length of `bytes 7-9/10`; the total may be `*`.
-fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+/// First and last byte and total length of `Content-Range: bytes 7-9/10` (RFC 9110, section 14.4); the total may be `*`.
+pub fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);

@@ -107,6 +107,14 @@ fn read_text(path: &Path) -> Result<String, HttpError> {
     Ok(text)
 }
 
+/// The hosts for which a netrc file (the form of ftp(1) and curl(1)) has a login; no secret comes out.
+///
+/// # Errors
+/// What the file breaks, in words.
+pub fn netrc_hosts(text: &str) -> Result<Vec<String>, &'static str> {
+    parse_netrc(text).map(|machines| machines.into_keys().collect())
+}
+
 /// Reads `machine NAME login NAME password WORD`, in any order after `machine`, `#` to the line's end a comment, `macdef`
 /// up to an empty line skipped. `default` is not used: it would send a password to every host.
 fn parse_netrc(text: &str) -> Result<BTreeMap<String, (String, Secret)>, &'static str> {

@@ -1,12 +1,14 @@
 //! Names of packages: searched, completed in a shell, and pages for man.
 
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use modelpm::catalog::{PackageLeaf, build_packages};
 use modelpm::model::{PackageName, Pin};
 use modelpm::trust::Checkpoint;
 
 use super::fixture::{ok, project, project_at, registry};
+use crate::support::peers;
 use crate::support::project::Project;
 use crate::support::registry::TestRegistry;
 use crate::support::server::Server;
@@ -164,6 +166,51 @@ fn the_script_for_bash_completes_names() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// What a shell prints that runs a text in a project, with `mpm` on its path.
+fn shell(project: &Project, program: &Path, arguments: &[&str]) -> String {
+    let ours = Path::new(env!("CARGO_BIN_EXE_mpm")).parent().unwrap();
+    let path = format!("{}:{}", ours.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(project.folder()).env_clear().env("PATH", path).env("TERM", "dumb");
+    let output = command.env("HOME", project.home()).stdin(Stdio::null()).output().expect("a shell");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    told
+}
+
+#[test]
+fn the_script_for_fish_completes_names() {
+    let Some(fish) = peers::peer("fish") else { return };
+    let registry = registry();
+    let project = project(&registry, "[models]\n\"acme/minilm\" = \"1\"\n");
+    project.write("mpm.fish", ok(&project, &["completions", "fish"]).stdout);
+    let ask = "source mpm.fish; complete -C 'mpm add acme/m'; complete -C 'mpm upda'";
+    let told = shell(&project, &fish, &["--no-config", "-c", ask]);
+    let words: Vec<_> = told.lines().filter_map(|line| line.split('\t').next()).collect();
+    assert_eq!(words, ["acme/minilm", "update"]);
+}
+
+#[test]
+fn the_script_for_zsh_completes_names() {
+    let Some(zsh) = peers::peer("zsh") else { return };
+    let registry = registry();
+    let project = project(&registry, "[models]\n\"acme/minilm\" = \"1\"\n");
+    project.write("mpm.zsh", ok(&project, &["completions", "zsh"]).stdout);
+    // A shell with a terminal of its own: the tabulator completes, and the line that came of it is printed.
+    let drive = r#"
+        zmodload zsh/zpty
+        zpty shell 'zsh -f -i'
+        zpty -w shell 'PS1=; autoload -Uz compinit; compinit -u -D; source mpm.zsh; print rea""dy'
+        zpty -r shell out '*ready*'
+        zpty -w -n shell $'mpm add acme/m\t\x01print -r -- "<\x05>"\n'
+        zpty -r shell out $'*\n<mpm*>*'
+        print -r -- "$out"
+        zpty -d shell
+    "#;
+    let told = shell(&project, &zsh, &["-f", "-c", drive]);
+    assert!(told.contains("\n<mpm add acme/minilm"), "{told}");
 }
 
 #[test]

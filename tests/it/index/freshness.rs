@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use modelpm::index::{Gate, IndexError};
 use modelpm::keys::SecretKey;
 use modelpm::model::{CheckpointNumber, Floor, Sha256};
+use modelpm::progress::Silent;
 use modelpm::sys::NetworkPolicy;
 use modelpm::trust::{Freshness, Role};
 
@@ -18,7 +19,7 @@ fn code<T>(result: Result<T, IndexError>) -> &'static str {
 fn learn(machine: &Machine, index: &Index, way: Way) {
     let registry = machine.open(index, way).unwrap();
     registry.listings(&BTreeSet::from([name("acme/minilm")])).unwrap();
-    registry.remember(&BTreeMap::new()).unwrap();
+    registry.remember(&BTreeMap::new(), &Silent).unwrap();
 }
 
 #[test]
@@ -197,7 +198,7 @@ fn a_pinned_later_root_must_be_met() {
         for _ in 0..2 {
             let opened = machine.open(&index, Way::Folder);
             if let Ok(registry) = &opened {
-                registry.remember(&BTreeMap::new()).unwrap();
+                registry.remember(&BTreeMap::new(), &Silent).unwrap();
             }
             assert_eq!(code(opened), expected, "{root_at:?}");
         }
@@ -225,7 +226,7 @@ fn a_higher_epoch_resets_numbers_and_prefixes_loudly() {
     let registry = machine.open(&index, Way::Folder).unwrap();
     assert!(machine.heard.take().contains("epoch-raised"));
     registry.listings(&BTreeSet::from([name("acme/minilm")])).unwrap();
-    registry.remember(&BTreeMap::new()).unwrap();
+    registry.remember(&BTreeMap::new(), &Silent).unwrap();
     assert_eq!(machine.reopen(&index, Way::Folder).unwrap().floor().checkpoint.epoch, 2);
 }
 
@@ -250,7 +251,7 @@ fn memory_is_never_lowered() {
     let early = machine.open(&index, Way::Folder).unwrap();
     index.checkpoint();
     learn(&machine, &index, Way::Folder);
-    early.remember(&BTreeMap::new()).unwrap();
+    early.remember(&BTreeMap::new(), &Silent).unwrap();
     assert_eq!(machine.reopen(&index, Way::Folder).unwrap().floor().checkpoint.number, 2);
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use modelpm::diagnose::Diagnose as _;
 use modelpm::index::{IndexError, VerifiedStatement};
+use modelpm::progress::Silent;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -17,7 +18,7 @@ fn use_it(machine: &Machine, index: &Index, way: Way) -> Result<VerifiedStatemen
     let listings = registry.listings(&BTreeSet::from([name("acme/minilm")]))?;
     let listing = listings[&name("acme/minilm")].as_ref().expect("it is listed");
     let found = registry.statement(&name("acme/minilm"), &listing.releases[&version("1.1.0")])?;
-    registry.remember(&BTreeMap::new())?;
+    registry.remember(&BTreeMap::new(), &Silent)?;
     Ok(found)
 }
 

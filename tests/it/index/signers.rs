@@ -7,6 +7,7 @@ use modelpm::diagnose::Diagnose as _;
 use modelpm::index::{Familiarity, IndexError, Registry};
 use modelpm::keys::SecretKey;
 use modelpm::model::{Fingerprint, Pin, Sha256};
+use modelpm::progress::Silent;
 use modelpm::trust::{RetiredKey, RetiredPrefix};
 
 use super::fixture::{Index, Machine, WAYS, Way, name, namespace, version};
@@ -198,7 +199,7 @@ fn accepted_signers_are_remembered() {
     let signers = take(&registry, "1.0.0").unwrap();
     let acme = namespace("acme");
     assert_eq!(registry.knows_signers(&acme, &signers, &BTreeSet::new()).unwrap(), Familiarity::New);
-    registry.remember(&[(acme.clone(), signers.clone())].into()).unwrap();
+    registry.remember(&[(acme.clone(), signers.clone())].into(), &Silent).unwrap();
     let registry = machine.reopen(&index, Way::Folder).unwrap();
     assert_eq!(registry.knows_signers(&acme, &signers, &BTreeSet::new()).unwrap(), Familiarity::Known);
 }

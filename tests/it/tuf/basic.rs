@@ -1,6 +1,7 @@
 //! test_basic: what is asked for, what is kept, and each way in which one file can be wrong.
 
 use modelpm::model::{Pin, Sha256, Timestamp};
+use modelpm::progress::Silent;
 use modelpm::trust::Role;
 
 use super::{Client, code, trusted};
@@ -35,7 +36,7 @@ fn implicit_refresh() {
     let registry = client.open().unwrap();
     let nothing = registry.listings(&[name("acme/none")].into()).unwrap();
     assert!(nothing[&name("acme/none")].is_none());
-    registry.remember(&std::collections::BTreeMap::new()).unwrap();
+    registry.remember(&std::collections::BTreeMap::new(), &Silent).unwrap();
     assert_eq!(client.trusted(), trusted(1, 1, 1), "a question for what is not there refreshes all the same");
 }
 

@@ -37,5 +37,5 @@ fn static_repository() {
         }
     }
     assert_eq!(releases, 5);
-    registry.remember(&BTreeMap::new()).unwrap();
+    registry.remember(&BTreeMap::new(), &Silent).unwrap();
 }
