@@ -11,6 +11,7 @@ mod download;
 mod error;
 pub mod hub;
 mod journal;
+mod pack;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ use std::time::{Duration, Instant};
 use crate::model::{Pin, SafeUrl};
 use crate::progress::Progress;
 use crate::sys::{Attempt, BlobReader, Cancel, HttpClient, Scope, Staged, files};
+
+pub use pack::{PackFile, PackJob, Unpacked};
 
 pub use error::{FetchError, Found, PlaceFailure, Problem};
 

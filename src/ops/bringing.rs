@@ -5,22 +5,21 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::fetch::{FetchOutcome, Fetcher, Job, Landed, Place};
+use crate::fetch::{FetchOutcome, Fetcher, Job, Landed, PackFile, PackJob, Place, Unpacked, room_for};
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
 use crate::ops::registries::{self, Registries};
 use crate::ops::seeding::{HubWanted, seed_from_cache};
 use crate::ops::{PipelineError, Services, Travel};
+use crate::pack::{Slice, ranges};
 use crate::select::{Origin, Selected};
-use crate::store::{Store, StoreError};
+use crate::store::{Inserting, Store, StoreError};
 use crate::sys::{Staged, Staging, files};
 use crate::verify::{Mismatch, Verified, verify};
 
 /// Blobs at a time where configuration says nothing.
 pub(super) const JOBS: usize = 8;
-/// Verified blobs that wait for one shared barrier: so many…
-const BATCH_BLOBS: usize = 256;
-/// …or so many bytes.
+/// Bytes of verified blobs that wait for one shared barrier.
 const BATCH_BYTES: u64 = 64 << 20;
 /// Bytes of a source file that are copied at a time.
 const COPY_BUFFER: usize = 1 << 20;
@@ -34,6 +33,8 @@ pub(super) struct Wanted {
     pub(super) what: String,
     /// Whose places have it.
     pub(super) supplier: Supplier,
+    /// The pack that it travels in, and the offset there; none: it is a blob of its own.
+    pub(super) pack: Option<(Pin, u64)>,
 }
 
 /// Who has a blob.
@@ -90,14 +91,41 @@ pub(super) fn missing<'w>(
     for (pin, wanted) in distinct {
         if lacking.contains(&pin) {
             travel.blobs += 1;
-            travel.bytes = travel.bytes.saturating_add(pin.size);
+            if wanted.pack.is_none() {
+                travel.bytes = travel.bytes.saturating_add(pin.size);
+            }
             needed.insert(pin, wanted);
         } else {
             travel.reused_blobs += 1;
             travel.reused_bytes = travel.reused_bytes.saturating_add(pin.size);
         }
     }
+    travel.bytes = packed(&needed).values().fold(travel.bytes, |bytes, files| bytes.saturating_add(asked_of(files)));
     Ok((needed, travel))
+}
+
+/// Needed files by the pack that they travel in, in the order of their offsets.
+type Packed<'w> = BTreeMap<(&'w RegistryId, Pin), Vec<(u64, &'w Wanted)>>;
+
+fn packed<'w>(needed: &BTreeMap<Pin, &'w Wanted>) -> Packed<'w> {
+    let mut packs = Packed::new();
+    for wanted in needed.values() {
+        if let (Some((pack, offset)), Supplier::Registry(id)) = (wanted.pack, &wanted.supplier) {
+            packs.entry((id, pack)).or_default().push((offset, *wanted));
+        }
+    }
+    for files in packs.values_mut() {
+        files.sort_by_key(|(offset, _)| *offset);
+    }
+    packs
+}
+
+/// Bytes that are asked for to have these files of one pack: what lies between near ones comes along.
+fn asked_of(files: &[(u64, &Wanted)]) -> u64 {
+    let slices: Vec<Slice> =
+        files.iter().map(|(offset, wanted)| Slice { offset: *offset, size: wanted.pin.size }).collect();
+    let pack = files.first().and_then(|(_, wanted)| wanted.pack).map_or(0, |(pack, _)| pack.size);
+    ranges(pack, &slices).iter().map(|range| range.end - range.start).sum()
 }
 
 /// Takes what the store lacks and the user's Hugging Face cache has, if it is for a repository of the hub.
@@ -133,7 +161,12 @@ pub(super) fn bring(
     if needed.is_empty() {
         return Ok(travel);
     }
-    let (jobs, places) = jobs(services, registries, &needed)?;
+    let packs = packed(&needed);
+    let plain: BTreeMap<Pin, &Wanted> =
+        needed.iter().filter(|(_, wanted)| wanted.pack.is_none()).map(|(pin, wanted)| (*pin, *wanted)).collect();
+    let mut places = Places::default();
+    let mut jobs = places.jobs(services, registries, &plain)?;
+    let unpack = places.pack_jobs(registries, &packs)?;
     let fetcher = Fetcher {
         http: &services.http,
         staging: store.begin()?,
@@ -143,55 +176,114 @@ pub(super) fn bring(
         cancel: &services.cancel,
         progress: &*services.progress,
     };
-    let mut batch = Batch { store, blobs: Vec::new(), bytes: 0 };
-    let result = fetcher.fetch(&jobs, &places, &mut |landed| match landed {
-        Landed::Blob(job, staged) => batch.take(job, staged),
-        // Other processes may be waiting for what this one has fetched and not stored yet.
-        Landed::Pause => batch.flush(),
+    // Before the first byte, and for both kinds.
+    let small = packs.values().flatten().fold(0_u64, |sum, (_, wanted)| sum.saturating_add(wanted.pin.size));
+    if small > 0 {
+        let begun = |job: &Job| {
+            let part = fetcher.staging.join(format!("{}.part", job.pin.sha256));
+            part.symlink_metadata().map_or(0, |file| file.len()).min(job.pin.size)
+        };
+        room_for(&fetcher.staging, jobs.iter().fold(small, |sum, job| sum.saturating_add(job.pin.size - begun(job))))?;
+    }
+    let mut batch = Batch { inserting: store.inserting(), blobs: Vec::new(), bytes: 0 };
+    let result = fetcher.unpack(&unpack, &places.lists, &mut |unpacked| match unpacked {
+        Unpacked::File(file, staged) => batch.take(&file.pin, staged),
+        Unpacked::Pause => batch.flush(),
+    });
+    let result = result.and_then(|absent| {
+        // Files whose packs are nowhere may lie there as blobs of their own.
+        jobs.extend(absent);
+        fetcher.fetch(&jobs, &places.lists, &mut |landed| match landed {
+            Landed::Blob(job, staged) => batch.take(&job.pin, staged),
+            // Other processes may be waiting for what this one has fetched and not stored yet.
+            Landed::Pause => batch.flush(),
+        })
     });
     // What landed before an error stays: the next run does not fetch it again.
-    let flushed = batch.flush();
+    let ended = batch.end();
     match result {
-        Ok(()) => flushed?,
+        Ok(()) => ended?,
         Err(FetchOutcome::Fetch(error)) => return Err(error.into()),
         Err(FetchOutcome::Done(broken)) => return Err(broken.into()),
     }
     Ok(travel)
 }
 
-/// The jobs, and the lists of places that they name: one for each registry and each commit.
-fn jobs(
-    services: &Services,
-    registries: &mut Registries<'_>,
-    needed: &BTreeMap<Pin, &Wanted>,
-) -> Result<(Vec<Job>, Vec<Vec<Place>>), PipelineError> {
-    let mut paths: BTreeMap<(&HubId, &HubCommit), BTreeMap<Sha256, RelPath>> = BTreeMap::new();
-    for (pin, wanted) in needed {
-        if let Supplier::Hub { id, commit, path } = &wanted.supplier {
-            paths.entry((id, commit)).or_default().insert(pin.sha256, path.clone());
+/// The lists of places that jobs name: one for each registry and each commit.
+#[derive(Default)]
+struct Places<'w> {
+    lists: Vec<Vec<Place>>,
+    numbers: BTreeMap<Group<'w>, usize>,
+}
+
+impl<'w> Places<'w> {
+    /// Jobs for blobs of their own.
+    fn jobs(
+        &mut self,
+        services: &Services,
+        registries: &mut Registries<'_>,
+        needed: &BTreeMap<Pin, &'w Wanted>,
+    ) -> Result<Vec<Job>, PipelineError> {
+        let mut paths: BTreeMap<(&HubId, &HubCommit), BTreeMap<Sha256, RelPath>> = BTreeMap::new();
+        for (pin, wanted) in needed {
+            if let Supplier::Hub { id, commit, path } = &wanted.supplier {
+                paths.entry((id, commit)).or_default().insert(pin.sha256, path.clone());
+            }
         }
-    }
-    let mut places: Vec<Vec<Place>> = Vec::new();
-    let mut numbers: BTreeMap<Group<'_>, usize> = BTreeMap::new();
-    let mut jobs = Vec::with_capacity(needed.len());
-    for (pin, wanted) in needed {
-        let group = wanted.supplier.group();
-        let number = if let Some(number) = numbers.get(&group) {
-            *number
-        } else {
-            places.push(match &group {
-                Group::Registry(id) => registries.bases(id)?.into_iter().map(place).collect(),
+        let mut jobs = Vec::with_capacity(needed.len());
+        for (pin, wanted) in needed {
+            let places = self.number(wanted.supplier.group(), &mut |group| match group {
+                Group::Registry(id) => of_registry(registries, id),
                 Group::Hub(id, commit) => {
                     let digests = paths.remove(&(*id, *commit)).unwrap_or_default();
-                    hub_places(services, id, commit, digests)?
+                    hub_places(services, id, commit, digests)
                 }
-            });
-            numbers.insert(group, places.len() - 1);
-            places.len() - 1
-        };
-        jobs.push(Job { pin: *pin, what: wanted.what.clone(), places: number });
+            })?;
+            jobs.push(Job { pin: *pin, what: wanted.what.clone(), places });
+        }
+        Ok(jobs)
     }
-    Ok((jobs, places))
+
+    /// Jobs for packs.
+    fn pack_jobs(
+        &mut self,
+        registries: &mut Registries<'_>,
+        packs: &Packed<'w>,
+    ) -> Result<Vec<PackJob<'w>>, PipelineError> {
+        let mut jobs = Vec::with_capacity(packs.len());
+        for ((id, pack), files) in packs {
+            let places = self.number(Group::Registry(id), &mut |_| of_registry(registries, id))?;
+            let file = |(offset, wanted): &(u64, &'w Wanted)| PackFile {
+                pin: wanted.pin,
+                offset: *offset,
+                what: wanted.what.as_str(),
+            };
+            let what = files.first().map_or("", |(_, wanted)| wanted.what.as_str());
+            let what = match files.len() {
+                1 => what.to_owned(),
+                many => format!("{what} and {} more files", many - 1),
+            };
+            jobs.push(PackJob { pack: *pack, what, places, files: files.iter().map(file).collect() });
+        }
+        Ok(jobs)
+    }
+
+    fn number(
+        &mut self,
+        group: Group<'w>,
+        list: &mut dyn FnMut(&Group<'w>) -> Result<Vec<Place>, PipelineError>,
+    ) -> Result<usize, PipelineError> {
+        if let Some(number) = self.numbers.get(&group) {
+            return Ok(*number);
+        }
+        self.lists.push(list(&group)?);
+        self.numbers.insert(group, self.lists.len() - 1);
+        Ok(self.lists.len() - 1)
+    }
+}
+
+fn of_registry(registries: &mut Registries<'_>, id: &RegistryId) -> Result<Vec<Place>, PipelineError> {
+    Ok(registries.bases(id)?.into_iter().map(place).collect())
 }
 
 /// Where the files of a commit can be had: configured mirrors, then the hub.
@@ -216,21 +308,27 @@ fn place(base: Base) -> Place {
 
 /// Verified blobs on their way into the store, so that small ones share a barrier.
 struct Batch<'s> {
-    store: &'s Store,
+    inserting: Inserting<'s>,
     blobs: Vec<Verified>,
     bytes: u64,
 }
 
 impl Batch<'_> {
-    fn take(&mut self, job: &Job, staged: Staged) -> Result<(), Broken> {
-        self.blobs.push(verify(staged, &job.pin).map_err(Broken::Mismatch)?);
-        self.bytes += job.pin.size;
-        if self.blobs.len() >= BATCH_BLOBS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    fn take(&mut self, pin: &Pin, staged: Staged) -> Result<(), Broken> {
+        self.blobs.push(verify(staged, pin).map_err(Broken::Mismatch)?);
+        self.bytes += pin.size;
+        if self.blobs.len() >= self.inserting.most() || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Broken> {
         self.bytes = 0;
-        self.store.insert_all(std::mem::take(&mut self.blobs)).map(|_| ()).map_err(Broken::Store)
+        self.inserting.take(std::mem::take(&mut self.blobs)).map_err(Broken::Store)
+    }
+
+    fn end(mut self) -> Result<(), Broken> {
+        let flushed = self.flush();
+        self.inserting.end().map_err(Broken::Store)?;
+        flushed
     }
 }
 

@@ -462,7 +462,7 @@ pub(super) fn wanted(lock: &Lock, selected: &Selected) -> Vec<Wanted> {
         };
         wanted.extend(package.files.iter().filter_map(|file| {
             let (name, supplier) = supplier(&file.release_path)?;
-            Some(Wanted { pin: file.pin, what: format!("{name} {}", file.release_path), supplier })
+            Some(Wanted { pin: file.pin, what: format!("{name} {}", file.release_path), supplier, pack: file.pack })
         }));
     }
     wanted

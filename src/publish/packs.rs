@@ -37,7 +37,9 @@ pub(super) fn draft(
     if packs.is_empty() {
         return Ok(Vec::new());
     }
-    let parent = folder.inside("blobs")?;
+    // Asked for what stands in it, so that no part of it is a symlink.
+    let inside = folder.inside("blobs/sha256/drafts")?;
+    let parent = inside.parent().unwrap_or(folder.path()).to_owned();
     std::fs::create_dir_all(&parent).map_err(|source| PublishError::File { path: parent.clone(), source })?;
     let written = hash::on_all_cores(&packs, &|_, pack: &Pack| write(&parent, pack, files, entries, cancel));
     written.into_iter().collect()

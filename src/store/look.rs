@@ -170,15 +170,28 @@ impl Store {
     }
 
     pub(super) fn remember(&self, digest: &Sha256, file: &Metadata) {
+        self.remember_stand(digest, Stand::of(file));
+    }
+
+    pub(super) fn remember_stand(&self, digest: &Sha256, stand: Stand) {
         let mut hashed = self.shared.hashed.lock().unwrap_or_else(PoisonError::into_inner);
         if hashed.len() < REMEMBERED {
-            hashed.insert(*digest, Stand::of(file));
+            hashed.insert(*digest, stand);
         }
     }
 
     pub(super) fn forget(&self, digest: &Sha256) {
         self.shared.hashed.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
     }
+}
+
+/// The same where the file system is known to keep fine times; how the file stands then.
+pub(super) fn seal_fine(digest: &Sha256, file: &File, found: &Metadata) -> io::Result<Stand> {
+    let time = seal::fine(digest, found);
+    file.set_times(FileTimes::new().set_modified(time))?;
+    let since = time.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    Ok(Stand { modified: (seconds, i64::from(since.subsec_nanos())), ..Stand::of(found) })
 }
 
 /// Gives a file the time that seals it.

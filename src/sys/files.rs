@@ -359,6 +359,15 @@ pub fn free_space(path: &Path) -> io::Result<u64> {
     }
 }
 
+/// Files that this process may have open at a time, at most 16,384 of them told.
+pub fn open_limit() -> usize {
+    let most = 16_384;
+    rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .current
+        .and_then(|limit| usize::try_from(limit).ok())
+        .map_or(most, |limit| limit.min(most))
+}
+
 /// Whether an error says that the disk or a quota is full.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
