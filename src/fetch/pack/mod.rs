@@ -6,6 +6,7 @@
 mod cut;
 mod source;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -18,8 +19,10 @@ use crate::sys::{Attempt, Lease, Staged};
 
 use cut::Cutting;
 
-/// Files that wait to be stored: each holds an open file.
-const WAITING: usize = 128;
+/// Handfuls of files that wait to be stored: each file is an open one.
+const WAITING: usize = 8;
+/// Files that are handed over at a time.
+const HANDFUL: usize = 16;
 /// Pause before packs that another process is at are looked at again.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Files of a pack that are looked for to see whether another process gets further with it.
@@ -61,7 +64,7 @@ pub enum Unpacked<'j> {
 
 /// What a worker says.
 enum Said<'j> {
-    File(&'j PackFile<'j>, Staged),
+    Files(Vec<(&'j PackFile<'j>, Staged)>),
     /// A pack is done with; its lease goes when its files are stored. Those whose pack no place has stand beside.
     Ended(Option<Lease>, Vec<Job>),
     /// Another process is at it.
@@ -148,7 +151,10 @@ impl<'j> Run<'_, 'j> {
                 let result = match said {
                     // After an error of the caller's own nothing more is handed over.
                     _ if matches!(failed, Some(FetchOutcome::Done(_))) => continue,
-                    Said::File(file, staged) => done(Unpacked::File(file, staged)).map_err(FetchOutcome::Done),
+                    Said::Files(files) => files
+                        .into_iter()
+                        .try_for_each(|(file, staged)| done(Unpacked::File(file, staged)))
+                        .map_err(FetchOutcome::Done),
                     Said::Ended(_lease, lacking) => {
                         absent.extend(lacking);
                         done(Unpacked::Pause).map_err(FetchOutcome::Done)
@@ -206,9 +212,16 @@ impl<'j> Run<'_, 'j> {
         let places = self.places.get(job.places).map(Vec::as_slice).unwrap_or_default();
         let health = self.health.get(job.places).map(Vec::as_slice).unwrap_or_default();
         // A receiver that is gone has failed, and stops this as well.
-        let hand = |file: &'j PackFile<'j>, staged| sender.send(Said::File(file, staged)).is_ok();
+        let handful = RefCell::new(Vec::with_capacity(HANDFUL));
+        let hand = |file: &'j PackFile<'j>, staged| {
+            handful.borrow_mut().push((file, staged));
+            handful.borrow().len() < HANDFUL || sender.send(Said::Files(handful.take())).is_ok()
+        };
         let (fetcher, memory) = (self.fetcher, &self.memory);
-        let lacking = Cutting { fetcher, job, number, places, health, memory, stopped, hand: &hand }.run(left)?;
+        let lacking = Cutting { fetcher, job, number, places, health, memory, stopped, hand: &hand }.run(left);
+        // What came before an error stays.
+        let _ = sender.send(Said::Files(handful.take()));
+        let lacking = lacking?;
         let job_of = |file: &PackFile<'_>| Job { pin: file.pin, what: file.what.to_owned(), places: job.places };
         Ok(Said::Ended(Some(lease), lacking.into_iter().map(job_of).collect()))
     }
