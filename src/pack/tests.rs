@@ -26,11 +26,10 @@ fn of(variant: &str, file: File) -> File {
 }
 
 fn laid(files: &[File]) -> Vec<Pack> {
-    let member = |file| {
-        let File { path, pin, variant } = file;
-        Member { path, pin: *pin, class: FileClass::Data, variant: variant.as_ref() }
-    };
-    let members: Vec<Member<'_>> = files.iter().map(member).collect();
+    let mut members: Vec<Member<'_>> = Vec::new();
+    for File { path, pin, variant } in files {
+        members.push(Member { path, pin: *pin, class: FileClass::Data, variant: variant.as_ref() });
+    }
     lay_out(&members)
 }
 

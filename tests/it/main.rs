@@ -43,6 +43,7 @@ mod layers;
 mod layout;
 mod login;
 mod network;
+mod packs;
 mod policy;
 mod project;
 mod puzzles;
