@@ -23,17 +23,15 @@ impl Slice {
     }
 }
 
-/// The ranges to ask for, in order, each with at least one byte; none if nothing is wanted. Who wants three quarters of a pack
-/// gets all of it in one request. `slices` are sorted and lie in the pack.
+/// The ranges to ask for, in order, each with at least one byte; none if nothing is wanted. Three quarters of a pack are one
+/// request. `slices` are sorted and lie in the pack.
 pub fn ranges(pack: u64, slices: &[Slice]) -> Vec<Range<u64>> {
     let wanted = slices.iter().fold(0_u64, |sum, slice| sum.saturating_add(slice.size));
     if wanted == 0 {
         return Vec::new();
     }
-    if wanted >= pack - pack / 4 {
-        return vec![0..pack];
-    }
-    let mut gap = GAP;
+    // One request, from the first wanted byte on: what came before a connection broke does not come again.
+    let mut gap = if wanted >= pack - pack / 4 { pack } else { GAP };
     loop {
         let found = joined(slices, gap);
         if found.len() <= RANGES {

@@ -277,7 +277,14 @@ fn a_pack_of_other_bytes_is_exit_4_and_nothing_is_placed() {
 #[test]
 fn a_pack_that_is_cut_off_goes_on_at_the_file_where_it_stopped() {
     let site = Site::new();
-    let cut = site.offset(&path(150)) + 100;
+    // Once with most of it still to come, once with little.
+    for number in [5, 151, 298] {
+        cut_off(&site, number);
+    }
+}
+
+fn cut_off(site: &Site, number: usize) {
+    let cut = site.offset(&path(number)) + 100;
     site.server.fault(&site.path(), 1, Fault::Cut(cut));
     let machine = site.locked(REST);
     ok(&machine, &["sync"]);
@@ -285,7 +292,7 @@ fn a_pack_that_is_cut_off_goes_on_at_the_file_where_it_stopped() {
     let requests: Vec<Request> =
         blobs(&site.server).0.into_iter().filter(|request| request.path == site.path()).collect();
     assert_eq!(requests.len(), 2);
-    assert_eq!(requests[1].headers["range"], format!("bytes={}-{}", site.offset(&path(150)), site.pack().size - 1));
+    assert_eq!(requests[1].headers["range"], format!("bytes={}-{}", site.offset(&path(number)), site.pack().size - 1));
 }
 
 #[test]

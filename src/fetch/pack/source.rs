@@ -61,7 +61,7 @@ pub(super) fn open(
                 .below(&blob_path(&pack.sha256))
                 .map_err(|error| Problem::Read(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
             // All of it is asked for without a range: that any server understands.
-            let to = (range.end < pack.size).then_some(range.end);
+            let to = (*range != (0..pack.size)).then_some(range.end);
             let asked = ByteRange { from: range.start, to };
             let body = block_on(watched(stopped, http.open_range(&url, asked, None, *scope)));
             let body = body.ok_or(Trouble::Stopped)?.map_err(|error| match error {
@@ -69,7 +69,7 @@ pub(super) fn open(
                 error => Problem::Http(error),
             })?;
             check_size(body.total(), pack)?;
-            let (at, all) = (body.start(), body.status() != 206 || to.is_none());
+            let (at, all) = (body.start(), body.status() != 206);
             let (sender, receiver) = mpsc::channel(WAITING);
             block_on(async { drop(tokio::spawn(pump(body, sender))) });
             Ok(Opened { at, all, stream: Stream::Http(receiver) })
