@@ -16,7 +16,7 @@ use crate::sys::{ByteRange, HttpClient, HttpError, RangeBody, blob_path, block_o
 /// Bytes of a file that are read at a time.
 const PIECE: u64 = 256 * 1024;
 /// Chunks that wait between the socket and the thread that cuts: what is held in memory for each pack.
-const WAITING: usize = 8;
+const WAITING: usize = 3;
 /// Time between two looks at a wish to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
