@@ -2,20 +2,21 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::fetch::hub::Unopened;
 use crate::fetch::{Found, Place, Problem};
 use crate::model::Pin;
-use crate::sys::{ByteRange, HttpClient, HttpError, RangeBody, blob_path, block_on, files};
+use crate::sys::{ByteRange, HttpClient, HttpError, Lines, RangeBody, blob_path, block_on, files};
 
 /// Bytes of a file that are read at a time.
 const PIECE: usize = 256 * 1024;
 /// Chunks that wait between the socket and the disk: what is held in memory for each download.
-const WAITING: usize = 8;
+const WAITING: usize = 4;
 /// Time between two looks at a wish to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -64,6 +65,23 @@ pub(super) fn name(place: &Place) -> String {
     }
 }
 
+/// The right to one of the run's connections, where the place needs one.
+pub(super) fn connection(
+    place: &Place,
+    connections: &Arc<Semaphore>,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Option<OwnedSemaphorePermit>, Trouble> {
+    if let Place::Folder(_) | Place::Objects(_) = place {
+        return Ok(None);
+    }
+    if let Ok(permit) = Arc::clone(connections).try_acquire_owned() {
+        return Ok(Some(permit));
+    }
+    let permit = block_on(watched(stopped, Arc::clone(connections).acquire_owned())).ok_or(Trouble::Stopped)?;
+    // They are never closed.
+    Ok(permit.ok())
+}
+
 /// Opens the blob at a place. A size that the place tells beforehand is compared before the first byte.
 pub(super) fn open(place: &Place, http: &HttpClient, ask: &Ask<'_>) -> Result<Opened, Trouble> {
     let opened = match place {
@@ -71,8 +89,10 @@ pub(super) fn open(place: &Place, http: &HttpClient, ask: &Ask<'_>) -> Result<Op
             let url = base
                 .below(&blob_path(&ask.pin.sha256))
                 .map_err(|error| Problem::Read(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-            let body =
-                block_on(watched(ask.stopped, http.open_range(&url, ByteRange::from(ask.from), ask.etag, *scope)));
+            let body = block_on(watched(
+                ask.stopped,
+                http.open_range(&url, ByteRange::from(ask.from), ask.etag, *scope, Lines::Shared),
+            ));
             let body = body.ok_or(Trouble::Stopped)?.map_err(|error| match error {
                 HttpError::Status { status: 404 | 410, .. } => Problem::Absent,
                 error => Problem::Http(error),
@@ -81,7 +101,10 @@ pub(super) fn open(place: &Place, http: &HttpClient, ask: &Ask<'_>) -> Result<Op
         }
         Place::Hub(hub) => {
             let body = hub.open(http, &ask.pin.sha256, ask.stopped, |url| {
-                block_on(watched(ask.stopped, http.open_range(url, ByteRange::from(ask.from), ask.etag, hub.scope())))
+                block_on(watched(
+                    ask.stopped,
+                    http.open_range(url, ByteRange::from(ask.from), ask.etag, hub.scope(), Lines::Shared),
+                ))
             });
             let body = body.map_err(|unopened| match unopened {
                 Unopened::Stopped => Trouble::Stopped,

@@ -5,13 +5,15 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::fetch::{FetchOutcome, Fetcher, Job, Landed, PackFile, PackJob, Place, Unpacked, room_for};
+use crate::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds, room_for, room_for_jobs};
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
+use crate::ops::delta::Older;
+use crate::ops::indexes::{Indexed, accuse, help, name_signers};
 use crate::ops::registries::{self, Registries};
 use crate::ops::seeding::{HubWanted, seed_from_cache};
+use crate::ops::unpacking::Packed;
 use crate::ops::{PipelineError, Services, Travel};
-use crate::pack::{Slice, ranges};
 use crate::select::{Origin, Selected};
 use crate::store::{Inserting, Store, StoreError};
 use crate::sys::{Staged, Staging, files};
@@ -21,6 +23,10 @@ use crate::verify::{Mismatch, Verified, verify};
 pub(super) const JOBS: usize = 8;
 /// Bytes of verified blobs that wait for one shared barrier.
 const BATCH_BYTES: u64 = 64 << 20;
+/// Bytes of chunk indexes that are held at a time, unless one alone is larger: with so many, what was gathered is fetched first.
+const HELD_INDEXES: u64 = 12 << 20;
+/// Open files of earlier releases, likewise.
+const HELD_FILES: usize = 128;
 /// Bytes of a source file that are copied at a time.
 const COPY_BUFFER: usize = 1 << 20;
 
@@ -35,6 +41,8 @@ pub(super) struct Wanted {
     pub(super) supplier: Supplier,
     /// The pack that it travels in, and the offset there; none: it is a blob of its own.
     pub(super) pack: Option<(Pin, u64)>,
+    /// Its chunk index, where a release names one.
+    pub(super) indexed: Option<Indexed>,
 }
 
 /// Who has a blob.
@@ -83,8 +91,18 @@ pub(super) fn missing<'w>(
     store: &Store,
     wanted: &'w [Wanted],
 ) -> Result<(BTreeMap<Pin, &'w Wanted>, Travel), PipelineError> {
+    let lacking = store.missing(&wanted.iter().map(|wanted| wanted.pin).collect())?;
+    Ok(lacking_of(store, wanted, &lacking))
+}
+
+/// The same by names and sizes alone, for telling what would travel.
+pub(super) fn seemingly_missing<'w>(store: &Store, wanted: &'w [Wanted]) -> (BTreeMap<Pin, &'w Wanted>, Travel) {
+    let pins = wanted.iter().map(|wanted| wanted.pin);
+    lacking_of(store, wanted, &pins.filter(|pin| !store.seems_to_have(pin)).collect())
+}
+
+fn lacking_of<'w>(store: &Store, wanted: &'w [Wanted], lacking: &BTreeSet<Pin>) -> (BTreeMap<Pin, &'w Wanted>, Travel) {
     let distinct: BTreeMap<Pin, &Wanted> = wanted.iter().map(|wanted| (wanted.pin, wanted)).collect();
-    let lacking = store.missing(&distinct.keys().copied().collect())?;
     let free = files::free_space(store.folder()).unwrap_or(u64::MAX);
     let mut travel = Travel { free, ..Travel::default() };
     let mut needed = BTreeMap::new();
@@ -100,32 +118,8 @@ pub(super) fn missing<'w>(
             travel.reused_bytes = travel.reused_bytes.saturating_add(pin.size);
         }
     }
-    travel.bytes = packed(&needed).values().fold(travel.bytes, |bytes, files| bytes.saturating_add(asked_of(files)));
-    Ok((needed, travel))
-}
-
-/// Needed files by the pack that they travel in, in the order of their offsets.
-type Packed<'w> = BTreeMap<(&'w RegistryId, Pin), Vec<(u64, &'w Wanted)>>;
-
-fn packed<'w>(needed: &BTreeMap<Pin, &'w Wanted>) -> Packed<'w> {
-    let mut packs = Packed::new();
-    for wanted in needed.values() {
-        if let (Some((pack, offset)), Supplier::Registry(id)) = (wanted.pack, &wanted.supplier) {
-            packs.entry((id, pack)).or_default().push((offset, *wanted));
-        }
-    }
-    for files in packs.values_mut() {
-        files.sort_by_key(|(offset, _)| *offset);
-    }
-    packs
-}
-
-/// Bytes that are asked for to have these files of one pack: what lies between near ones comes along.
-fn asked_of(files: &[(u64, &Wanted)]) -> u64 {
-    let slices: Vec<Slice> =
-        files.iter().map(|(offset, wanted)| Slice { offset: *offset, size: wanted.pin.size }).collect();
-    let pack = files.first().and_then(|(_, wanted)| wanted.pack).map_or(0, |(pack, _)| pack.size);
-    ranges(pack, &slices).iter().map(|range| range.end - range.start).sum()
+    travel.bytes = travel.bytes.saturating_add(Packed::of(&needed).bytes());
+    (needed, travel)
 }
 
 /// Takes what the store lacks and the user's Hugging Face cache has, if it is for a repository of the hub.
@@ -157,47 +151,115 @@ pub(super) fn bring(
     registries: &mut Registries<'_>,
     wanted: &[Wanted],
 ) -> Result<Travel, PipelineError> {
+    bring_from(services, store, registries, wanted, &Older::default())
+}
+
+/// The same, with what earlier releases lend. Chunk indexes are used that the store has; one by one, where a blob can't be
+/// had with its index, it is tried once more without.
+pub(super) fn bring_from(
+    services: &Services,
+    store: &Store,
+    registries: &mut Registries<'_>,
+    wanted: &[Wanted],
+    older: &Older,
+) -> Result<Travel, PipelineError> {
     let (needed, travel) = missing(store, wanted)?;
     if needed.is_empty() {
         return Ok(travel);
     }
-    let packs = packed(&needed);
-    let plain: BTreeMap<Pin, &Wanted> =
-        needed.iter().filter(|(_, wanted)| wanted.pack.is_none()).map(|(pin, wanted)| (*pin, *wanted)).collect();
-    let mut places = Places::default();
-    let mut jobs = places.jobs(services, registries, &plain)?;
-    let unpack = places.pack_jobs(registries, &packs)?;
-    let fetcher = Fetcher {
-        http: &services.http,
-        staging: store.begin()?,
-        jobs: services.config.jobs.unwrap_or(JOBS),
-        already: &|pin| matches!(store.find(pin), Ok(Some(_))),
-        patience: store.patience(),
-        cancel: &services.cancel,
-        progress: &*services.progress,
-    };
-    // Before the first byte, and for both kinds.
-    let small = packs.values().flatten().fold(0_u64, |sum, (_, wanted)| sum.saturating_add(wanted.pin.size));
-    if small > 0 {
-        let begun = |job: &Job| {
-            let part = fetcher.staging.join(format!("{}.part", job.pin.sha256));
-            part.symlink_metadata().map_or(0, |file| file.len()).min(job.pin.size)
-        };
-        room_for(&fetcher.staging, jobs.iter().fold(small, |sum, job| sum.saturating_add(job.pin.size - begun(job))))?;
-    }
-    let mut batch = Batch { inserting: store.inserting(), blobs: Vec::new(), bytes: 0 };
-    let result = fetcher.unpack(&unpack, &places.lists, &mut |unpacked| match unpacked {
-        Unpacked::File(file, staged) => batch.take(&file.pin, staged),
-        Unpacked::Pause => batch.flush(),
-    });
-    let result = result.and_then(|absent| {
+    let packed = Packed::of(&needed);
+    let needed = if packed.is_empty() {
+        needed
+    } else {
+        // Both kinds, before the first byte.
+        room_for(&store.begin()?, needed.keys().fold(0, |sum: u64, pin| sum.saturating_add(pin.size)))?;
+        let known = Health::read(&services.folders.cache.join("places.json"), services.now);
+        let already = |pin: &Pin| matches!(store.find(pin), Ok(Some(_)));
+        let fetcher = fetcher(services, store, &known, &already)?;
+        let absent =
+            packed.bring(store, &fetcher, &mut |id| Ok(registries.bases(id)?.into_iter().map(place).collect()))?;
         // Files whose packs are nowhere may lie there as blobs of their own.
-        jobs.extend(absent);
-        fetcher.fetch(&jobs, &places.lists, &mut |landed| match landed {
-            Landed::Blob(job, staged) => batch.take(&job.pin, staged),
-            // Other processes may be waiting for what this one has fetched and not stored yet.
-            Landed::Pause => batch.flush(),
-        })
+        needed.into_iter().filter(|(pin, wanted)| wanted.pack.is_none() || absent.contains(pin)).collect()
+    };
+    let (jobs, places) = jobs(services, registries, &needed)?;
+    if needed.values().any(|wanted| wanted.indexed.is_some()) {
+        // What is fetched together checks only that it fits itself.
+        room_for_jobs(&store.begin()?, &jobs)?;
+    }
+    let wave = |wave: &mut Vec<Job>| match fetch(services, store, wave, &places) {
+        Err(PipelineError::Fetch(FetchError::WrongBytes { .. })) if wave.iter().any(|job| job.chunks.is_some()) => {
+            without_indexes(services, store, wave, &places, &needed)
+        }
+        Err(PipelineError::Fetch(error @ FetchError::Index { expected, .. })) => {
+            name_signers(services, needed.get(&expected).copied());
+            Err(error.into())
+        }
+        other => other,
+    };
+    let (mut together, mut bytes, mut files) = (Vec::new(), 0_u64, 0_usize);
+    for mut job in jobs {
+        // Only a server is asked for ranges; from a folder the whole is as quick.
+        let far = places.get(job.places).is_some_and(|places| places.iter().any(is_far));
+        if let Some(wanted) = needed.get(&job.pin).filter(|_| far)
+            && let Some((list, lent)) = help(services, store, wanted, older)?
+        {
+            bytes = bytes.saturating_add(wanted.indexed.as_ref().map_or(0, |indexed| indexed.index.size));
+            files = files.saturating_add(lent.seeds.files.len());
+            (job.chunks, job.seeds) = (Some(list), lent.seeds);
+        }
+        together.push(job);
+        if bytes >= HELD_INDEXES || files >= HELD_FILES {
+            wave(&mut together)?;
+            together.clear();
+            (bytes, files) = (0, 0);
+        }
+    }
+    wave(&mut together)?;
+    Ok(travel)
+}
+
+/// Tries once more what came wrong, without chunk indexes: one of them may be what is wrong.
+fn without_indexes(
+    services: &Services,
+    store: &Store,
+    wave: &mut Vec<Job>,
+    places: &[Vec<Place>],
+    needed: &BTreeMap<Pin, &Wanted>,
+) -> Result<(), PipelineError> {
+    let lacking = store.missing(&wave.iter().map(|job| job.pin).collect())?;
+    wave.retain(|job| lacking.contains(&job.pin));
+    let indexed: Vec<Pin> = wave.iter().filter(|job| job.chunks.is_some()).map(|job| job.pin).collect();
+    for job in &mut *wave {
+        (job.chunks, job.seeds) = (None, Seeds::default());
+    }
+    fetch(services, store, wave, places)?;
+    for wanted in indexed.iter().filter_map(|pin| needed.get(pin)) {
+        accuse(services, store, wanted)?;
+    }
+    Ok(())
+}
+
+fn is_far(place: &Place) -> bool {
+    matches!(place, Place::Http(..))
+}
+
+/// Whether some of a supplier's places are asked for ranges of blobs.
+pub(super) fn gives_ranges(registries: &mut Registries<'_>, supplier: &Supplier) -> Result<bool, PipelineError> {
+    match supplier {
+        Supplier::Registry(id) => Ok(registries.bases(id)?.into_iter().map(place).any(|place| is_far(&place))),
+        Supplier::Hub { .. } => Ok(false),
+    }
+}
+
+fn fetch(services: &Services, store: &Store, jobs: &[Job], places: &[Vec<Place>]) -> Result<(), PipelineError> {
+    let known = Health::read(&services.folders.cache.join("places.json"), services.now);
+    let already = |pin: &Pin| matches!(store.find(pin), Ok(Some(_)));
+    let fetcher = fetcher(services, store, &known, &already)?;
+    let mut batch = Batch::begin(store);
+    let result = fetcher.fetch(jobs, places, &mut |landed| match landed {
+        Landed::Blob(job, staged) => batch.take(&job.pin, staged),
+        // Other processes may be waiting for what this one has fetched and not stored yet.
+        Landed::Pause => batch.flush(),
     });
     // What landed before an error stays: the next run does not fetch it again.
     let ended = batch.end();
@@ -206,84 +268,61 @@ pub(super) fn bring(
         Err(FetchOutcome::Fetch(error)) => return Err(error.into()),
         Err(FetchOutcome::Done(broken)) => return Err(broken.into()),
     }
-    Ok(travel)
+    Ok(())
 }
 
-/// The lists of places that jobs name: one for each registry and each commit.
-#[derive(Default)]
-struct Places<'w> {
-    lists: Vec<Vec<Place>>,
-    numbers: BTreeMap<Group<'w>, usize>,
+fn fetcher<'a>(
+    services: &'a Services,
+    store: &Store,
+    known: &'a Health,
+    already: &'a (dyn Fn(&Pin) -> bool + Sync),
+) -> Result<Fetcher<'a>, PipelineError> {
+    Ok(Fetcher {
+        known,
+        http: &services.http,
+        staging: store.begin()?,
+        jobs: services.config.jobs.unwrap_or(JOBS),
+        already,
+        patience: store.patience(),
+        cancel: &services.cancel,
+        progress: &*services.progress,
+    })
 }
 
-impl<'w> Places<'w> {
-    /// Jobs for blobs of their own.
-    fn jobs(
-        &mut self,
-        services: &Services,
-        registries: &mut Registries<'_>,
-        needed: &BTreeMap<Pin, &'w Wanted>,
-    ) -> Result<Vec<Job>, PipelineError> {
-        let mut paths: BTreeMap<(&HubId, &HubCommit), BTreeMap<Sha256, RelPath>> = BTreeMap::new();
-        for (pin, wanted) in needed {
-            if let Supplier::Hub { id, commit, path } = &wanted.supplier {
-                paths.entry((id, commit)).or_default().insert(pin.sha256, path.clone());
-            }
+/// The jobs, and the lists of places that they name: one for each registry and each commit.
+fn jobs(
+    services: &Services,
+    registries: &mut Registries<'_>,
+    needed: &BTreeMap<Pin, &Wanted>,
+) -> Result<(Vec<Job>, Vec<Vec<Place>>), PipelineError> {
+    let mut paths: BTreeMap<(&HubId, &HubCommit), BTreeMap<Sha256, RelPath>> = BTreeMap::new();
+    for (pin, wanted) in needed {
+        if let Supplier::Hub { id, commit, path } = &wanted.supplier {
+            paths.entry((id, commit)).or_default().insert(pin.sha256, path.clone());
         }
-        let mut jobs = Vec::with_capacity(needed.len());
-        for (pin, wanted) in needed {
-            let places = self.number(wanted.supplier.group(), &mut |group| match group {
-                Group::Registry(id) => of_registry(registries, id),
+    }
+    let mut places: Vec<Vec<Place>> = Vec::new();
+    let mut numbers: BTreeMap<Group<'_>, usize> = BTreeMap::new();
+    let mut jobs = Vec::with_capacity(needed.len());
+    for (pin, wanted) in needed {
+        let group = wanted.supplier.group();
+        let number = if let Some(number) = numbers.get(&group) {
+            *number
+        } else {
+            places.push(match &group {
+                Group::Registry(id) => registries.bases(id)?.into_iter().map(place).collect(),
                 Group::Hub(id, commit) => {
                     let digests = paths.remove(&(*id, *commit)).unwrap_or_default();
-                    hub_places(services, id, commit, digests)
+                    hub_places(services, id, commit, digests)?
                 }
-            })?;
-            jobs.push(Job { pin: *pin, what: wanted.what.clone(), places });
-        }
-        Ok(jobs)
+            });
+            numbers.insert(group, places.len() - 1);
+            places.len() - 1
+        };
+        let what = wanted.what.clone();
+        jobs.push(Job { pin: *pin, what, places: number, chunks: None, seeds: Seeds::default() });
     }
-
-    /// Jobs for packs.
-    fn pack_jobs(
-        &mut self,
-        registries: &mut Registries<'_>,
-        packs: &Packed<'w>,
-    ) -> Result<Vec<PackJob<'w>>, PipelineError> {
-        let mut jobs = Vec::with_capacity(packs.len());
-        for ((id, pack), files) in packs {
-            let places = self.number(Group::Registry(id), &mut |_| of_registry(registries, id))?;
-            let file = |(offset, wanted): &(u64, &'w Wanted)| PackFile {
-                pin: wanted.pin,
-                offset: *offset,
-                what: wanted.what.as_str(),
-            };
-            let what = files.first().map_or("", |(_, wanted)| wanted.what.as_str());
-            let what = match files.len() {
-                1 => what.to_owned(),
-                many => format!("{what} and {} more files", many - 1),
-            };
-            jobs.push(PackJob { pack: *pack, what, places, files: files.iter().map(file).collect() });
-        }
-        Ok(jobs)
-    }
-
-    fn number(
-        &mut self,
-        group: Group<'w>,
-        list: &mut dyn FnMut(&Group<'w>) -> Result<Vec<Place>, PipelineError>,
-    ) -> Result<usize, PipelineError> {
-        if let Some(number) = self.numbers.get(&group) {
-            return Ok(*number);
-        }
-        self.lists.push(list(&group)?);
-        self.numbers.insert(group, self.lists.len() - 1);
-        Ok(self.lists.len() - 1)
-    }
-}
-
-fn of_registry(registries: &mut Registries<'_>, id: &RegistryId) -> Result<Vec<Place>, PipelineError> {
-    Ok(registries.bases(id)?.into_iter().map(place).collect())
+    Ok((jobs, places))
 }
 
 /// Where the files of a commit can be had: configured mirrors, then the hub.
@@ -307,25 +346,30 @@ fn place(base: Base) -> Place {
 }
 
 /// Verified blobs on their way into the store, so that small ones share a barrier.
-struct Batch<'s> {
+pub(super) struct Batch<'s> {
     inserting: Inserting<'s>,
     blobs: Vec<Verified>,
     bytes: u64,
 }
 
-impl Batch<'_> {
-    fn take(&mut self, pin: &Pin, staged: Staged) -> Result<(), Broken> {
+impl<'s> Batch<'s> {
+    pub(super) fn begin(store: &'s Store) -> Self {
+        Self { inserting: store.inserting(), blobs: Vec::new(), bytes: 0 }
+    }
+
+    pub(super) fn take(&mut self, pin: &Pin, staged: Staged) -> Result<(), Broken> {
         self.blobs.push(verify(staged, pin).map_err(Broken::Mismatch)?);
         self.bytes += pin.size;
         if self.blobs.len() >= self.inserting.most() || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> Result<(), Broken> {
+    pub(super) fn flush(&mut self) -> Result<(), Broken> {
         self.bytes = 0;
         self.inserting.take(std::mem::take(&mut self.blobs)).map_err(Broken::Store)
     }
 
-    fn end(mut self) -> Result<(), Broken> {
+    /// Takes what is left, and makes all names durable.
+    pub(super) fn end(mut self) -> Result<(), Broken> {
         let flushed = self.flush();
         self.inserting.end().map_err(Broken::Store)?;
         flushed

@@ -176,6 +176,7 @@ impl Gathering<'_, '_> {
                     what: format!("{id} file list"),
                     supplier: Supplier::Registry(id.package.registry.clone()),
                     pack: None,
+                    indexed: None,
                 }));
             }
         }

@@ -7,6 +7,7 @@ use crate::manifest::PackageDeclaration;
 use crate::model::{Pin, RegistryId, Sha256};
 use crate::progress::Progress;
 use crate::publish::blobs::{hash_all, place, place_bytes};
+use crate::publish::indexing::Indexes;
 use crate::publish::packs::{draft, draw};
 use crate::publish::{PublishError, assign, gather};
 use crate::registry::{Folder, State, Submitted, check_name, may_publish, submit};
@@ -70,7 +71,8 @@ pub fn publish(
     may_publish(&state, signer.public(), &source.package.name.namespace())?;
     check_name(&state, &source.package.name)?;
     let files = assign(&gather(&source.package.dir.under(source.project))?, source.package)?;
-    let pins = hash_all(&files, cancel, progress)?;
+    let indexes = Indexes::new(folder)?;
+    let pins = hash_all(&files, &indexes, cancel, progress)?;
     let mut entries: Vec<FileEntry> = files
         .iter()
         .zip(&pins)
@@ -80,6 +82,7 @@ pub fn publish(
             class: file.class,
             variant: file.variant.clone(),
             pack: None,
+            chunks: indexes.of(pin),
         })
         .collect();
     let drafts = draft(folder, &files, &entries, cancel)?;
@@ -94,6 +97,7 @@ pub fn publish(
     for pack in drafts {
         new_blobs += u64::from(pack.place(folder)?);
     }
+    indexes.place(folder, cancel)?;
     for list in &lists {
         place_bytes(folder, list)?;
     }

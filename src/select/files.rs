@@ -62,6 +62,7 @@ pub(super) fn of_release(
         pin: entry.pin,
         class: entry.class,
         pack: entry.pack.and_then(|place| Some((*packs.get(&place.pack)?, place.offset))),
+        chunks: entry.chunks,
     };
     globs_match(dependency, &entries.iter().map(|entry| &entry.path))?;
     let within = |entry: &&FileEntry| entry.variant.as_ref().is_none_or(|variant| variants.contains(variant));
@@ -97,6 +98,7 @@ pub(super) fn of_source(
             pin: file.pin,
             class: FileClass::Data,
             pack: None,
+            chunks: None,
         })
         .collect();
     finished(selected, dependency, !files.is_empty())

@@ -48,6 +48,7 @@ impl World {
                 class: FileClass::Weights,
                 variant: name,
                 pack: None,
+                chunks: None,
             });
         }
         entries.sort_by(|left, right| (&left.path, &left.variant).cmp(&(&right.path, &right.variant)));

@@ -18,7 +18,9 @@ use crate::model::{
 };
 
 pub use error::{FieldError, StatementError};
-pub use files::{FileEntry, Files, ListPin, MAX_FILES, MAX_LISTS, ReleaseFiles, parse_list, render_list};
+pub use files::{
+    FileEntry, Files, ListPin, MAX_CHUNK_INDEX, MAX_FILES, MAX_LISTS, ReleaseFiles, parse_list, render_list,
+};
 pub use packs::{MAX_PACK, MAX_PACKED, MAX_PACKS, PackPlace};
 pub(crate) use rules::{cut, dependency_set, integer, sorted, version};
 pub(crate) use wire::{DependencyWire, Unknown, bare_digest};

@@ -326,7 +326,7 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
 /// # Errors
 /// The folder can't be opened or synced.
 pub fn sync_dir(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
+    match fault::point("name-sync").and_then(|()| File::open(folder)?.sync_all()) {
         // Some network file systems can't sync folders; they order names by themselves.
         Err(error) if matches!(error.raw_os_error(), Some(22 | 95)) => Ok(()),
         result => result,
@@ -341,6 +341,7 @@ pub fn sync_dir(folder: &Path) -> io::Result<()> {
 pub fn sync_filesystem(folder: &Path) -> io::Result<bool> {
     #[cfg(target_os = "linux")]
     {
+        fault::point("name-sync")?;
         rustix::fs::syncfs(File::open(folder)?)?;
         Ok(true)
     }

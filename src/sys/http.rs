@@ -8,6 +8,7 @@ mod body;
 mod credentials;
 mod error;
 mod helper;
+mod limit;
 mod reply;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ pub use reply::{Reply, Said};
 
 use address::{Guard, Reach, Targets};
 use credentials::Credentials;
+use limit::Limit;
 
 /// Most redirects that are followed.
 const MAX_HOPS: usize = 5;
@@ -105,12 +107,15 @@ pub struct HttpSettings {
     pub token_file: Option<(String, PathBuf)>,
     /// How long a server is borne with.
     pub patience: Patience,
+    /// Bytes a second that bodies may come with, all together; none: as fast as they do.
+    pub limit_rate: Option<u64>,
 }
 
 /// The client. Cheap to clone; nothing is built before the first request.
 #[derive(Clone)]
 pub struct HttpClient {
     settings: Arc<HttpSettings>,
+    limit: Option<Arc<Limit>>,
     built: Arc<Built>,
 }
 
@@ -118,8 +123,19 @@ pub struct HttpClient {
 #[derive(Default)]
 struct Built {
     credentials: OnceLock<Credentials>,
-    clients: Mutex<BTreeMap<Reach, reqwest::Client>>,
+    clients: Mutex<BTreeMap<(Reach, Lines), reqwest::Client>>,
+    /// Origins that speak HTTP/2 alone.
+    only_http2: Mutex<BTreeSet<String>>,
     targets: Targets,
+}
+
+/// How requests to one origin share connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lines {
+    /// As the server offers: with HTTP/2 all share one.
+    Shared,
+    /// One for each request at a time, by HTTP/1.1: for large bodies, which are faster and cost less so.
+    Each,
 }
 
 /// What is asked of a small file.
@@ -150,7 +166,8 @@ impl HttpClient {
     /// # Errors
     /// None yet: the settings are plain values.
     pub fn new(settings: HttpSettings) -> Result<Self, HttpError> {
-        Ok(Self { settings: Arc::new(settings), built: Arc::new(Built::default()) })
+        let limit = settings.limit_rate.map(|rate| Arc::new(Limit::new(rate)));
+        Ok(Self { settings: Arc::new(settings), limit, built: Arc::new(Built::default()) })
     }
 
     /// Whether sockets may be opened.
@@ -233,11 +250,11 @@ impl HttpClient {
         } else if let Some(etag) = small.etag.and_then(|etag| header::HeaderValue::from_str(etag).ok()) {
             headers.insert(header::IF_NONE_MATCH, etag);
         }
-        let (at, response) = self.request(url, &headers, scope).await?;
+        let (at, response) = self.request(url, &headers, scope, Lines::Shared).await?;
         let status = response.status().as_u16();
         match status {
             200 => {
-                let body = RangeBody::new(at, response, ByteRange::from(0), &self.settings.patience)?;
+                let body = self.body(at, response, ByteRange::from(0))?;
                 let etag = body.etag().map(str::to_owned);
                 Ok(Answer { status, body: body.read_whole(small.cap).await?, etag })
             }
@@ -257,6 +274,7 @@ impl HttpClient {
         range: ByteRange,
         if_range: Option<&str>,
         scope: Scope,
+        lines: Lines,
     ) -> Result<RangeBody, HttpError> {
         let mut headers = header::HeaderMap::new();
         let asked = range.header();
@@ -266,12 +284,17 @@ impl HttpClient {
             let version = if_range.and_then(|etag| header::HeaderValue::from_str(etag).ok());
             headers.extend(version.map(|version| (header::IF_RANGE, version)));
         }
-        let (at, response) = self.request(url, &headers, scope).await?;
+        let (at, response) = self.request(url, &headers, scope, lines).await?;
         match response.status().as_u16() {
-            200 => RangeBody::new(at, response, range, &self.settings.patience),
-            206 if partial => RangeBody::new(at, response, range, &self.settings.patience),
+            200 => self.body(at, response, range),
+            206 if partial => self.body(at, response, range),
             _ => Err(refused_status(at, &response)),
         }
+    }
+
+    /// The body of a successful answer to a request for these bytes.
+    fn body(&self, at: Box<SafeUrl>, response: reqwest::Response, range: ByteRange) -> Result<RangeBody, HttpError> {
+        RangeBody::new(at, response, range, &self.settings.patience, self.limit.clone())
     }
 
     /// The choke point: sends one GET and follows redirects by the rules.
@@ -280,14 +303,17 @@ impl HttpClient {
         url: &SafeUrl,
         headers: &header::HeaderMap,
         scope: Scope,
+        lines: Lines,
     ) -> Result<(Box<SafeUrl>, reqwest::Response), HttpError> {
         let mut at = Box::new(url.clone());
-        for _ in 0..=MAX_HOPS {
+        let mut hops = 0;
+        while hops <= MAX_HOPS {
             if self.settings.policy == NetworkPolicy::Offline {
                 return Err(HttpError::Offline { url: at });
             }
             let reach = self.judge(&at, scope)?;
-            let mut request = self.client(reach)?.get(at.inner().clone()).headers(headers.clone());
+            let lines = if self.speaks_only_http2(&at) { Lines::Shared } else { lines };
+            let mut request = self.client(reach, lines)?.get(at.inner().clone()).headers(headers.clone());
             // Redirected to another host, port or scheme, credentials stay behind.
             if at.inner().origin() == url.inner().origin()
                 && let Some(value) = self.credentials()?.for_url(at.inner())?
@@ -298,15 +324,33 @@ impl HttpClient {
             let patience = &self.settings.patience;
             let response = match tokio::time::timeout(patience.connect + patience.stall, request.send()).await {
                 Err(_) => return Err(HttpError::Stalled { url: at, seconds: patience.stall }),
-                Ok(Err(source)) => return Err(unreachable_or_refused(at, source)),
+                Ok(Err(source)) => match unreachable_or_refused(at, source) {
+                    HttpError::Unreachable { url, source } if lines == Lines::Each && source.is_protocol() => {
+                        self.note_only_http2(&url);
+                        at = url;
+                        continue;
+                    }
+                    error => return Err(error),
+                },
                 Ok(Ok(response)) => response,
             };
+            hops += 1;
             match redirect(&at, &response)? {
                 None => return Ok((at, response)),
                 Some(next) => *at = next,
             }
         }
         Err(HttpError::Refused { url: Box::new(url.clone()), source: AddressError::Hops { limit: MAX_HOPS } })
+    }
+
+    fn speaks_only_http2(&self, url: &SafeUrl) -> bool {
+        let origins = self.built.only_http2.lock().unwrap_or_else(PoisonError::into_inner);
+        !origins.is_empty() && origins.contains(&url.inner().origin().ascii_serialization())
+    }
+
+    fn note_only_http2(&self, url: &SafeUrl) {
+        let origin = url.inner().origin().ascii_serialization();
+        self.built.only_http2.lock().unwrap_or_else(PoisonError::into_inner).insert(origin);
     }
 
     /// How many authorities the configured file holds; 0: none is configured.
@@ -374,9 +418,9 @@ impl HttpClient {
     }
 
     /// The client for a reach. Each has its own connections: none is shared with one that may go elsewhere.
-    fn client(&self, reach: Reach) -> Result<reqwest::Client, HttpError> {
+    fn client(&self, reach: Reach, lines: Lines) -> Result<reqwest::Client, HttpError> {
         let mut clients = self.built.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&reach) {
+        if let Some(client) = clients.get(&(reach, lines)) {
             return Ok(client.clone());
         }
         install_provider();
@@ -395,11 +439,14 @@ impl HttpClient {
             .no_brotli()
             .no_zstd()
             .no_deflate();
+        if lines == Lines::Each {
+            builder = builder.http1_only();
+        }
         if let Some(path) = &self.settings.ca_file {
             builder = builder.tls_certs_merge(authorities(path)?);
         }
         let client = builder.build().map_err(|source| HttpError::Client { source })?;
-        clients.insert(reach, client.clone());
+        clients.insert((reach, lines), client.clone());
         Ok(client)
     }
 }

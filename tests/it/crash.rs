@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use modelpm::fetch::{Fetcher, Landed, Place};
-use modelpm::model::{Pin, SafeUrl};
+use modelpm::fetch::{Fetcher, Health, Landed, Place};
+use modelpm::model::{Pin, SafeUrl, Timestamp};
 use modelpm::progress::Silent;
 use modelpm::store::Store;
-use modelpm::sys::{Cancel, Lease, NetworkPolicy};
+use modelpm::sys::{Cancel, Lease, NetworkPolicy, Staging};
 use modelpm::verify::verify;
 
 use crate::fetch::{Server, blob, client, jobs, ranged};
@@ -45,6 +45,20 @@ fn helper_fetch() {
     fetch(Path::new(folder), &SafeUrl::parse(base).unwrap(), seed.parse().unwrap());
 }
 
+/// Brings so many blobs into a store at once.
+#[test]
+fn helper_insert() {
+    let Some(given) = arguments() else { return };
+    let [folder, count] = &given[..] else { panic!("two arguments") };
+    let store = Store::open(Path::new(folder)).unwrap();
+    let staged = |seed: u64| {
+        let mut staging = Staging::create(&store.staging(), "a test").unwrap();
+        staging.write(&blob(100, seed)).unwrap();
+        verify(staging.finish(), &Pin::of(&blob(100, seed))).unwrap()
+    };
+    store.insert_all((0..count.parse().unwrap()).map(staged).collect()).unwrap();
+}
+
 /// Takes a lease and holds it until it is killed.
 #[test]
 fn helper_lease() {
@@ -59,7 +73,9 @@ fn fetch(folder: &Path, base: &SafeUrl, seed: u64) {
     let http = client(NetworkPolicy::Online);
     let store = Store::open(folder).unwrap();
     let place = Place::Http(base.clone(), http.scope_of(base).unwrap());
+    let known = Health::read(&folder.join("places.json"), Timestamp::from_seconds(1).unwrap());
     let fetcher = Fetcher {
+        known: &known,
         http: &http,
         staging: store.staging(),
         jobs: 2,
@@ -169,4 +185,38 @@ fn a_process_that_ends_at_any_point_leaves_a_whole_store() {
             check_and_go_on(folder.path(), server.base(), 42);
         }
     }
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn bytes_and_names_of_blobs_are_made_durable_one_by_one_or_all_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = folder.path().to_str().unwrap();
+    let insert = |count: &str, fault: Option<String>| {
+        // The folders of the blobs stand already, and none of the blobs.
+        let store = Store::open(folder.path()).unwrap();
+        for seed in 0..20 {
+            store.discard(&Pin::of(&blob(100, seed)).sha256).unwrap();
+        }
+        drop(store);
+        helper("helper_insert", &[given, count], fault.as_deref()).wait().unwrap().success()
+    };
+    let passages = |point: &str, count: &str| {
+        (1..40).take_while(|passage| !insert(count, Some(format!("{point}@{passage}:error:EIO")))).count()
+    };
+    assert!(insert("20", None));
+    assert_eq!((passages("blob-sync", "0"), passages("name-sync", "0")), (0, 0));
+    assert_eq!((passages("blob-sync", "1"), passages("name-sync", "1")), (1, 1), "the blob, its folder");
+    let folders: std::collections::BTreeSet<String> =
+        (0..3).map(|seed| Pin::of(&blob(100, seed)).sha256.hex()[..2].to_owned()).collect();
+    assert_eq!((passages("blob-sync", "3"), passages("name-sync", "3")), (3, folders.len()), "each of a few");
+    assert_eq!((passages("blob-sync", "20"), passages("name-sync", "20")), (1, 2), "the file system, before and after");
+    // A folder that is new needs a name that stays, too.
+    let shard = |seed: u64| folder.path().join("v1/blobs/sha256").join(&Pin::of(&blob(100, seed)).sha256.hex()[..2]);
+    let made = |fault: &str| {
+        assert!(insert("0", None));
+        std::fs::remove_dir_all(shard(0)).unwrap();
+        insert("1", Some(format!("name-sync@{fault}:error:EIO")))
+    };
+    assert_eq!([made("1"), made("2"), made("3")], [false, false, true]);
 }

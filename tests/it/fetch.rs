@@ -1,6 +1,10 @@
 //! Fetching against places that lie, break off, stall and come back.
 
+mod chunks;
+mod crowd;
 mod cuts;
+mod hedged;
+mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -11,10 +15,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use modelpm::diagnose::{Class, Diagnose as _};
-use modelpm::fetch::{FetchError, FetchOutcome, Fetcher, Job, Landed, Place};
-use modelpm::model::{Pin, SafeUrl};
+use modelpm::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds};
+use modelpm::model::{Pin, SafeUrl, Timestamp};
 use modelpm::progress::{Event, Progress, Task};
-use modelpm::store::Store;
 use modelpm::sys::{BlobReader, Cancel, HttpClient, HttpSettings, NetworkPolicy, Patience, blob_path};
 use modelpm::verify::verify;
 
@@ -144,7 +147,7 @@ impl Progress for Recorder {
                 assert_eq!(known.2 % 2, 0, "started twice");
                 *known = (bytes.expect("known"), 0, known.2 + 1);
             }
-            Event::Advanced { task, bytes } => {
+            Event::Advanced { task, bytes } | Event::Kept { task, bytes } => {
                 let known = tasks.get_mut(task).expect("started");
                 known.1 += bytes;
                 assert!(known.1 <= known.0, "more than promised");
@@ -193,7 +196,13 @@ impl Scene {
 
     /// Fetches blobs from places and returns what landed.
     fn fetch(&self, pins: &[Pin], places: Vec<Place>) -> Result<BTreeSet<Pin>, FetchError> {
+        self.fetch_jobs(&jobs(pins), places)
+    }
+
+    fn fetch_jobs(&self, jobs: &[Job], places: Vec<Place>) -> Result<BTreeSet<Pin>, FetchError> {
+        let known = Health::read(&self.folder.path().join("places.json"), Timestamp::from_seconds(1_000_000).unwrap());
         let fetcher = Fetcher {
+            known: &known,
             http: &self.http,
             staging: self.staging(),
             jobs: 4,
@@ -203,7 +212,7 @@ impl Scene {
             progress: &self.recorder,
         };
         let mut landed = BTreeSet::new();
-        let result = fetcher.fetch(&jobs(pins), &[places], &mut |what| {
+        let result = fetcher.fetch(jobs, &[places], &mut |what| {
             if let Landed::Blob(job, staged) = what {
                 landed.insert(*verify(staged, &job.pin).expect("only right bytes land").pin());
             }
@@ -240,8 +249,34 @@ pub(crate) fn client(policy: NetworkPolicy) -> HttpClient {
     HttpClient::new(HttpSettings { policy, patience, ..HttpSettings::default() }).unwrap()
 }
 
+/// A client that waits for a quarter of an hour.
+fn patient() -> HttpClient {
+    let patience = Patience { stall: Duration::from_mins(15), window: Duration::from_mins(15), ..Patience::default() };
+    HttpClient::new(HttpSettings { patience, ..HttpSettings::default() }).unwrap()
+}
+
+/// A client that calls anything below a thousand bytes in half a second a drip.
+fn impatient() -> HttpClient {
+    let patience = Patience {
+        connect: Duration::from_secs(5),
+        window: Duration::from_millis(500),
+        least: 1000,
+        pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(5),
+        ..Patience::default()
+    };
+    HttpClient::new(HttpSettings { patience, ..HttpSettings::default() }).unwrap()
+}
+
 pub(crate) fn jobs(pins: &[Pin]) -> Vec<Job> {
-    pins.iter().map(|pin| Job { pin: *pin, what: format!("a file of {} bytes", pin.size), places: 0 }).collect()
+    let job = |pin: &Pin| Job {
+        pin: *pin,
+        what: format!("a file of {} bytes", pin.size),
+        places: 0,
+        chunks: None,
+        seeds: Seeds::default(),
+    };
+    pins.iter().map(job).collect()
 }
 
 /// Bytes that no compression and no repetition hides.
@@ -549,47 +584,4 @@ fn a_planted_partial_download_is_neither_followed_nor_written_to() {
         scene.fetch_one(pin, vec![server.place(&scene.http)]).unwrap();
         assert_eq!(std::fs::read(&victim).unwrap(), b"mine");
     }
-}
-
-#[test]
-fn many_processes_on_one_store_bring_each_blob_once() {
-    let blobs: Vec<Vec<u8>> = (0..6).map(|seed| blob(if seed < 3 { 20_000 } else { LARGE }, 30 + seed)).collect();
-    let pins: Vec<Pin> = blobs.iter().map(|bytes| Pin::of(bytes)).collect();
-    let slices: Vec<&[u8]> = blobs.iter().map(Vec::as_slice).collect();
-    let server = Server::cutting(&slices, vec![]);
-    let folder = tempfile::tempdir().unwrap();
-    std::thread::scope(|scope| {
-        for number in 0..6 {
-            let (pins, server, folder) = (&pins, &server, folder.path());
-            scope.spawn(move || {
-                let http = client(NetworkPolicy::Online);
-                let store = Store::open(folder).unwrap();
-                // In another order each, and storing late: whoever waits must not keep the others waiting.
-                let mut jobs = jobs(pins);
-                jobs.rotate_left(number);
-                let fetcher = Fetcher {
-                    http: &http,
-                    staging: store.staging(),
-                    jobs: 2,
-                    already: &|pin| matches!(store.find(pin), Ok(Some(_))),
-                    patience: Duration::from_mins(1),
-                    cancel: &Cancel::new(),
-                    progress: &Recorder::default(),
-                };
-                let mut late = Vec::new();
-                let result = fetcher.fetch(&jobs, &[vec![server.place(&http)]], &mut |landed| {
-                    match landed {
-                        Landed::Blob(job, staged) => late.push(verify(staged, &job.pin).unwrap()),
-                        Landed::Pause => drop(store.insert_all(std::mem::take(&mut late)).unwrap()),
-                    }
-                    Ok::<(), ()>(())
-                });
-                assert!(result.is_ok(), "{result:?}");
-                store.insert_all(late).unwrap();
-                let wanted = pins.iter().copied().collect();
-                assert!(store.missing(&wanted).unwrap().is_empty());
-            });
-        }
-    });
-    assert_eq!(server.requests().len(), pins.len(), "each blob was asked for once");
 }

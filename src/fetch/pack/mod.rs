@@ -13,8 +13,9 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::fetch::{FetchError, FetchOutcome, Fetcher, Job, Place};
+use crate::fetch::{FetchError, FetchOutcome, Fetcher, Place};
 use crate::model::Pin;
+use crate::progress::Event;
 use crate::sys::{Attempt, Lease, Staged};
 
 use cut::Cutting;
@@ -66,7 +67,7 @@ pub enum Unpacked<'j> {
 enum Said<'j> {
     Files(Vec<(&'j PackFile<'j>, Staged)>),
     /// A pack is done with; its lease goes when its files are stored. Those whose pack no place has stand beside.
-    Ended(Option<Lease>, Vec<Job>),
+    Ended(Option<Lease>, Vec<Pin>),
     /// Another process is at it.
     Busy(usize),
     Failed(FetchError),
@@ -74,8 +75,7 @@ enum Said<'j> {
 
 impl Fetcher<'_> {
     /// Brings the wanted files of packs and hands each to `done` as it lands (from one thread at a time). What another process
-    /// stored meanwhile may not be handed over. Returns jobs for the files whose packs no place has: they may be there as blobs
-    /// of their own. The caller has seen that there is room. The first error of `done`, or a file that no place gives, ends the rest.
+    /// stored meanwhile may not be handed over. Returns those whose packs no place has: they may be there as blobs of their own. The caller has seen that there is room. The first error of `done`, or a file that no place gives, ends the rest.
     ///
     /// # Errors
     /// As for [`Fetcher::fetch`].
@@ -84,10 +84,12 @@ impl Fetcher<'_> {
         jobs: &'j [PackJob<'j>],
         places: &[Vec<Place>],
         done: &mut dyn FnMut(Unpacked<'_>) -> Result<(), E>,
-    ) -> Result<Vec<Job>, FetchOutcome<E>> {
+    ) -> Result<Vec<Pin>, FetchOutcome<E>> {
         let health = places.iter().map(|list| list.iter().map(|_| AtomicU32::new(0)).collect()).collect();
         let (waits, memory) = (Mutex::new(BTreeMap::new()), Mutex::new(()));
         let run = Run { fetcher: self, jobs, places, health, waits, memory };
+        let files = jobs.iter().flat_map(|job| &job.files);
+        self.progress.on(&Event::Needed { bytes: files.fold(0, |sum, file| sum.saturating_add(file.pin.size)) });
         let mut todo: Vec<usize> = (0..jobs.len()).collect();
         let mut absent = Vec::new();
         while !todo.is_empty() {
@@ -132,7 +134,7 @@ impl<'j> Run<'_, 'j> {
     fn round<E>(
         &self,
         todo: &[usize],
-        absent: &mut Vec<Job>,
+        absent: &mut Vec<Pin>,
         done: &mut dyn FnMut(Unpacked<'_>) -> Result<(), E>,
     ) -> Result<Vec<usize>, FetchOutcome<E>> {
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -222,8 +224,7 @@ impl<'j> Run<'_, 'j> {
         // What came before an error stays.
         let _ = sender.send(Said::Files(handful.take()));
         let lacking = lacking?;
-        let job_of = |file: &PackFile<'_>| Job { pin: file.pin, what: file.what.to_owned(), places: job.places };
-        Ok(Said::Ended(Some(lease), lacking.into_iter().map(job_of).collect()))
+        Ok(Said::Ended(Some(lease), lacking.into_iter().map(|file| file.pin).collect()))
     }
 
     /// Says once who is waited for, and gives up on a process that lives and does nothing.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::fetch::{Found, Place, Problem};
 use crate::model::Pin;
-use crate::sys::{ByteRange, HttpClient, HttpError, RangeBody, blob_path, block_on, files};
+use crate::sys::{ByteRange, HttpClient, HttpError, Lines, RangeBody, blob_path, block_on, files};
 
 /// Bytes of a file that are read at a time.
 const PIECE: u64 = 256 * 1024;
@@ -63,7 +63,7 @@ pub(super) fn open(
             // All of it is asked for without a range: that any server understands.
             let to = (*range != (0..pack.size)).then_some(range.end);
             let asked = ByteRange { from: range.start, to };
-            let body = block_on(watched(stopped, http.open_range(&url, asked, None, *scope)));
+            let body = block_on(watched(stopped, http.open_range(&url, asked, None, *scope, Lines::Each)));
             let body = body.ok_or(Trouble::Stopped)?.map_err(|error| match error {
                 HttpError::Status { status: 404 | 410, .. } => Problem::Absent,
                 error => Problem::Http(error),

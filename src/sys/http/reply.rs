@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 
 use crate::model::SafeUrl;
-use crate::sys::http::{ByteRange, HttpClient, HttpError, RangeBody, Scope, pause};
+use crate::sys::http::{ByteRange, HttpClient, HttpError, Lines, Scope, pause};
 use crate::sys::runtime::block_on;
 
 /// Longest text that explains a refusal, in characters.
@@ -94,7 +94,7 @@ impl HttpClient {
     }
 
     async fn ask_once(&self, url: &SafeUrl, cap: u64, scope: Scope) -> Result<Reply, HttpError> {
-        let (at, response) = self.request(url, &HeaderMap::new(), scope).await?;
+        let (at, response) = self.request(url, &HeaderMap::new(), scope, Lines::Shared).await?;
         let status = response.status().as_u16();
         if matches!(status, 408 | 425 | 500..=599) {
             return Err(super::refused_status(at, &response));
@@ -105,7 +105,7 @@ impl HttpClient {
         if status != 200 {
             return Ok(reply);
         }
-        let body = RangeBody::new(at, response, ByteRange::from(0), &self.settings.patience)?.read_whole(cap).await?;
+        let body = self.body(at, response, ByteRange::from(0))?.read_whole(cap).await?;
         Ok(Reply { body, ..reply })
     }
 }

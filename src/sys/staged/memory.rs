@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Mutex;
 
 use crate::model::Pin;
 use crate::sys::staged::{MODE, Place};
@@ -39,6 +40,6 @@ impl<'b> Hashed<'b> {
         let place = Place::passing(path);
         file.write_all(self.bytes)?;
         let what = what.to_owned();
-        Ok(Staged { pin: self.pin, what, place, file, mode: MODE, shared: None, _lease: None })
+        Ok(Staged { pin: self.pin, what, place, file, mode: MODE, shared: None, back: Mutex::default(), _lease: None })
     }
 }

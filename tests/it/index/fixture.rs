@@ -190,6 +190,7 @@ impl Index {
                 class: FileClass::Weights,
                 variant: None,
                 pack: None,
+                chunks: None,
             }]),
             dependencies: Vec::new(),
             base_model: None,
