@@ -206,7 +206,7 @@ impl<'l> Search<'l> {
         for Chunk { offset, length, hash } in old.iter() {
             let first = self.sought.partition_point(|(sought, _)| *sought < hash);
             // Each hash is looked at once a file: a file of zeros has one chunk, many times.
-            if !self.sought.get(first).is_some_and(|(sought, _)| *sought == hash) || !met.insert(first) {
+            if self.sought.get(first).is_none_or(|(sought, _)| *sought != hash) || !met.insert(first) {
                 continue;
             }
             let same = self.sought.iter().skip(first).take_while(|(sought, _)| *sought == hash);

@@ -25,6 +25,7 @@ impl Progress for Heard {
             }
             Event::Finished { ok, .. } => heard.2.push(*ok),
             Event::Notice(notice) => panic!("{notice:?}"),
+            Event::Needed { .. } | Event::Kept { .. } => panic!("{event:?}"),
         }
     }
 }
