@@ -160,9 +160,9 @@ const READ_WHOLE: u64 = 256 << 10;
 
 fn look_into(file: &File, pin: &Pin, cancel: &Cancel) -> Result<Fact, InspectError> {
     let seen = if pin.size <= READ_WHOLE {
-        let read = files::read_whole(file, pin.size).and_then(|bytes| match bytes.len() as u64 == pin.size {
-            true => content(pin.size, &bytes.as_slice()),
-            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        let read = files::read_whole(file, pin.size).and_then(|bytes| {
+            let whole = bytes.len() as u64 == pin.size;
+            if whole { content(pin.size, &bytes.as_slice()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
         });
         if cancel.is_cancelled() { Err(io::ErrorKind::ConnectionAborted.into()) } else { read }
     } else {

@@ -118,13 +118,14 @@ fn most_of_a_pack_is_all_of_it_and_near_files_are_one_request() {
     for (pack, slices, expected) in [
         (100, vec![], vec![]),
         (100, vec![slice(10, 0)], vec![]),
-        (100, vec![slice(0, 75), slice(99, 1)], vec![0..100]),
-        (1 << 20, vec![slice(5, 400_000), slice(600_000, 400_000)], vec![5..1_000_000]),
-        (1 << 20, vec![slice(20, 75)], vec![20..95]),
-        (1 << 20, vec![slice(20, 75), slice(95 + GAP, 1)], vec![20..96 + GAP]),
-        (1 << 20, vec![slice(20, 75), slice(96 + GAP, 1)], vec![20..95, 96 + GAP..97 + GAP]),
+        (100, vec![slice(0, 75), slice(99, 1)], vec![(0, 100)]),
+        (1 << 20, vec![slice(5, 400_000), slice(600_000, 400_000)], vec![(5, 1_000_000)]),
+        (1 << 20, vec![slice(20, 75)], vec![(20, 95)]),
+        (1 << 20, vec![slice(20, 75), slice(95 + GAP, 1)], vec![(20, 96 + GAP)]),
+        (1 << 20, vec![slice(20, 75), slice(96 + GAP, 1)], vec![(20, 95), (96 + GAP, 97 + GAP)]),
     ] {
-        assert_eq!(ranges(pack, &slices), expected, "{slices:?}");
+        let found: Vec<(u64, u64)> = ranges(pack, &slices).into_iter().map(|range| (range.start, range.end)).collect();
+        assert_eq!(found, expected, "{slices:?}");
     }
 }
 

@@ -90,9 +90,9 @@ pub(super) fn check_packs(packs: &[PackWire]) -> Result<Vec<Pin>, StatementError
 pub(super) fn check_places(entries: &[FileEntry], packs: &[Pin]) -> Result<(), StatementError> {
     let sizes: BTreeMap<Sha256, u64> = packs.iter().map(|pack| (pack.sha256, pack.size)).collect();
     let refuse = |entry: &FileEntry, rule| StatementError::Place { path: entry.path.to_string(), rule };
-    let mut placed = Vec::new();
+    let mut placed: Vec<(PackPlace, &FileEntry)> = Vec::new();
     for entry in entries {
-        let Some(place) = &entry.pack else { continue };
+        let Some(place) = entry.pack else { continue };
         if entry.pin.size == 0 {
             return Err(refuse(entry, "is empty, which needs no place in a pack"));
         }
@@ -105,12 +105,12 @@ pub(super) fn check_places(entries: &[FileEntry], packs: &[Pin]) -> Result<(), S
         if place.offset.checked_add(entry.pin.size).is_none_or(|end| end > *size) {
             return Err(refuse(entry, "ends behind the end of its pack"));
         }
-        placed.push((*place, entry));
+        placed.push((place, entry));
     }
     if placed.is_empty() {
         return Ok(());
     }
-    placed.sort_by_key(|(place, entry)| (*place, entry.pin));
+    placed.sort_unstable_by_key(|(place, entry)| (*place, entry.pin));
     for ((first, before), (second, entry)) in placed.iter().zip(placed.iter().skip(1)) {
         let same = first == second && before.pin == entry.pin;
         let end = first.offset.saturating_add(before.pin.size);
@@ -118,12 +118,14 @@ pub(super) fn check_places(entries: &[FileEntry], packs: &[Pin]) -> Result<(), S
             return Err(refuse(entry, "lies over another file of its pack"));
         }
     }
-    let places: BTreeMap<Sha256, (PackPlace, u64)> =
-        placed.into_iter().map(|(place, entry)| (entry.pin.sha256, (place, entry.pin.size))).collect();
-    for entry in entries {
-        let one = places.get(&entry.pin.sha256);
-        if one.is_some_and(|(place, size)| entry.pack != Some(*place) || entry.pin.size != *size) {
-            return Err(refuse(entry, "has the same bytes as another file and not the same place in a pack"));
+    drop(placed);
+    let mut contents: Vec<&FileEntry> = entries.iter().collect();
+    contents.sort_by_key(|entry| entry.pin.sha256);
+    for (first, second) in contents.iter().zip(contents.iter().skip(1)) {
+        let packed = first.pack.is_some() || second.pack.is_some();
+        let differ = first.pack != second.pack || first.pin.size != second.pin.size;
+        if packed && first.pin.sha256 == second.pin.sha256 && differ {
+            return Err(refuse(second, "has the same bytes as another file and not the same place in a pack"));
         }
     }
     Ok(())

@@ -353,7 +353,8 @@ fn files_of_lists_are_placed_in_packs_as_inline_ones_are() {
     let digest = "1".repeat(64);
     let entry = |path: &str, offset: u64| json!({"path": path, "sha256": digest, "size": 50, "class": "data", "pack": {"sha256": "a".repeat(64), "offset": offset}});
     let assembled = |entries: &[Value]| {
-        let parsed = entries.iter().map(|entry| format!("{entry}\n")).collect::<String>();
+        let lines: Vec<String> = entries.iter().map(ToString::to_string).collect();
+        let parsed = format!("{}\n", lines.join("\n"));
         let sum = ListPin {
             pin: crate::model::Pin::of(parsed.as_bytes()),
             count: entries.len() as u64,

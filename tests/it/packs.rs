@@ -103,7 +103,8 @@ impl Site {
         let root = self.registry.root_sha256().prefixed();
         let machine = self.machine(REST).config(&format!("[mirrors]\n\"{root}\" = [\"{}\"]\n", mirror.url()));
         ok(&machine, &["lock"]);
-        (self.server.requests(), mirror.requests());
+        self.server.requests();
+        mirror.requests();
         machine
     }
 

@@ -85,10 +85,12 @@ impl<'j> Cutting<'_, 'j> {
             if liar {
                 self.tell_wrong(place, &left);
             }
-            if (liar || !matches!(problem, None | Some(Problem::Absent)))
-                && let Some(failed) = self.health.get(number)
-            {
-                failed.fetch_add(1, Ordering::Relaxed);
+            let failed = liar || !matches!(problem, None | Some(Problem::Absent));
+            if failed && let Some(count) = self.health.get(number) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            if failed || problem.is_none() {
+                self.fetcher.known.note(&name(place), !failed, None);
             }
             if left.files.is_empty() {
                 return Ok(Vec::new());
@@ -109,11 +111,13 @@ impl<'j> Cutting<'_, 'j> {
         Err(FetchError::from_failures(what, pin, failures))
     }
 
-    /// The places, those that failed in this run last.
+    /// The places, those that failed in this run or lately last.
     fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.places.len()).collect();
         let failed = |place: &usize| self.health.get(*place).is_some_and(|failed| failed.load(Ordering::Relaxed) > 0);
-        order.sort_by_key(|place| (failed(place), *place));
+        let known = self.fetcher.known;
+        let lately = |place: &usize| self.places.get(*place).is_some_and(|place| known.failed_lately(&name(place)));
+        order.sort_by_cached_key(|place| (failed(place), lately(place), *place));
         order
     }
 
@@ -150,7 +154,7 @@ impl<'j> Cutting<'_, 'j> {
             left.wanted().iter().map(|file| Slice { offset: file.offset, size: file.pin.size }).collect();
         let mut planned = ranges(pack.size, &slices);
         if whole && !planned.is_empty() {
-            planned = vec![0..pack.size];
+            planned = std::iter::once(0..pack.size).collect();
         }
         for range in planned {
             // A place that sends all where a part was asked for may have given this range already.

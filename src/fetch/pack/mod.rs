@@ -85,11 +85,22 @@ impl Fetcher<'_> {
         places: &[Vec<Place>],
         done: &mut dyn FnMut(Unpacked<'_>) -> Result<(), E>,
     ) -> Result<Vec<Pin>, FetchOutcome<E>> {
+        let result = self.unpack_all(jobs, places, done);
+        self.known.keep();
+        result
+    }
+
+    fn unpack_all<'j, E>(
+        &self,
+        jobs: &'j [PackJob<'j>],
+        places: &[Vec<Place>],
+        done: &mut dyn FnMut(Unpacked<'_>) -> Result<(), E>,
+    ) -> Result<Vec<Pin>, FetchOutcome<E>> {
+        let files = jobs.iter().flat_map(|job| &job.files);
+        self.progress.on(&Event::Needed { bytes: files.fold(0, |sum, file| sum.saturating_add(file.pin.size)) });
         let health = places.iter().map(|list| list.iter().map(|_| AtomicU32::new(0)).collect()).collect();
         let (waits, memory) = (Mutex::new(BTreeMap::new()), Mutex::new(()));
         let run = Run { fetcher: self, jobs, places, health, waits, memory };
-        let files = jobs.iter().flat_map(|job| &job.files);
-        self.progress.on(&Event::Needed { bytes: files.fold(0, |sum, file| sum.saturating_add(file.pin.size)) });
         let mut todo: Vec<usize> = (0..jobs.len()).collect();
         let mut absent = Vec::new();
         while !todo.is_empty() {
