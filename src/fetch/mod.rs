@@ -14,6 +14,7 @@ mod growing;
 mod health;
 pub mod hub;
 mod journal;
+mod pack;
 mod segments;
 mod stream;
 
@@ -30,6 +31,8 @@ use crate::chunk::ChunkList;
 use crate::model::{Pin, SafeUrl};
 use crate::progress::{Event, Progress};
 use crate::sys::{Attempt, BlobReader, Cancel, HttpClient, Scope, Staged, files};
+
+pub use pack::{PackFile, PackJob, Unpacked};
 
 pub use error::{FetchError, Found, PlaceFailure, Problem};
 

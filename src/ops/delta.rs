@@ -243,3 +243,6 @@ impl<'l> Search<'l> {
         (enough && ranges <= MOST_RANGES).then_some(self.lent)
     }
 }
+
+#[cfg(test)]
+mod tests;

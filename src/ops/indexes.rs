@@ -85,7 +85,7 @@ fn fetch(
     let index = |wanted: &&Wanted| {
         let indexed = wanted.indexed.as_ref()?;
         let what = format!("the chunk index of {}", wanted.what);
-        Some(Wanted { pin: indexed.index, what, supplier: wanted.supplier.clone(), indexed: None })
+        Some(Wanted { pin: indexed.index, what, supplier: wanted.supplier.clone(), pack: None, indexed: None })
     };
     let mut wanted: Vec<Wanted> = needed.values().filter_map(index).collect();
     let lacking = store.missing(&wanted.iter().map(|wanted| wanted.pin).collect())?;

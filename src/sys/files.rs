@@ -4,7 +4,7 @@
 //! the last component, and nothing opens what is no regular file: a pipe or a device in a file's place is an error.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -56,6 +56,14 @@ pub fn read_whole(mut file: &File, cap: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// It is a symlink or not a regular file, or can't be opened.
 pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    Ok(open_regular_seen(path)?.map(|(file, _)| file))
+}
+
+/// The same, and how the open file stands.
+///
+/// # Errors
+/// As for [`open_regular`].
+pub fn open_regular_seen(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(handle) => File::from(handle),
@@ -63,7 +71,8 @@ pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
         Err(Errno::LOOP | Errno::MLINK) => return Err(not_regular("a symlink")),
         Err(error) => return Err(error.into()),
     };
-    if file.metadata()?.is_file() { Ok(Some(file)) } else { Err(not_regular("not a regular file")) }
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok(Some((file, metadata))) } else { Err(not_regular("not a regular file")) }
 }
 
 /// Opens a regular file below a folder for reading. Symlinks on the way are followed as long as they stay below it; `None`
@@ -358,6 +367,15 @@ pub fn free_space(path: &Path) -> io::Result<u64> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Files that this process may have open at a time, at most 16,384 of them told.
+pub fn open_limit() -> usize {
+    let most = 16_384;
+    rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .current
+        .and_then(|limit| usize::try_from(limit).ok())
+        .map_or(most, |limit| limit.min(most))
 }
 
 /// Whether an error says that the disk or a quota is full.

@@ -17,10 +17,18 @@ use modelpm::store::Store;
 use modelpm::sys::{Cancel, Lease, NetworkPolicy, Staging};
 use modelpm::verify::verify;
 
+use crate::fetch::ranges::{Site, part};
 use crate::fetch::{Server, blob, client, jobs, ranged};
 
 const HELPER: &str = "MPM_TEST_HELPER";
-const SIZE: usize = 4 << 20;
+/// A blob that comes in one stream.
+const SIZE: usize = 3 << 20;
+/// One that comes in segments: its seed, and its size.
+const LARGE: (u64, usize) = (44, 12 << 20);
+
+fn whole(seed: u64) -> Vec<u8> {
+    blob(if seed == LARGE.0 { LARGE.1 } else { SIZE }, seed)
+}
 
 /// Starts this program for one of its helpers.
 fn helper(name: &str, arguments: &[&str], fault: Option<&str>) -> Child {
@@ -84,7 +92,7 @@ fn fetch(folder: &Path, base: &SafeUrl, seed: u64) {
         cancel: &Cancel::new(),
         progress: &Silent,
     };
-    let pin = Pin::of(&blob(SIZE, seed));
+    let pin = Pin::of(&whole(seed));
     let result = fetcher.fetch(&jobs(&[pin]), &[vec![place]], &mut |landed| {
         if let Landed::Blob(job, staged) = landed {
             store.insert(verify(staged, &job.pin).unwrap()).unwrap();
@@ -101,7 +109,7 @@ fn check_and_go_on(folder: &Path, base: &SafeUrl, seed: u64) {
     drop(store);
     fetch(folder, base, seed);
     let store = Store::open(folder).unwrap();
-    assert!(store.find(&Pin::of(&blob(SIZE, seed))).unwrap().is_some());
+    assert!(store.find(&Pin::of(&whole(seed))).unwrap().is_some());
     assert_eq!(store.verify(&Cancel::new(), &Silent).unwrap(), []);
     let left: Vec<_> = std::fs::read_dir(store.staging()).unwrap().map(|one| one.unwrap().file_name()).collect();
     assert_eq!(left.len(), 0, "{left:?}");
@@ -138,6 +146,42 @@ fn a_download_killed_half_way_is_gone_on_with() {
     let there = std::fs::metadata(&part).unwrap().len();
     check_and_go_on(folder.path(), server.base(), 41);
     assert_eq!(server.requests().last().unwrap().0, there, "it went on where the killed process stood");
+}
+
+#[test]
+fn a_download_in_segments_that_is_killed_near_its_end_asks_for_little_more_than_the_end() {
+    let (seed, size) = LARGE;
+    let bytes = whole(seed);
+    let pin = Pin::of(&bytes);
+    let held = size - size / 100;
+    let killed = Arc::new(AtomicBool::new(false));
+    let dead = Arc::clone(&killed);
+    let site = Site::new(move |range, stream| {
+        let dead = dead.load(Ordering::SeqCst);
+        let cut = if dead { usize::MAX } else { held.saturating_sub(range.from) };
+        let sent = part(range, stream, &bytes, "\"v1\"", cut);
+        if sent.is_err() {
+            // Holds the connection until the client is gone.
+            let _ = std::io::Read::read(stream, &mut [0]);
+        }
+        sent
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [folder.path().to_str().unwrap(), &site.name(), &seed.to_string()];
+    let mut child = helper("helper_fetch", &arguments, None);
+    let path = folder.path().join(format!("v1/partial/{}.part", pin.sha256));
+    let length = || std::fs::metadata(&path).map_or(0, |file| usize::try_from(file.len()).unwrap());
+    while length() < size - (1 << 20) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    killed.store(true, Ordering::SeqCst);
+    let (there, before) = (length(), site.asked().len());
+    check_and_go_on(folder.path(), &SafeUrl::parse(&site.name()).unwrap(), seed);
+    let again: usize = site.asked()[before..].iter().map(|range| range.to.unwrap_or(size) - range.from).sum();
+    assert_eq!(again, size - there);
+    assert!(again <= 1 << 20, "{again}: a segment at most");
 }
 
 #[test]

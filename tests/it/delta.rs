@@ -105,7 +105,9 @@ impl Site {
 fn travel(project: &Project, arguments: &[&str]) -> (u64, u64) {
     let ran = ok(project, &[arguments, &["--json"]].concat());
     let document: Value = serde_json::from_str(&ran.stdout).expect("a document");
-    let number = |field: &str| document["travel"][field].as_u64().expect("a number");
+    // `add` tells of the sync that it does.
+    let travel = document.get("sync").unwrap_or(&document)["travel"].clone();
+    let number = |field: &str| travel[field].as_u64().unwrap_or_else(|| panic!("no {field}: {}", ran.stdout));
     (number("bytes"), number("seeded-bytes"))
 }
 
@@ -169,6 +171,31 @@ fn what_seeds_is_what_the_store_still_has() {
         let verified = site.project.mpm(&["verify"]);
         assert_eq!(verified.code, if how == "blob changed" { 4 } else { 0 }, "{how}\n{}", verified.stderr);
     }
+}
+
+#[test]
+fn a_file_that_was_renamed_lends_too_and_lists_are_read() {
+    let mut registry = TestRegistry::of_late("acme", 3_600);
+    registry.namespace("acme");
+    // Published with a tool that makes no index.
+    registry.release("acme/big", "1.0.0").file("README.md", "#\n").file(PATH, first()).in_lists(1).publish();
+    let server = Server::start(registry.folder());
+    let project = project_at(&registry, &format!("sparse+{}", server.url()), WANTS);
+    ok(&project, &["sync"]);
+    let index = index_of(&second());
+    registry.put_blob(&index);
+    let renamed = "weights/all.safetensors";
+    let next = registry.release("acme/big", "1.1.0").file("README.md", "#\n").file(renamed, second());
+    next.chunks(renamed, &index).in_lists(1).publish();
+    let (told, lent) = travel(&project, &["add", "acme/big@1.1", "--dry-run"]);
+    assert!(lent > 9_000_000 && told < 4_000_000, "{told} {lent}");
+    ok(&project, &["update"]);
+    server.requests();
+    ok(&project, &["sync"]);
+    assert!(project.read(&format!("models/acme/big/{renamed}")) == Some(second()));
+    let path = blob_of(&second());
+    let sent: u64 = server.requests().iter().filter(|request| request.path == path).map(|request| request.sent).sum();
+    assert_eq!(sent + lent, second().len() as u64);
 }
 
 fn statement_file(registry: &TestRegistry, version: &str) -> PathBuf {

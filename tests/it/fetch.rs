@@ -4,7 +4,7 @@ mod chunks;
 mod crowd;
 mod cuts;
 mod hedged;
-mod ranges;
+pub(crate) mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};

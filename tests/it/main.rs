@@ -44,6 +44,7 @@ mod layers;
 mod layout;
 mod login;
 mod network;
+mod packs;
 mod perf;
 mod policy;
 mod project;

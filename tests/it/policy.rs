@@ -53,6 +53,7 @@ fn world(files: &[(&str, &[u8], FileClass)], policy: &str) -> World {
             pin: store.put_bytes(bytes).unwrap(),
             class: *class,
             variant: None,
+            pack: None,
             chunks: None,
         })
         .collect();
@@ -70,6 +71,7 @@ fn world(files: &[(&str, &[u8], FileClass)], policy: &str) -> World {
         dependencies: Vec::new(),
         base_model: None,
         trained_on: Vec::new(),
+        packs: Vec::new(),
         upstream: None,
     };
     let listed = ReleaseFiles::assemble(&statement, Vec::new()).unwrap();
