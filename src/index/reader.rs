@@ -3,6 +3,7 @@
 //! `roots` and `head` open a registry, `lookup` follows hashes from the checkpoint to a log, `statement` and `signers` from
 //! the registrar file to a signature. Nothing is written before `remember`.
 
+mod carry;
 mod head;
 mod lookup;
 mod names;
@@ -33,6 +34,7 @@ use lookup::Looked;
 use source::Source;
 use statement::KnownEntry;
 
+pub use carry::{Carried, CarriedHead, Head, Walk, Walked};
 pub use names::{Extent, Names};
 
 /// An opened registry: roots walked, checkpoint and registrar file checked.
@@ -87,6 +89,15 @@ impl Registry {
     pub fn open_from(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
         let memory = Memory::load(&world.trust, &opening.root)?;
         Self::read(opening, world, memory, origin, Scope::public())
+    }
+
+    /// Opens a copy as it stands, without what this machine remembers: nothing is compared with it, and nothing becomes of it.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn examine(opening: &Opening, world: &World<'_>) -> Result<Self, IndexError> {
+        let (origin, scope) = open_origin(opening, world)?;
+        Self::read(opening, world, Memory::none(), origin, scope)
     }
 
     fn read(

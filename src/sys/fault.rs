@@ -12,6 +12,7 @@ pub const POINTS: &[(&str, &str)] = &[
     ("gc-remove", "a blob is removed by a collection"),
     ("lease-link", "a lease that is written gets its name"),
     ("lock-write", "Model.lock is written"),
+    ("many-rename", "one of many files that share their barriers gets its name"),
     ("pending-clear", "what was about to be placed is forgotten"),
     ("place-file", "a file is placed in a project"),
     ("place-remove", "a file that no longer belongs is removed from a project"),

@@ -148,6 +148,11 @@ impl Registry {
     fn log(&self, leaf: &PackageLeaf, freshness: Freshness) -> Result<Vec<u8>, IndexError> {
         let path = log_path(&leaf.name);
         let bytes = self.source.required(&path, cap_of(leaf), freshness)?;
+        self.pinned_prefix(leaf, &path, bytes)
+    }
+
+    /// Cuts a file that grows to what is pinned of it as the log of this leaf.
+    pub(super) fn pinned_prefix(&self, leaf: &PackageLeaf, path: &str, bytes: Vec<u8>) -> Result<Vec<u8>, IndexError> {
         prefix(bytes, &leaf.log).map_err(|odd| match odd {
             Odd::Short(found) => IndexError::Behind {
                 registry: self.id().clone(),
@@ -158,7 +163,8 @@ impl Registry {
                 witness: "its checkpoint",
             },
             Odd::Differs(found) => {
-                IndexError::WrongBytes { registry: self.id().clone(), path, expected: leaf.log.sha256, found }
+                let (registry, path) = (self.id().clone(), path.to_owned());
+                IndexError::WrongBytes { registry, path, expected: leaf.log.sha256, found }
             }
         })
     }
@@ -224,7 +230,7 @@ fn cap_of(leaf: &PackageLeaf) -> u64 {
     leaf.log.size.saturating_add(MAX_LEAD).min(MAX_LOG)
 }
 
-fn log_path(name: &PackageName) -> String {
+pub(super) fn log_path(name: &PackageName) -> String {
     format!("packages/{name}.jsonl")
 }
 

@@ -12,6 +12,9 @@ const MAX_SIGNATURE: u64 = 8 * 1024;
 /// Longest pause between two questions to a place that is behind.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long whoever writes to a folder needs from one file of its head to the next.
+const INSTANT: Duration = Duration::from_millis(100);
+
 /// A place and whose files are expected there.
 pub(super) struct Source {
     pub(super) registry: RegistryId,
@@ -129,7 +132,13 @@ impl Source {
             Err(error) => error,
         };
         if !self.origin.may_lag() {
-            return Err(error);
+            let apart = !matches!(error, IndexError::Behind { .. }) && again(&error) == Again::ForAWhile;
+            if !(apart && self.origin.may_be_written()) {
+                return Err(error);
+            }
+            // A root and its checkpoint are two files: whoever writes them is between the two for an instant.
+            std::thread::sleep(INSTANT);
+            return attempt(Freshness::PastCaches);
         }
         let begin = Instant::now();
         let mut pause = Duration::ZERO;

@@ -248,6 +248,6 @@ pub(super) fn entry_path(digest: &Sha256) -> String {
 }
 
 /// All keys whose signatures may count.
-fn keys_of(entry: &NamespaceEntry) -> impl Iterator<Item = &PublicKey> {
+pub(super) fn keys_of(entry: &NamespaceEntry) -> impl Iterator<Item = &PublicKey> {
     entry.keys.iter().chain(entry.retired.iter().map(|retired| &retired.key))
 }
