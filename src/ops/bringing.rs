@@ -195,7 +195,7 @@ fn jobs(
 }
 
 /// Where the files of a commit can be had: configured mirrors, then the hub.
-fn hub_places(
+pub(super) fn hub_places(
     services: &Services,
     id: &HubId,
     commit: &HubCommit,
@@ -206,7 +206,7 @@ fn hub_places(
     Ok(mirrors.chain([Place::Hub(Arc::new(hub))]).collect())
 }
 
-fn place(base: Base) -> Place {
+pub(super) fn place(base: Base) -> Place {
     match base {
         Base::Http(url, scope) => Place::Http(url, scope),
         Base::Folder(folder) => Place::Folder(folder),
