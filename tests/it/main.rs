@@ -42,6 +42,7 @@ mod kills;
 mod layers;
 mod layout;
 mod login;
+mod mirror;
 mod network;
 mod policy;
 mod project;

@@ -147,7 +147,8 @@ impl Registry {
 
     fn log(&self, leaf: &PackageLeaf, freshness: Freshness) -> Result<Vec<u8>, IndexError> {
         let path = log_path(&leaf.name);
-        let bytes = self.source.required(&path, cap_of(leaf), freshness)?;
+        let bytes = self.source.get(&path, cap_of(leaf), freshness)?;
+        let bytes = bytes.ok_or_else(|| self.source.missing(&format!("the log of {} ({path})", leaf.name)))?;
         self.pinned_prefix(leaf, &path, bytes)
     }
 

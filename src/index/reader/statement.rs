@@ -34,7 +34,11 @@ impl Registry {
         let told = format!("the release statement of {} {version} ({path})", looked.leaf.name);
         let cap = pin.size.min(MAX_STATEMENT);
         let wanted = [Pinned { path: path.clone(), sha256: pin.sha256, cap }];
-        let bytes = self.source.pinned(&wanted)?.pop().ok_or_else(|| self.source.missing(&path))?;
+        let bytes = match self.source.pinned(&wanted) {
+            Err(IndexError::Missing { .. }) => None,
+            other => other?.pop(),
+        };
+        let bytes = bytes.ok_or_else(|| self.source.missing(&told))?;
         let known = self.entry(&looked.leaf.name.namespace())?;
         let prefixes = self.counting_prefixes(looked, &known.entry)?;
         let retired_counts = |key: &RetiredKey| {
