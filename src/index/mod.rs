@@ -45,6 +45,8 @@ pub struct Opening {
     pub root_at: Option<(u64, Sha256)>,
     /// Where its index is; folders absolute.
     pub address: IndexAddress,
+    /// Copies of it that are asked first, in order.
+    pub mirrors: Vec<IndexAddress>,
     /// The lock's floor, if there is one.
     pub floor: Option<Floor>,
     /// New trust, or what a lock already pins.

@@ -48,8 +48,10 @@ impl Destination {
     /// # Errors
     /// `E1001`: it is none; `E1005` to `E1007`.
     pub fn existing(folder: &Path) -> Result<Self, MirrorError> {
-        let (id, root) = mark_of(folder)?
-            .ok_or_else(|| MirrorError::NoMirror { path: folder.to_owned(), what: "`mpm mirror sync` did not make it" })?;
+        let (id, root) = mark_of(folder)?.ok_or_else(|| MirrorError::NoMirror {
+            path: folder.to_owned(),
+            what: "`mpm mirror sync` did not make it",
+        })?;
         Ok(Self { folder: folder.to_owned(), id, root, base: ".".to_owned(), lease: None })
     }
 
@@ -308,6 +310,9 @@ const SHARED_BARRIER: usize = 8;
 
 /// What the mark of a folder says; none: it has none.
 fn mark_of(folder: &Path) -> Result<Option<(RegistryId, Sha256)>, MirrorError> {
+    if !folder.is_dir() {
+        return Ok(None);
+    }
     let own = folder.join(OWN);
     if own.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
         return Err(MirrorError::Link { path: own });
@@ -317,7 +322,8 @@ fn mark_of(folder: &Path) -> Result<Option<(RegistryId, Sha256)>, MirrorError> {
     let parse = || {
         let text = std::str::from_utf8(&bytes).ok()?.strip_suffix('\n')?;
         let mut words = text.split(' ');
-        let (Some(FORMAT), Some(id), Some(root), None) = (words.next(), words.next(), words.next(), words.next()) else {
+        let (Some(FORMAT), Some(id), Some(root), None) = (words.next(), words.next(), words.next(), words.next())
+        else {
             return None;
         };
         Some((RegistryId::parse(id).ok()?, Sha256::parse(root).ok()?))

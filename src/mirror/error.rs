@@ -29,7 +29,7 @@ pub enum MirrorError {
     Mismatch(#[from] Mismatch),
     /// Another run has the folder.
     #[error(transparent)]
-    Lease(#[from] LeaseError),
+    Lease(LeaseError),
     /// A folder with something else in it.
     #[error("{} is no mirror: {what}", path.display())]
     NoMirror {
@@ -134,6 +134,17 @@ fn room(needed: Option<&(u64, u64)>) -> String {
     })
 }
 
+impl From<LeaseError> for MirrorError {
+    fn from(error: LeaseError) -> Self {
+        match error {
+            LeaseError::Unusable { path, source } if files::is_full(&source) => {
+                Self::Full { path, needed: None, source: Some(source) }
+            }
+            other => Self::Lease(other),
+        }
+    }
+}
+
 impl MirrorError {
     /// The error of a file of the mirror.
     pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
@@ -153,10 +164,10 @@ impl MirrorError {
     pub(super) fn fetching(folder: &Path, error: FetchError) -> Self {
         let path = folder.to_owned();
         match error {
-            FetchError::NoSpace { needed, free, .. } => {
-                Self::Full { path, needed: Some((needed, free)), source: None }
-            }
+            FetchError::NoSpace { needed, free, .. } => Self::Full { path, needed: Some((needed, free)), source: None },
             FetchError::Full { source, .. } => Self::Full { path, needed: None, source: Some(source) },
+            FetchError::Busy(error) => Self::from(error),
+            FetchError::Local { path, source } => Self::at(&path)(source),
             FetchError::Stopped => Self::Stopped,
             other => Self::Fetch(other),
         }
@@ -222,7 +233,9 @@ impl Diagnose for MirrorError {
                  these digests. The mirror was left as it is",
             )],
             Self::Full { .. } => vec![
-                note("what the mirror showed before it still shows, whole; what came is kept, and the same command goes on"),
+                note(
+                    "what the mirror showed before it still shows, whole; what came is kept, and the same command goes on",
+                ),
                 note("make room, or ask for less with --newest or --variant and remove the rest with --prune"),
             ],
             Self::Folder { path, .. } => {

@@ -106,11 +106,7 @@ pub(super) enum Missing {
 }
 
 /// A file list out of a copy, its bytes compared: whoever may write to the copy may have changed it.
-pub(super) fn read_list(
-    destination: &Destination,
-    list: &ListPin,
-    what: &str,
-) -> Result<Vec<FileEntry>, MirrorError> {
+pub(super) fn read_list(destination: &Destination, list: &ListPin, what: &str) -> Result<Vec<FileEntry>, MirrorError> {
     let bytes = destination.read(&destination.blob(&list.pin.sha256), MAX_LIST)?.unwrap_or_default();
     let found = Pin::of(&bytes);
     if found == list.pin {

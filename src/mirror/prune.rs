@@ -9,11 +9,7 @@ const GRACE: u64 = 7 * 86_400;
 
 /// Removes what is not needed; nodes and checkpoints a week after they were last needed. Only tells, where nothing may be
 /// written.
-pub(super) fn prune(
-    destination: &Destination,
-    record: &mut Record,
-    rules: &Rules<'_>,
-) -> Result<Amount, MirrorError> {
+pub(super) fn prune(destination: &Destination, record: &mut Record, rules: &Rules<'_>) -> Result<Amount, MirrorError> {
     let now = rules.now.seconds();
     let due = |path: &str, since: u64| {
         let slow = path.starts_with("tree/") || path.starts_with("checkpoints/");

@@ -335,9 +335,9 @@ impl Look<'_> {
     fn corrupt(&mut self, path: &str, error: IndexError) -> Result<(), MirrorError> {
         let path = match &error {
             IndexError::Memory { .. } | IndexError::Lease(_) => return Err(error.into()),
-            IndexError::Missing { path, .. }
-            | IndexError::WrongBytes { path, .. }
-            | IndexError::Tree { path, .. } => path.clone(),
+            IndexError::Missing { path, .. } | IndexError::WrongBytes { path, .. } | IndexError::Tree { path, .. } => {
+                path.clone()
+            }
             _ => path.to_owned(),
         };
         let mut why = error.to_string();
@@ -418,9 +418,12 @@ impl Survey {
 mod tests {
     #[test]
     fn the_notes_of_a_mirror_are_no_extra_files() {
-        for (path, expected) in
-            [("copy.json", true), ("checkpoint.json", true), ("checkpoint.json.ab.minisig", true), ("x/copy.json", false)]
-        {
+        for (path, expected) in [
+            ("copy.json", true),
+            ("checkpoint.json", true),
+            ("checkpoint.json.ab.minisig", true),
+            ("x/copy.json", false),
+        ] {
             assert_eq!(super::own(path), expected, "{path}");
         }
     }

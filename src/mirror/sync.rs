@@ -142,7 +142,12 @@ pub fn sync(
     let mut blobs = planned.blobs;
     let mut left_out = planned.left_out;
     if wish.available {
-        blobs.retain(|pin, what| run.can_be_had(pin) || { left_out.push(what.clone()); false });
+        blobs.retain(|pin, what| {
+            run.can_be_had(pin) || {
+                left_out.push(what.clone());
+                false
+            }
+        });
     }
     if rules.dry_run {
         blobs.append(&mut planned.lists.clone());
@@ -165,7 +170,15 @@ pub fn sync(
         free: files::free_space(destination.folder()).unwrap_or(u64::MAX),
         head,
     };
-    let mut writer = Writer { destination: &destination, record: &mut record, waiting: Vec::new(), bytes: 0, seen: BTreeSet::new(), changed: 0, rules };
+    let mut writer = Writer {
+        destination: &destination,
+        record: &mut record,
+        waiting: Vec::new(),
+        bytes: 0,
+        seen: BTreeSet::new(),
+        changed: 0,
+        rules,
+    };
     index(registry, wish, &chosen, &mut writer)?;
     outcome.written = writer.changed;
     needed.append(&mut writer.seen);
@@ -183,11 +196,7 @@ pub fn sync(
 }
 
 /// What the copy shows now, if anything; refuses a registry that shows less.
-fn compare(
-    registry: &Registry,
-    destination: &Destination,
-    rules: &Rules<'_>,
-) -> Result<Option<Head>, MirrorError> {
+fn compare(registry: &Registry, destination: &Destination, rules: &Rules<'_>) -> Result<Option<Head>, MirrorError> {
     let Some(standing) = standing(destination, rules)? else { return Ok(None) };
     let (found, least) = (registry.floor(), standing.floor());
     let path = destination.folder().to_owned();
@@ -224,6 +233,7 @@ pub(super) fn examine(destination: &Destination, http: &HttpClient, now: Timesta
         root: destination.root(),
         root_at: None,
         address: IndexAddress::Folder(destination.folder().to_string_lossy().into_owned()),
+        mirrors: Vec::new(),
         floor: None,
         gate: Gate::Locked,
     };

@@ -123,7 +123,10 @@ fn take_locked(wish: &mut Wish, locks: &[ReadLock], id: &RegistryId) -> usize {
     let mut others = BTreeSet::new();
     for (package, locked) in locks.iter().flat_map(|lock| &lock.lock.packages) {
         if package.package.registry == *id {
-            wish.locked.entry(package.package.name.clone()).or_default().insert(package.version.clone(), locked.statement);
+            wish.locked
+                .entry(package.package.name.clone())
+                .or_default()
+                .insert(package.version.clone(), locked.statement);
         } else {
             others.insert(package);
         }

@@ -67,7 +67,7 @@ pub(super) fn choose<'a>(
         floors.registries.insert(id.clone(), LockedRegistry { root: locked.root, floor });
     }
     // A copy gives no trust: what has expired is told, and readers decide.
-    Ok((Registries::new(services, start, &manifest, Some(&floors), Gate::Locked), id))
+    Ok((Registries::new(services, start, &manifest, Some(&floors), Gate::Locked).at_the_source(), id))
 }
 
 /// The project around, or the one of the first lock that has one.

@@ -18,6 +18,8 @@ pub(super) struct Registries<'a> {
     declared: BTreeMap<RegistryId, RegistryDeclaration>,
     locked: BTreeMap<RegistryId, (Sha256, Floor)>,
     gate: Gate,
+    /// Whether mirrors that configuration names are passed over.
+    at_the_source: bool,
     opened: BTreeMap<RegistryId, Registry>,
 }
 
@@ -39,8 +41,14 @@ impl<'a> Registries<'a> {
             declared: manifest.registries.clone(),
             locked: locked.unwrap_or_default(),
             gate,
+            at_the_source: false,
             opened: BTreeMap::new(),
         }
+    }
+
+    /// The same, read where Model.toml says, whatever mirrors of indexes configuration names: for who makes one.
+    pub(super) fn at_the_source(self) -> Self {
+        Self { at_the_source: true, ..self }
     }
 
     /// The ids that are configured.
@@ -105,6 +113,13 @@ impl<'a> Registries<'a> {
             }
             other => other.clone(),
         };
+        let configured = self.services.config.index_mirrors.get(&declaration.root);
+        let mirrors = match declaration.index {
+            IndexAddress::Builtin => Vec::new(),
+            _ if self.at_the_source => Vec::new(),
+            // Configuration admits nothing else.
+            _ => configured.into_iter().flatten().filter_map(|text| IndexAddress::parse(text).ok()).collect(),
+        };
         // A floor belongs to a root: under another one it says nothing.
         let floor = self.locked.get(id).filter(|(root, _)| *root == declaration.root).map(|(_, floor)| *floor);
         Opening {
@@ -112,6 +127,7 @@ impl<'a> Registries<'a> {
             root: declaration.root,
             root_at: declaration.root_at,
             address,
+            mirrors,
             floor,
             gate: self.gate,
         }

@@ -4,6 +4,7 @@ mod copies;
 mod crash;
 mod looking;
 mod parts;
+mod users;
 mod wrong;
 
 use std::path::{Path, PathBuf};
@@ -34,7 +35,8 @@ impl Keeper {
     #[track_caller]
     fn sync(&self, more: &[&str]) -> serde_json::Value {
         let text = self.text();
-        let arguments: Vec<&str> = ["--json", "mirror", "sync", &text].into_iter().chain(more.iter().copied()).collect();
+        let arguments: Vec<&str> =
+            ["--json", "mirror", "sync", &text].into_iter().chain(more.iter().copied()).collect();
         ok(&self.project, &arguments).json()
     }
 

@@ -264,7 +264,9 @@ fn tell(found: &Survey, depth: Depth, now: Timestamp, printer: &mut Printer) {
     printer.say(&match head.expires {
         None => "It never expires: a freeze can't be seen".to_owned(),
         Some(expires) if expires > now => format!("It expires in {}", age(expires.since(now))),
-        Some(expires) => format!("It expired {} ago: new trust is refused, what locks pin installs", age(now.since(expires))),
+        Some(expires) => {
+            format!("It expired {} ago: new trust is refused, what locks pin installs", age(now.since(expires)))
+        }
     });
     let absent = if found.nodes_absent > 0 { " or more" } else { "" };
     printer.say(&format!(

@@ -231,8 +231,7 @@ impl Registry {
     /// The entry of a namespace and those before it, with the signatures of handovers.
     fn carry_entries(&self, namespace: &Namespace, carried: &mut Vec<Carried>) -> Result<(), IndexError> {
         let first = self.entry(namespace)?;
-        let mut entry =
-            KnownEntry { digest: first.digest, bytes: first.bytes.clone(), entry: first.entry.clone() };
+        let mut entry = KnownEntry { digest: first.digest, bytes: first.bytes.clone(), entry: first.entry.clone() };
         for _ in 0..MAX_ENTRIES {
             let before = match entry.entry.previous {
                 None => None,

@@ -22,6 +22,8 @@ pub(super) struct Judge<'a> {
     pub(super) now: Timestamp,
     pub(super) network: NetworkPolicy,
     pub(super) progress: &'a dyn Progress,
+    /// Whether another place can be asked, so that the stored state is not needed yet.
+    pub(super) other_places: bool,
 }
 
 impl Judge<'_> {
@@ -31,6 +33,7 @@ impl Judge<'_> {
         let read = self.source.patiently(Freshness::Revalidate, |freshness| self.attempt(freshness, &mut newest));
         let state = match read {
             Ok(state) => state,
+            Err(error) if self.other_places => return Err(error),
             Err(error) => self.stored(error, newest)?,
         };
         self.tell_epoch(&state);

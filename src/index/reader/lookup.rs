@@ -137,6 +137,24 @@ impl Registry {
                 }
             }
         }
+        for origin in self.source.other_origins() {
+            if open.is_empty() {
+                break;
+            }
+            let paths: Vec<_> = open
+                .iter()
+                .filter_map(|place| leaves.get(*place))
+                .map(|leaf| (log_path(&leaf.name), cap_of(leaf)))
+                .collect();
+            let Ok(answers) = origin.get_many(&paths, Freshness::Revalidate) else { continue };
+            for (place, bytes) in std::mem::take(&mut open).into_iter().zip(answers) {
+                let prefix = leaves.get(place).and_then(|leaf| prefix(bytes?, &leaf.log).ok());
+                match (prefix, found.get_mut(place)) {
+                    (Some(bytes), Some(slot)) => *slot = Some(bytes),
+                    _ => open.push(place),
+                }
+            }
+        }
         // What is still open is behind or wrong: one by one, with patience.
         let finish = |(leaf, bytes): (&&PackageLeaf, Option<Vec<u8>>)| match bytes {
             Some(bytes) => Ok(bytes),

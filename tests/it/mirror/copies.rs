@@ -20,9 +20,8 @@ fn a_whole_copy_is_the_registry_and_stock_servers_serve_it() {
     // All that the registry has, but for what it keeps of earlier checkpoints and of the git that it may lie in.
     let (own, copy) = (tree(registry.folder()), shown(&keeper.folder));
     let stale: Vec<&String> = own.keys().filter(|path| !copy.contains_key(*path)).collect();
-    let spent = |path: &&String| {
-        ["tree/", "trust/registrar/", ".mpm", ".git"].iter().any(|start| path.starts_with(start))
-    };
+    let spent =
+        |path: &&String| ["tree/", "trust/registrar/", ".mpm", ".git"].iter().any(|start| path.starts_with(start));
     assert!(stale.iter().all(|path| spent(path)), "{stale:?}");
     assert!(copy.iter().all(|(path, bytes)| own.get(path) == Some(bytes)), "nothing else, and no other bytes");
     keeper.verify();
@@ -45,7 +44,11 @@ fn a_whole_copy_is_the_registry_and_stock_servers_serve_it() {
     for machine in &machines {
         ok(machine, &["sync"]);
         assert_eq!(placed(machine), placed(&expected));
-        assert_eq!(machine.text("Model.lock"), expected.text("Model.lock"), "a lock does not know where bytes came from");
+        assert_eq!(
+            machine.text("Model.lock"),
+            expected.text("Model.lock"),
+            "a lock does not know where bytes came from"
+        );
     }
     // The mirror that became a work tree is one still.
     keeper.sync(&["--all"]);
@@ -65,7 +68,10 @@ fn a_copy_is_kept_up_to_date_with_what_is_new_alone() {
     assert_eq!(again["checkpoint"], again["checkpoint-before"]);
     let asked: Vec<String> = server.requests().into_iter().map(|request| request.path).collect();
     assert!(asked.iter().all(|path| !path.starts_with("blobs/") && !path.starts_with("tree/")), "{asked:?}");
-    assert!(asked.iter().all(|path| !path.ends_with(".json") || path.starts_with("checkpoint") || path.contains("root/2")), "{asked:?}");
+    assert!(
+        asked.iter().all(|path| !path.ends_with(".json") || path.starts_with("checkpoint") || path.contains("root/2")),
+        "{asked:?}"
+    );
 
     registry.release("acme/vocab", "1.2.0").file("vocab.txt", "four\n").publish();
     let told = keeper.project.mpm(&["mirror", "sync", &keeper.text(), "--all", "-n"]).expect(0);
@@ -95,7 +101,9 @@ fn what_this_machine_has_does_not_travel_again() {
     let registry = registry();
     let server = Server::start(registry.folder());
     let keeper = Keeper::of(&registry, &format!("sparse+{}", server.url()));
-    keeper.project.write("Model.toml", crate::flows::fixture::manifest(&registry, &format!("sparse+{}", server.url()), REST));
+    keeper
+        .project
+        .write("Model.toml", crate::flows::fixture::manifest(&registry, &format!("sparse+{}", server.url()), REST));
     ok(&keeper.project, &["sync"]);
     server.requests();
     keeper.sync(&["--lock", "Model.lock", "--variant", "f32"]);

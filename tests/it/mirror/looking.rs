@@ -49,15 +49,20 @@ fn a_flipped_bit_and_files_that_nothing_leads_to_are_found() {
 
 #[test]
 fn status_tells_age_size_and_what_is_whole_or_lacking() {
-    let (_, keeper) = mirror();
+    let (_registry, keeper) = mirror();
     let found = ok(&keeper.project, &["--json", "mirror", "status", &keeper.text()]).json();
     assert_eq!(found["releases"], serde_json::json!({ "whole": 8, "partial": 0, "absent": 0 }));
-    assert_eq!((&found["packages"], &found["packages-absent"], &found["nodes-absent"]), (&5.into(), &0.into(), &0.into()));
+    assert_eq!(
+        (&found["packages"], &found["packages-absent"], &found["nodes-absent"]),
+        (&5.into(), &0.into(), &0.into())
+    );
     let age = found["age"].as_u64().unwrap();
     assert!((3_590..3_900).contains(&age), "{age}");
     assert!(found["expires"].as_u64() > found["issued"].as_u64());
     let told = ok(&keeper.project, &["mirror", "status", &keeper.text()]).stderr;
-    for part in ["signed 60 minutes ago", "It expires in 8", "8 releases whole, 0 in part, 0 not in this copy", "not hashed"] {
+    for part in
+        ["signed 60 minutes ago", "It expires in 8", "8 releases whole, 0 in part, 0 not in this copy", "not hashed"]
+    {
         assert!(told.contains(part), "{part}: {told}");
     }
     // A blob goes: what needed it is there in part.

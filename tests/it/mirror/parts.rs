@@ -49,7 +49,11 @@ fn what_a_lock_pins_installs_from_the_copy_with_the_origin_cut_off() {
 
     // What was not asked for is not in this copy: a matter of the copy (3), never of trust (4), and no such thing as absence.
     for (asked, what) in [("acme/minilm@=2.0.0", "acme/minilm 2.0.0"), ("acme/lora", "acme/lora")] {
-        let ran = reader(&registry, &keeper.folder, "").mpm(&["add", asked]).expect(3).says(&["E0111", what, "not in this copy"]);
+        let ran = reader(&registry, &keeper.folder, "").mpm(&["add", asked]).expect(3).says(&[
+            "E0111",
+            what,
+            "not in this copy",
+        ]);
         assert!(!ran.stderr.contains("no package"), "{}", ran.stderr);
     }
     // What the leaf that is there does not name does not exist.
@@ -66,7 +70,8 @@ fn variants_narrow_what_comes_and_the_rest_is_not_in_this_copy() {
     assert_eq!(looked["releases"]["partial"], 1, "{looked}");
     assert_eq!(looked["missing"]["files"], 1);
     assert_eq!(looked["missing-first"][0], "acme/minilm 1.1.0 model.safetensors");
-    let small = reader(&registry, &keeper.folder, "[models]\n\"acme/minilm\" = { version = \"1\", variant = \"int8\" }\n");
+    let small =
+        reader(&registry, &keeper.folder, "[models]\n\"acme/minilm\" = { version = \"1\", variant = \"int8\" }\n");
     ok(&small, &["sync"]);
     let large = reader(&registry, &keeper.folder, "[models]\n\"acme/minilm\" = \"1\"\n");
     large.mpm(&["sync"]).expect(3).says(&["E0722", "not in this copy"]);
@@ -82,7 +87,14 @@ fn names_patterns_and_numbers_of_versions_join_and_what_is_needed_comes_along() 
         (&["uci/*", "acme/v*"], &["acme/vocab 1.0.0", "acme/vocab 1.1.0", "uci/digits 1.0.0"]),
         (
             &["--all", "--newest", "1"],
-            &["acme/either 1.0.0", "acme/lora 1.0.0", "acme/minilm 1.0.0", "acme/minilm 2.0.0", "acme/vocab 1.1.0", "uci/digits 1.0.0"],
+            &[
+                "acme/either 1.0.0",
+                "acme/lora 1.0.0",
+                "acme/minilm 1.0.0",
+                "acme/minilm 2.0.0",
+                "acme/vocab 1.1.0",
+                "uci/digits 1.0.0",
+            ],
         ),
     ] {
         let keeper = Keeper::of(&registry, &folder(&registry));
@@ -100,7 +112,8 @@ fn another_part_joins_what_is_there_and_a_prune_leaves_the_last_alone() {
     // A new checkpoint, of which the first part knows nothing.
     registry.release("acme/vocab", "1.2.0").file("vocab.txt", "four\n").publish();
     keeper.sync(&["acme/vocab", "--newest", "1"]);
-    let both = reader(&registry, &keeper.folder, "[models]\n\"acme/vocab\" = \"1\"\n\n[datasets]\n\"uci/digits\" = \"1\"\n");
+    let both =
+        reader(&registry, &keeper.folder, "[models]\n\"acme/vocab\" = \"1\"\n\n[datasets]\n\"uci/digits\" = \"1\"\n");
     ok(&both, &["sync"]);
     std::fs::write(keeper.folder.join("index.html"), "<p>mirror</p>\n").unwrap();
     let stray = keeper.folder.join("blobs/sha256/aa");

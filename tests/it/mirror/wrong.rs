@@ -52,7 +52,9 @@ fn what_is_asked_for_must_be_said_and_be_there() {
     let text = keeper.text();
     let run = |more: &[&str]| keeper.project.mpm(&[&["mirror", "sync", &text], more].concat());
     run(&[]).expect(2).says(&["E0911", "--lock FILE", "--all"]);
-    for (asked, why) in [("acme/nothing", "no such package"), ("acme/minilm@9", "no version"), ("nobody/*", "no name matches")] {
+    for (asked, why) in
+        [("acme/nothing", "no such package"), ("acme/minilm@9", "no version"), ("nobody/*", "no name matches")]
+    {
         run(&[asked]).expect(1).says(&["E1008", asked, why]);
     }
     run(&["--lock", "none.lock"]).expect(1).says(&["E0902"]);
