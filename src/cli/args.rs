@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum, value_parser};
 
 use crate::cli::commands::Command;
 use crate::cli::settings::Settings;
-use crate::config::LinkMode;
+use crate::config::{self, LinkMode};
 use crate::model::{Fingerprint, Glob, GroupName, Sha256};
 use crate::ops::{Accepted, LockRule, sync};
 use crate::select::{Choice, Groups};
@@ -47,9 +47,20 @@ pub(super) struct Global {
     /// Work in this folder
     #[arg(short = 'C', long, global = true, value_name = "DIR", env = "MPM_DIRECTORY", hide_env_values = true)]
     pub(super) directory: Option<PathBuf>,
+    /// Bring so many blobs at a time, over as many connections
+    #[arg(long, global = true, value_name = "N", value_parser = value_parser!(u16).range(1..=256))]
+    pub(super) jobs: Option<u16>,
+    /// Take so many bytes a second at most, such as 500K or 20M
+    #[arg(long, global = true, value_name = "RATE", value_parser = rate)]
+    pub(super) limit_rate: Option<u64>,
     /// Open no socket
     #[arg(long, global = true, env = "MPM_OFFLINE", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(super) offline: bool,
+}
+
+/// A rate, or why it is none.
+fn rate(text: &str) -> Result<u64, &'static str> {
+    config::parse_rate(text).ok_or("write bytes a second, at least 1K, such as 500K or 20M")
 }
 
 /// When to use colour.

@@ -33,6 +33,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("MPM_JOBS", "network.jobs"),
     variable("MPM_JSON", "--json"),
     variable("MPM_KEY_PASSWORD", "the password of a secret key"),
+    variable("MPM_LIMIT_RATE", "network.limit-rate"),
     variable("MPM_LINK", "--link"),
     variable("MPM_LOCKED", "--locked"),
     variable("MPM_NETRC", "network.netrc"),
@@ -81,6 +82,8 @@ pub(super) struct Environment {
     pub(super) source_date: Option<OsString>,
     /// `MPM_JOBS`, as written.
     pub(super) jobs: Option<OsString>,
+    /// `MPM_LIMIT_RATE`, as written.
+    pub(super) limit_rate: Option<OsString>,
     /// `MPM_CA_FILE`.
     pub(super) ca_file: Option<PathBuf>,
     /// `MPM_NETRC`.
@@ -142,6 +145,7 @@ pub(super) fn read() -> Environment {
         layers: get("MPM_STORE_LAYERS"),
         source_date: get("SOURCE_DATE_EPOCH"),
         jobs: get("MPM_JOBS"),
+        limit_rate: get("MPM_LIMIT_RATE"),
         ca_file: get("MPM_CA_FILE").map(PathBuf::from),
         netrc: get("MPM_NETRC").map(PathBuf::from),
         hub_endpoint: get("HF_ENDPOINT"),

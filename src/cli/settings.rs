@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::cli::args::Global;
 use crate::cli::env::Environment;
 use crate::cli::errors::CliError;
+use crate::config::Config;
 
 /// The meaning of the options that every command has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(super) struct Settings {
     pub(super) verbose: bool,
     /// No socket.
     pub(super) offline: bool,
+    /// What the command line says of settings that files can hold.
+    pub(super) options: Config,
 }
 
 impl Settings {
@@ -28,7 +31,8 @@ impl Settings {
             (None, Some(here)) => here.to_owned(),
             (_, None) => return Err(CliError::NoWorkingFolder),
         };
-        Ok(Self { start, json: global.json, verbose: global.verbose, offline: global.offline })
+        let options = Config { jobs: global.jobs.map(usize::from), limit_rate: global.limit_rate, ..Config::default() };
+        Ok(Self { start, json: global.json, verbose: global.verbose, offline: global.offline, options })
     }
 }
 

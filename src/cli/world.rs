@@ -17,14 +17,16 @@ use crate::sys::{self, Cancel, Clock as _, Folders, HttpClient, HttpSettings, Ne
 /// Largest configuration file, in bytes.
 const MAX_CONFIG: u64 = 1 << 20;
 
-/// Builds it.
+/// Builds it; what the command line says counts before everything else.
 pub(super) fn services(
     environment: &Environment,
     network: NetworkPolicy,
     bars: &Arc<Bars>,
+    options: Config,
     cancel: Cancel,
 ) -> Result<Services, Failed> {
     let (folders, config) = places(environment)?;
+    let config = config.under(options);
     let hub = hub(environment, &config, &folders)?;
     let mut tokens = config.tokens.clone();
     if let Some(token) = &environment.hub_token {
@@ -42,6 +44,7 @@ pub(super) fn services(
         helper: config.helper.clone(),
         netrc: config.netrc.clone(),
         patience: patience(environment),
+        limit_rate: config.limit_rate,
     })?;
     let ask = Arc::new(Terminal::new(Arc::clone(bars)));
     let progress = Arc::clone(bars);
@@ -89,6 +92,7 @@ pub(super) fn settings(environment: &Environment) -> Result<config_show::Request
     let said = from_environment(environment)?;
     let mut variable = |name, config| found.push((Origin::Environment(name), config));
     variable("MPM_JOBS", Config { jobs: said.jobs, ..Config::default() });
+    variable("MPM_LIMIT_RATE", Config { limit_rate: said.limit_rate, ..Config::default() });
     variable("MPM_CA_FILE", Config { ca_file: said.ca_file, ..Config::default() });
     variable("MPM_NETRC", Config { netrc: said.netrc, ..Config::default() });
     let store = environment.folders.store.as_ref().map(std::path::PathBuf::from);
@@ -188,8 +192,22 @@ fn from_environment(environment: &Environment) -> Result<Config, CliError> {
         })
     };
     let jobs = environment.jobs.as_ref().map(number).transpose()?;
+    let rate = |text: &std::ffi::OsString| {
+        text.to_str().and_then(config::parse_rate).ok_or_else(|| CliError::Variable {
+            name: "MPM_LIMIT_RATE",
+            expected: "bytes a second, at least 1K, such as 500K or 20M",
+            found: text.to_string_lossy().into_owned(),
+        })
+    };
+    let limit_rate = environment.limit_rate.as_ref().map(rate).transpose()?;
     let path = |path: &Option<PathBuf>| path.as_deref().map(|path| absolute(environment, path)).transpose();
-    Ok(Config { jobs, ca_file: path(&environment.ca_file)?, netrc: path(&environment.netrc)?, ..Config::default() })
+    Ok(Config {
+        jobs,
+        limit_rate,
+        ca_file: path(&environment.ca_file)?,
+        netrc: path(&environment.netrc)?,
+        ..Config::default()
+    })
 }
 
 #[cfg(feature = "faults")]

@@ -47,6 +47,7 @@ impl Config {
             ("store.dir", path(&self.store)),
             ("install.link", self.link.map(|link| link.as_str().to_owned())),
             ("network.jobs", self.jobs.map(|jobs| jobs.to_string())),
+            ("network.limit-rate", self.limit_rate.map(|rate| rate.to_string())),
             ("network.ca-file", path(&self.ca_file)),
             ("network.netrc", path(&self.netrc)),
             ("hub.endpoint", self.hub_endpoint.clone()),

@@ -17,7 +17,7 @@ use crate::model::{Age, Sha256};
 
 pub use credentials::{parse_credentials, parse_host, parse_token, render_credentials};
 pub use entries::Entry;
-pub use parse::parse;
+pub use parse::{parse, parse_rate};
 
 /// Whether registries that no configuration lists may be met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,6 +77,8 @@ pub struct Config {
     pub link: Option<LinkMode>,
     /// `network.jobs`: blobs in parallel.
     pub jobs: Option<usize>,
+    /// `network.limit-rate`: bytes a second.
+    pub limit_rate: Option<u64>,
     /// `network.ca-file`.
     pub ca_file: Option<PathBuf>,
     /// `network.allow-http`: hosts (with port if any) that may be met without TLS.
@@ -172,6 +174,7 @@ impl Config {
             layers: over.layers.into_iter().chain(self.layers).collect(),
             link: over.link.or(self.link),
             jobs: over.jobs.or(self.jobs),
+            limit_rate: over.limit_rate.or(self.limit_rate),
             ca_file: over.ca_file.or(self.ca_file),
             allow_http: self.allow_http.into_iter().chain(over.allow_http).collect(),
             allow_private: self.allow_private.into_iter().chain(over.allow_private).collect(),

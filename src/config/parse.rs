@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigError, LinkMode, RegistryRule, Secret};
 use crate::model::tables::{Source, Table, TomlError, Value};
-use crate::model::{Age, RegistryId, SafeUrl, Sha256, UrlError};
+use crate::model::{Age, HumanSize, RegistryId, SafeUrl, Sha256, UrlError};
 
 /// Largest file, in bytes.
 pub(super) const MAX_FILE: usize = 1 << 20;
 /// Most blobs in parallel that can be asked for.
 const MAX_JOBS: u64 = 256;
+/// Least rate that can be asked for, in bytes a second: below it, servers would hang up.
+const LEAST_RATE: u64 = 1024;
 /// Longest token and longest host, in bytes.
 const MAX_TOKEN: usize = 16 << 10;
 const MAX_HOST: usize = 260;
@@ -26,6 +28,8 @@ pub(super) enum Rule {
     Registries,
     #[error("write a number from 1 to 256")]
     Jobs,
+    #[error("write bytes a second, at least 1K, such as \"500K\" or \"20M\"")]
+    Rate,
     #[error("write a host, or host:port, without scheme and path")]
     Host,
     #[error("a token is printable ASCII without spaces, at most 16 KiB")]
@@ -138,11 +142,22 @@ fn network(mut table: Table<'_>, config: &mut Config) -> Result<(), TomlError> {
         let jobs = usize::try_from(jobs).ok().filter(|_| (1..=MAX_JOBS).contains(&jobs));
         config.jobs = Some(jobs.ok_or_else(|| value.refused(Rule::Jobs))?);
     }
+    config.limit_rate = table.take("limit-rate").map(|value| value.parse(rate)).transpose()?;
     config.ca_file = table.take("ca-file").map(|value| value.parse(absolute)).transpose()?;
     config.netrc = table.take("netrc").map(|value| value.parse(absolute)).transpose()?;
     config.allow_http = hosts(table.take("allow-http"))?;
     config.allow_private = hosts(table.take("allow-private"))?;
-    table.finish(&["jobs", "ca-file", "netrc", "allow-http", "allow-private"])
+    table.finish(&["jobs", "limit-rate", "ca-file", "netrc", "allow-http", "allow-private"])
+}
+
+/// Bytes a second.
+fn rate(text: &str) -> Result<u64, Rule> {
+    parse_rate(text).ok_or(Rule::Rate)
+}
+
+/// A rate in bytes a second: a number with or without a unit, at least 1024.
+pub fn parse_rate(text: &str) -> Option<u64> {
+    HumanSize::parse(text).ok().map(|size| size.0).filter(|rate| *rate >= LEAST_RATE)
 }
 
 fn hosts(value: Option<Value<'_>>) -> Result<BTreeSet<String>, TomlError> {

@@ -25,6 +25,8 @@ fn a_broken_file_is_refused_with_its_place_and_without_its_secrets() {
     check("[network]\njobs = \"s3cret\"", "E0353", 2, 8);
     check("tokens = [\"s3cret\"]", "E0353", 1, 10);
     check("[network]\njobs = 0", "E0354", 2, 8);
+    check("[network]\nlimit-rate = \"512\"", "E0354", 2, 14);
+    check("[network]\nlimit-rate = 4096", "E0353", 2, 14);
     check("[store]\ndir = \"store\"", "E0354", 2, 7);
     check("[install]\nlink = \"soft\"", "E0354", 2, 8);
     check("registries = \"all\"", "E0354", 1, 14);
@@ -40,7 +42,7 @@ fn a_broken_file_is_refused_with_its_place_and_without_its_secrets() {
 fn a_whole_file_says_what_it_says() {
     let root = Sha256::of(b"");
     let text = format!(
-        "registries = \"listed\"\n[store]\ndir = \"/srv/store\"\n[install]\nlink = \"hard\"\n[network]\njobs = 4\nca-file = \
+        "registries = \"listed\"\n[store]\ndir = \"/srv/store\"\n[install]\nlink = \"hard\"\n[network]\njobs = 4\nlimit-rate = \"2M\"\nca-file = \
          \"/ca.pem\"\nnetrc = \"/n\"\nallow-http = [\"LOCALHOST:80\"]\nallow-private = [\"[::1]:80\"]\n[tokens]\n\"a.b\" = \
          \"s3cret\"\n[trusted]\n\"{0}\" = \"acme\"\n[mirrors]\n\"{0}\" = [\"https://m/\", \"/srv/m\"]\n",
         root.prefixed()
@@ -50,6 +52,7 @@ fn a_whole_file_says_what_it_says() {
         (config.link, config.jobs, config.registry_rule),
         (Some(LinkMode::Hard), Some(4), Some(RegistryRule::Listed))
     );
+    assert_eq!(config.limit_rate, Some(2 << 20));
     assert!(config.allow_http.contains("localhost:80"));
     assert_eq!(config.tokens["a.b"].expose(), "s3cret");
     assert_eq!((config.trusted[&root].as_str(), config.mirrors[&root].len()), ("acme", 2));

@@ -1,28 +1,26 @@
 //! One blob: its places in turn, retries, resume, and what came of it.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::fetch::by_chunks::ByChunks;
+use crate::fetch::growing::{Growing, Meter, Source};
 use crate::fetch::hub::{HubProblem, MAX_WAITS, tell_wait};
 use crate::fetch::journal::Journal;
-use crate::fetch::stream::{Ask, Trouble, name, open};
+use crate::fetch::segments::{self, Common, Ended, is_transient};
+use crate::fetch::stream::{Ask, Trouble, connection, name, open};
 use crate::fetch::{FetchError, Fetcher, Found, Job, Place, PlaceFailure, Problem};
-use crate::model::Sha256;
-use crate::progress::{Doing, Event, Task};
-use crate::sys::{Cancel, HttpError, Staged, Staging, files};
+use crate::model::{Pin, Sha256};
+use crate::progress::{Doing, Event};
+use crate::sys::{HttpClient, HttpError, Staged, files};
 
-/// From this size on, a download is kept when it is cut off and gone on with later.
-const RESUMABLE: u64 = 1 << 20;
 /// Tries at one place without the download getting further.
 const TRIES: u32 = 4;
 /// Bytes by which a try must get further for the count to begin anew.
 const GAIN: u64 = 1 << 20;
-/// First task of this room.
-const FIRST_TASK: u64 = 1 << 61;
-
 /// One blob on its way.
 pub(super) struct Download<'a> {
     pub(super) fetcher: &'a Fetcher<'a>,
@@ -30,26 +28,8 @@ pub(super) struct Download<'a> {
     pub(super) number: usize,
     pub(super) places: &'a [Place],
     pub(super) health: &'a [AtomicU32],
+    pub(super) common: &'a Common,
     pub(super) stopped: &'a dyn Fn() -> bool,
-}
-
-/// Where the bytes that are there came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    /// Nothing is there.
-    Nowhere,
-    /// All from this place, in this run.
-    One(usize),
-    /// Several places, or an earlier run.
-    Mixed,
-}
-
-/// The file that grows.
-struct Growing<'a> {
-    staging: Staging,
-    source: Source,
-    journal: Option<PathBuf>,
-    meter: &'a Meter<'a>,
 }
 
 /// How one place was left.
@@ -74,21 +54,70 @@ impl Download<'_> {
         result
     }
 
-    fn bring(&self, meter: &Meter<'_>) -> Result<Staged, FetchError> {
-        let mut growing = self.begin(meter)?;
+    fn bring<'m>(&'m self, meter: &'m Meter<'m>) -> Result<Staged, FetchError> {
+        let mut growing = Growing::begin(self, meter)?;
+        match self.fill(&mut growing) {
+            Ok(()) => self.end(growing),
+            Err(error) => {
+                // What it does not hold yet is free for others. Where that fails, the next run counts it as its own.
+                let _ = growing.staging.trim();
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&self, growing: &mut Growing<'_>) -> Result<(), FetchError> {
         let mut failures = Vec::new();
+        let asked = match self.list() {
+            Some(list) => self.by_chunks(list, growing)?,
+            None => ByChunks::default(),
+        };
+        if asked.whole {
+            return Ok(());
+        }
+        for (place, problem) in asked.out {
+            self.add_failure(place, problem, &mut failures);
+        }
+        let (done, mut failures) = self.place_by_place(growing, &asked.skipped, failures)?;
+        if done && asked.misled {
+            let text = format!("the chunk index of {} does not describe it; it was fetched without", self.job.what);
+            self.fetcher.progress.warn("bad-chunk-index", text);
+        }
+        if done {
+            return Ok(());
+        }
+        if asked.misled {
+            let (what, expected) = (self.job.what.clone(), self.job.pin);
+            return Err(FetchError::Index { what, expected, failures: std::mem::take(&mut failures) });
+        }
+        Err(FetchError::from_failures(&self.job.what, self.job.pin, failures))
+    }
+
+    fn add_failure(&self, place: usize, problem: Problem, failures: &mut Vec<PlaceFailure>) {
+        self.note_failure(place, &problem);
+        let place = self.places.get(place).map(name).unwrap_or_default();
+        failures.push(PlaceFailure { place, problem });
+    }
+
+    /// Asks the places in turn, but those that are skipped. Whether the blob is there, and why not.
+    fn place_by_place(
+        &self,
+        growing: &mut Growing<'_>,
+        skipped: &BTreeSet<usize>,
+        mut failures: Vec<PlaceFailure>,
+    ) -> Result<(bool, Vec<PlaceFailure>), FetchError> {
         // Whether some place refuses the rest of what is there, though it may give the whole.
         let mut whole_may_do = false;
         for round in 0..2 {
-            for place in self.order() {
-                match self.ask(place, &mut growing)? {
-                    Left::Whole => return self.end(growing),
+            for place in self.order().into_iter().filter(|place| !skipped.contains(place)) {
+                match self.ask(place, growing)? {
+                    Left::Whole => return Ok((true, failures)),
                     Left::Failed(problem) => {
                         whole_may_do |= round == 0 && refuses_the_rest(&problem) && growing.staging.written() > 0;
-                        self.note_failure(place, &problem);
                         if round == 0 || problem.is_wrong() {
-                            let place = self.places.get(place).map(name).unwrap_or_default();
-                            failures.push(PlaceFailure { place, problem });
+                            self.add_failure(place, problem, &mut failures);
+                        } else {
+                            self.note_failure(place, &problem);
                         }
                     }
                 }
@@ -96,33 +125,9 @@ impl Download<'_> {
             if !whole_may_do {
                 break;
             }
-            growing.restart(self)?;
+            growing.restart()?;
         }
-        Err(FetchError::from_failures(&self.job.what, self.job.pin, failures))
-    }
-
-    fn begin<'m>(&self, meter: &'m Meter<'m>) -> Result<Growing<'m>, FetchError> {
-        let (folder, what, pin) = (&self.fetcher.staging, self.job.what.as_str(), &self.job.pin);
-        if pin.size < RESUMABLE {
-            let staging = Staging::create(folder, what).map_err(|error| self.local(error))?;
-            return Ok(Growing { staging, source: Source::Nowhere, journal: None, meter });
-        }
-        let part = folder.join(format!("{}.part", pin.sha256));
-        // Cancel has its own type here; a stop by an error of another blob is seen at the next chunk.
-        let staging = match Staging::resume(&part, what, pin.size, self.fetcher.cancel) {
-            Ok(staging) => staging,
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied) => {
-                // No partial download of ours stands in its place, or another member's of the group that shares the store: it
-                // goes, and is neither followed nor written to.
-                files::remove(&part).map_err(|error| self.local(error))?;
-                Staging::resume(&part, what, pin.size, &Cancel::new()).map_err(|error| self.local(error))?
-            }
-            Err(error) => return Err(self.local(error)),
-        };
-        let source = if staging.written() == 0 { Source::Nowhere } else { Source::Mixed };
-        let journal = Some(folder.join(format!("{}.journal", pin.sha256)));
-        meter.reached(staging.written());
-        Ok(Growing { staging, source, journal, meter })
+        Ok((false, failures))
     }
 
     /// The whole blob with its bytes compared: only right ones come here.
@@ -133,20 +138,25 @@ impl Download<'_> {
         Ok(growing.staging.finish())
     }
 
-    /// The places, those that failed in this run last.
-    fn order(&self) -> Vec<usize> {
+    /// The places in their order; those that failed in this run come last, before them those that failed a short while ago.
+    pub(super) fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.places.len()).collect();
         let failed = |place: &usize| self.health.get(*place).is_some_and(|failed| failed.load(Ordering::Relaxed) > 0);
-        order.sort_by_key(|place| (failed(place), *place));
+        let known = self.fetcher.known;
+        let lately = |place: &usize| self.places.get(*place).is_some_and(|place| known.failed_lately(&name(place)));
+        order.sort_by_cached_key(|place| (failed(place), lately(place), *place));
         order
     }
 
-    fn note_failure(&self, place: usize, problem: &Problem) {
+    pub(super) fn note_failure(&self, place: usize, problem: &Problem) {
         // A copy that lacks one blob may have the next.
         if !matches!(problem, Problem::Absent)
             && let Some(failed) = self.health.get(place)
         {
             failed.fetch_add(1, Ordering::Relaxed);
+            if let Some(place) = self.places.get(place) {
+                self.fetcher.known.note(&name(place), false, None);
+            }
         }
         if let (Problem::Wrong(found), Some(place)) = (problem, self.places.get(place)) {
             let Job { pin, what, .. } = self.job;
@@ -163,12 +173,20 @@ impl Download<'_> {
     /// Asks one place until it has given the rest, or has failed too often without getting further.
     fn ask(&self, number: usize, growing: &mut Growing<'_>) -> Result<Left, FetchError> {
         let Some(place) = self.places.get(number) else { return Ok(Left::Failed(Problem::Absent)) };
+        if let Place::Http(..) = place
+            && let Some(left) = self.ask_in_segments(number, growing)?
+        {
+            return Ok(left);
+        }
         let (mut tries, mut furthest, mut waits) = (0, growing.staging.written(), 0);
         loop {
             tries += 1;
             let Some(problem) = self.pull(number, place, growing)? else {
                 match self.judge(number, growing)? {
-                    Judged::Right => return Ok(Left::Whole),
+                    Judged::Right => {
+                        self.fetcher.known.note(&name(place), true, None);
+                        return Ok(Left::Whole);
+                    }
                     Judged::Again => continue,
                     Judged::Wrong(found) => return Ok(Left::Failed(Problem::Wrong(Found::Digest(found)))),
                 }
@@ -185,7 +203,7 @@ impl Download<'_> {
                 continue;
             }
             if matches!(problem, Problem::Wrong(Found::MoreThan(_))) {
-                growing.restart(self)?;
+                growing.restart()?;
             }
             if growing.staging.written() >= furthest.saturating_add(GAIN) {
                 (tries, furthest, waits) = (0, growing.staging.written(), 0);
@@ -200,6 +218,24 @@ impl Download<'_> {
         }
     }
 
+    /// Asks one place for the rest in segments. None: it has to be asked for one stream.
+    fn ask_in_segments(&self, number: usize, growing: &mut Growing<'_>) -> Result<Option<Left>, FetchError> {
+        while growing.missing() >= segments::LEAST {
+            match self.pull_segments(&[number], None, growing)? {
+                Ended::Whole => match self.judge(number, growing)? {
+                    Judged::Right => return Ok(Some(Left::Whole)),
+                    Judged::Again => {}
+                    Judged::Wrong(found) => return Ok(Some(Left::Failed(Problem::Wrong(Found::Digest(found))))),
+                },
+                Ended::Stopped => return Err(FetchError::Stopped),
+                Ended::Failed(problems) => {
+                    return Ok(problems.into_iter().next().map(|(_, problem)| Left::Failed(problem)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Reads from one place to the end. `None`: as many bytes are there as are pinned.
     fn pull(&self, number: usize, place: &Place, growing: &mut Growing<'_>) -> Result<Option<Problem>, FetchError> {
         let pin = &self.job.pin;
@@ -211,6 +247,10 @@ impl Download<'_> {
         let place_name = name(place);
         let journal = growing.journal.as_deref().and_then(Journal::read);
         let etag = journal.as_ref().and_then(|journal| journal.etag_for(&place_name));
+        let held = match connection(place, &self.common.connections, self.stopped) {
+            Ok(held) => held,
+            Err(_) => return Err(FetchError::Stopped),
+        };
         let ask = Ask { pin, from, etag, stopped: self.stopped };
         let mut opened = match open(place, self.fetcher.http, &ask) {
             Ok(opened) => opened,
@@ -218,17 +258,15 @@ impl Download<'_> {
             Err(Trouble::Problem(problem)) => return Ok(Some(problem)),
         };
         if opened.start != from {
-            growing.restart(self)?;
+            growing.restart()?;
+        } else if from > 0 && etag.zip(opened.etag.as_deref()).is_some_and(|(before, now)| before != now) {
+            // Not asked to, it goes on in another version: what is there is of the old one.
+            growing.restart()?;
+            drop((opened, held));
+            return self.pull(number, place, growing);
         }
-        growing.source = match growing.source {
-            Source::Nowhere => Source::One(number),
-            Source::One(before) if before == number => Source::One(number),
-            _ => Source::Mixed,
-        };
-        if let Some(path) = &growing.journal {
-            let journal = Journal::new(pin, &place_name, opened.etag.as_deref());
-            journal.write(path).map_err(|error| self.local(error))?;
-        }
+        growing.comes_from(number);
+        growing.note_version(number, opened.etag.as_deref())?;
         loop {
             let chunk = match opened.next(self.stopped) {
                 Ok(Some(chunk)) => chunk,
@@ -242,31 +280,24 @@ impl Download<'_> {
             if growing.staging.written().saturating_add(chunk.len() as u64) > pin.size {
                 return Ok(Some(Problem::Wrong(Found::MoreThan(pin.size))));
             }
-            growing.staging.write(&chunk).map_err(|error| self.local(error))?;
+            growing.staging.write_piece(Box::new(chunk)).map_err(|error| self.local(error))?;
             growing.meter.reached(growing.staging.written());
         }
     }
 
     /// Compares what is there. Wrong bytes are forgotten at once; this place is blamed only if all of them were its own.
-    fn judge(&self, number: usize, growing: &mut Growing<'_>) -> Result<Judged, FetchError> {
+    pub(super) fn judge(&self, number: usize, growing: &mut Growing<'_>) -> Result<Judged, FetchError> {
         let found = growing.staging.pin();
         if found == self.job.pin {
             return Ok(Judged::Right);
         }
         let source = growing.source;
-        growing.restart(self)?;
+        growing.restart()?;
         Ok(if source == Source::One(number) { Judged::Wrong(found.sha256) } else { Judged::Again })
     }
 
     fn pause(&self, tries: u32, problem: &Problem) -> Result<(), FetchError> {
-        let patience = &self.fetcher.http.settings().patience;
-        let doubled = patience.pause.saturating_mul(1 << tries.saturating_sub(1).min(10));
-        // Clients that were cut off together do not come back together.
-        let seed = Sha256::of(format!("{tries} {} {}", std::process::id(), self.job.pin.sha256).as_bytes());
-        let spread = seed.as_bytes().first().copied().map_or(0, u32::from);
-        let asked = if let Problem::Http(error) = problem { error.retry_after() } else { None };
-        let jittered = doubled.saturating_add(doubled.saturating_mul(spread) / 512);
-        let length = asked.map_or(jittered, |asked| asked.max(jittered)).min(patience.longest_pause);
+        let length = pause_after(self.fetcher.http, &self.job.pin, tries, problem);
         let begun = Instant::now();
         while let Some(left) = length.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
             if (self.stopped)() {
@@ -277,7 +308,7 @@ impl Download<'_> {
         Ok(())
     }
 
-    fn local(&self, source: io::Error) -> FetchError {
+    pub(super) fn local(&self, source: io::Error) -> FetchError {
         if files::is_full(&source) {
             FetchError::Full { what: self.job.what.clone(), source }
         } else if source.kind() == io::ErrorKind::Interrupted {
@@ -289,55 +320,26 @@ impl Download<'_> {
 }
 
 /// What a comparison says.
-enum Judged {
+pub(super) enum Judged {
     Right,
     /// Wrong, but by nobody's proven fault: from the start again.
     Again,
     Wrong(Sha256),
 }
 
-impl Growing<'_> {
-    /// Forgets all bytes.
-    fn restart(&mut self, download: &Download<'_>) -> Result<(), FetchError> {
-        self.source = Source::Nowhere;
-        if let Some(journal) = &self.journal {
-            files::remove(journal).map_err(|error| download.local(error))?;
-        }
-        self.staging.restart().map_err(|error| download.local(error))
-    }
-}
-
-/// Tells how far a download is, and never takes anything back.
-struct Meter<'a> {
-    download: &'a Download<'a>,
-    told: Cell<u64>,
-}
-
-impl Meter<'_> {
-    fn task(&self) -> Task {
-        Task(FIRST_TASK.saturating_add(self.download.number as u64))
-    }
-
-    fn reached(&self, bytes: u64) {
-        let more = bytes.saturating_sub(self.told.get());
-        if more > 0 {
-            self.told.set(bytes);
-            self.download.fetcher.progress.on(&Event::Advanced { task: self.task(), bytes: more });
-        }
-    }
-}
-
-/// Whether the same place may do better when it is asked again.
-fn is_transient(problem: &Problem) -> bool {
-    match problem {
-        Problem::Http(error) => error.is_transient(),
-        Problem::Hub(problem) => problem.is_transient(),
-        Problem::Short { .. } => true,
-        Problem::Read(_) | Problem::Absent | Problem::Wrong(_) => false,
-    }
+/// How long a place is left alone after so many failures: at least what it asks for, at most the longest.
+pub(super) fn pause_after(http: &HttpClient, pin: &Pin, tries: u32, problem: &Problem) -> Duration {
+    let patience = &http.settings().patience;
+    let doubled = patience.pause.saturating_mul(1 << tries.saturating_sub(1).min(10));
+    // Clients that were cut off together do not come back together.
+    let seed = Sha256::of(format!("{tries} {} {}", std::process::id(), pin.sha256).as_bytes());
+    let spread = seed.as_bytes().first().copied().map_or(0, u32::from);
+    let asked = if let Problem::Http(error) = problem { error.retry_after() } else { None };
+    let jittered = doubled.saturating_add(doubled.saturating_mul(spread) / 512);
+    asked.map_or(jittered, |asked| asked.max(jittered)).min(patience.longest_pause)
 }
 
 /// Whether a place can't go on where the download stands, though it may have the whole.
-fn refuses_the_rest(problem: &Problem) -> bool {
+pub(super) fn refuses_the_rest(problem: &Problem) -> bool {
     matches!(problem, Problem::Http(HttpError::Range { .. } | HttpError::Status { status: 416, .. }))
 }

@@ -52,6 +52,16 @@ pub enum FetchError {
         /// Each place, and what it gave.
         failures: Vec<PlaceFailure>,
     },
+    /// Its chunk index describes another blob, and without it no place gave it.
+    #[error("the chunk index of {what} is wrong: each chunk is as it says, and together they are not sha256 {}; without it, no place gave the blob{}", expected.sha256, Failures(failures))]
+    Index {
+        /// What it is.
+        what: String,
+        /// What is pinned.
+        expected: Pin,
+        /// Each place that was asked without it, and why not.
+        failures: Vec<PlaceFailure>,
+    },
     /// The registry names no place for its blobs.
     #[error("no place is known that has {what}")]
     NoPlace {
@@ -128,6 +138,13 @@ pub enum Found {
     Size(u64),
     /// More bytes than are pinned; the rest was not read.
     MoreThan(u64),
+    /// Other bytes in this range than the blob's chunk index says.
+    Range {
+        /// Offset of the first.
+        from: u64,
+        /// Offset after the last.
+        to: u64,
+    },
 }
 
 impl fmt::Display for Found {
@@ -136,6 +153,7 @@ impl fmt::Display for Found {
             Self::Digest(digest) => write!(f, "found sha256 {digest}"),
             Self::Size(size) => write!(f, "found {size} bytes"),
             Self::MoreThan(size) => write!(f, "found more than {size} bytes"),
+            Self::Range { from, to } => write!(f, "found others from byte {from} to {to}"),
         }
     }
 }
@@ -214,6 +232,7 @@ impl Diagnose for FetchError {
             Self::Full { .. } => Code("E0726"),
             Self::Local { .. } => Code("E0727"),
             Self::Stopped => Code("E0728"),
+            Self::Index { .. } => Code("E0729"),
             Self::Busy(error) => error.code(),
         }
     }
@@ -221,7 +240,7 @@ impl Diagnose for FetchError {
     fn class(&self) -> Class {
         match self {
             Self::NoSpace { .. } | Self::Full { .. } | Self::Local { .. } => Class::Yours,
-            Self::WrongBytes { .. } => Class::Trust,
+            Self::WrongBytes { .. } | Self::Index { .. } => Class::Trust,
             Self::Offline { .. } | Self::NoPlace { .. } => Class::Network,
             // A rule or a setting of the user's that stops every place is what has to change.
             Self::Unreachable { failures, .. } => match failures.split_first() {
@@ -266,6 +285,9 @@ impl Diagnose for FetchError {
                         .to_owned(),
                 ),
             ],
+            Self::Index { .. } => vec![Hint::Note(
+                "nothing was placed; whoever published the release made the index: tell them".to_owned(),
+            )],
             Self::NoPlace { .. } => {
                 vec![Hint::Note("the registry's checkpoint names no base; tell whoever runs it".to_owned())]
             }

@@ -7,30 +7,42 @@
 //! * Wrong bytes are never kept, and the place that sent them is named only if it sent all of them.
 //! * A blob's lease is held until its bytes are stored or dropped, so two processes that want it bring it once.
 
+mod by_chunks;
 mod download;
 mod error;
+mod growing;
+mod health;
 pub mod hub;
 mod journal;
+mod segments;
 mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::chunk::ChunkList;
 use crate::model::{Pin, SafeUrl};
 use crate::progress::Progress;
 use crate::sys::{Attempt, BlobReader, Cancel, HttpClient, Scope, Staged, files};
 
 pub use error::{FetchError, Found, PlaceFailure, Problem};
 
+pub use health::Health;
+
 use download::Download;
 use hub::HubPlace;
+use segments::Common;
 
 /// Bytes that stay free besides what is fetched.
 const MARGIN: u64 = 16 << 20;
+/// Most blobs, and connections, at a time.
+const MOST: usize = 64;
 /// Pause before jobs that another process is at are looked at again.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,6 +69,20 @@ pub struct Job {
     pub what: String,
     /// Which of the given lists of places has it.
     pub places: usize,
+    /// The chunks that it is made of, where the release says: every base is asked at once then, and each chunk is compared as
+    /// it lands.
+    pub chunks: Option<Arc<ChunkList>>,
+    /// What the store lends of its chunks.
+    pub seeds: Seeds,
+}
+
+/// Chunks of a blob that lie in files which are here already. Nothing is believed of them: each is compared.
+#[derive(Debug, Default, Clone)]
+pub struct Seeds {
+    /// The files.
+    pub files: Vec<Arc<File>>,
+    /// For a chunk's number in the job's list: which file, and the offset there.
+    pub chunks: BTreeMap<u32, (u32, u64)>,
 }
 
 /// What fetching works with.
@@ -65,10 +91,12 @@ pub struct Fetcher<'a> {
     pub http: &'a HttpClient,
     /// Folder for partial downloads, on the store's file system.
     pub staging: PathBuf,
-    /// Blobs at a time.
+    /// Blobs at a time, and connections over all of them; a large blob uses several.
     pub jobs: usize,
     /// Whether another process has stored the blob meanwhile; asked under the blob's lease.
     pub already: &'a (dyn Fn(&Pin) -> bool + Sync),
+    /// How places behaved in earlier runs.
+    pub known: &'a Health,
     /// How long another process may hold a blob without any byte coming.
     pub patience: Duration,
     /// Stops between chunks.
@@ -118,11 +146,25 @@ impl Fetcher<'_> {
         places: &[Vec<Place>],
         done: &mut dyn FnMut(Landed<'_>) -> Result<(), E>,
     ) -> Result<(), FetchOutcome<E>> {
+        let result = self.fetch_all(jobs, places, done);
+        self.known.keep();
+        result
+    }
+
+    fn fetch_all<E>(
+        &self,
+        jobs: &[Job],
+        places: &[Vec<Place>],
+        done: &mut dyn FnMut(Landed<'_>) -> Result<(), E>,
+    ) -> Result<(), FetchOutcome<E>> {
         self.prepare(jobs).map_err(FetchOutcome::Fetch)?;
         let health: Vec<Vec<AtomicU32>> =
             places.iter().map(|list| list.iter().map(|_| AtomicU32::new(0)).collect()).collect();
-        let run = Run { fetcher: self, jobs, places, health, waits: Mutex::new(BTreeMap::new()) };
+        let common = Common::new(self.jobs.clamp(1, MOST));
+        let run = Run { fetcher: self, jobs, places, health, common, waits: Mutex::new(BTreeMap::new()) };
         let mut todo: Vec<usize> = (0..jobs.len()).collect();
+        // Large ones first: what begins last ends last.
+        todo.sort_by_key(|number| std::cmp::Reverse(jobs.get(*number).map(|job| job.pin.size)));
         loop {
             let busy = run.round(&todo, done)?;
             if busy.is_empty() {
@@ -147,7 +189,8 @@ impl Fetcher<'_> {
         std::fs::create_dir_all(&self.staging).map_err(local)?;
         let needed = jobs.iter().fold(0_u64, |needed, job| {
             let part = self.staging.join(format!("{}.part", job.pin.sha256));
-            let there = part.symlink_metadata().map_or(0, |file| file.len());
+            // Blocks that an interrupted run set aside are there as well.
+            let there = part.symlink_metadata().map_or(0, |file| file.len().max(file.blocks().saturating_mul(512)));
             needed.saturating_add(job.pin.size.saturating_sub(there))
         });
         room_for(&self.staging, needed)
@@ -174,6 +217,7 @@ struct Run<'a> {
     places: &'a [Vec<Place>],
     /// How often a place failed in this run: those that did are asked last.
     health: Vec<Vec<AtomicU32>>,
+    common: Common,
     /// Leases that others hold, by job.
     waits: Mutex<BTreeMap<usize, Wait>>,
 }
@@ -193,16 +237,18 @@ impl Run<'_> {
         todo: &[usize],
         done: &mut dyn FnMut(Landed<'_>) -> Result<(), E>,
     ) -> Result<Vec<usize>, FetchOutcome<E>> {
-        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let workers = self.fetcher.jobs.clamp(1, 64).min(todo.len().max(1));
+        let (queue, stop) = (Mutex::new(todo.iter().copied().collect()), AtomicBool::new(false));
+        let workers = self.fetcher.jobs.clamp(1, MOST).min(todo.len().max(1));
         let (sender, receiver) = sync_channel::<(usize, Ended)>(workers);
         let mut busy = Vec::new();
         let mut failed = None;
         std::thread::scope(|scope| {
-            for _ in 0..workers {
+            for worker in 0..workers {
                 let sender = sender.clone();
-                let (next, stop) = (&next, &stop);
-                scope.spawn(move || self.work(todo, next, stop, &sender));
+                let (queue, stop) = (&queue, &stop);
+                // One begins at the small end: small blobs do not wait until all large ones are here.
+                let small = worker == 1;
+                scope.spawn(move || self.work(queue, small, stop, &sender));
             }
             drop(sender);
             for (number, ended) in receiver {
@@ -230,10 +276,20 @@ impl Run<'_> {
         failed.map_or(Ok(busy), Err)
     }
 
-    fn work(&self, todo: &[usize], next: &AtomicUsize, stop: &AtomicBool, sender: &SyncSender<(usize, Ended)>) {
+    fn work(
+        &self,
+        queue: &Mutex<VecDeque<usize>>,
+        small: bool,
+        stop: &AtomicBool,
+        sender: &SyncSender<(usize, Ended)>,
+    ) {
         let stopped = || stop.load(Ordering::Relaxed) || self.fetcher.cancel.is_cancelled();
         while !stop.load(Ordering::Relaxed) {
-            let Some(number) = todo.get(next.fetch_add(1, Ordering::Relaxed)).copied() else { return };
+            let next = {
+                let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+                if small { queue.pop_back() } else { queue.pop_front() }
+            };
+            let Some(number) = next else { return };
             let Some(job) = self.jobs.get(number) else { return };
             let ended = self.bring(number, job, &stopped).unwrap_or_else(Ended::Failed);
             if sender.send((number, ended)).is_err() {
@@ -260,7 +316,8 @@ impl Run<'_> {
         }
         let places = self.places.get(job.places).map(Vec::as_slice).unwrap_or_default();
         let health = self.health.get(job.places).map(Vec::as_slice).unwrap_or_default();
-        let staged = Download { fetcher: self.fetcher, job, number, places, health, stopped }.run()?;
+        let common = &self.common;
+        let staged = Download { fetcher: self.fetcher, job, number, places, health, common, stopped }.run()?;
         Ok(Ended::Blob(staged.guarded_by(lease)))
     }
 

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::fetch::hub::Unopened;
 use crate::fetch::{Found, Place, Problem};
@@ -15,7 +16,7 @@ use crate::sys::{ByteRange, HttpClient, HttpError, RangeBody, blob_path, block_o
 /// Bytes of a file that are read at a time.
 const PIECE: usize = 256 * 1024;
 /// Chunks that wait between the socket and the disk: what is held in memory for each download.
-const WAITING: usize = 8;
+const WAITING: usize = 4;
 /// Time between two looks at a wish to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -62,6 +63,23 @@ pub(super) fn name(place: &Place) -> String {
         Place::Objects(reader) => reader.describe(),
         Place::Hub(hub) => hub.name(),
     }
+}
+
+/// The right to one of the run's connections, where the place needs one.
+pub(super) fn connection(
+    place: &Place,
+    connections: &Arc<Semaphore>,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Option<OwnedSemaphorePermit>, Trouble> {
+    if let Place::Folder(_) | Place::Objects(_) = place {
+        return Ok(None);
+    }
+    if let Ok(permit) = Arc::clone(connections).try_acquire_owned() {
+        return Ok(Some(permit));
+    }
+    let permit = block_on(watched(stopped, Arc::clone(connections).acquire_owned())).ok_or(Trouble::Stopped)?;
+    // They are never closed.
+    Ok(permit.ok())
 }
 
 /// Opens the blob at a place. A size that the place tells beforehand is compared before the first byte.

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::fetch::{FetchOutcome, Fetcher, Job, Landed, Place};
+use crate::fetch::{FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds};
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
 use crate::ops::registries::{self, Registries};
@@ -134,7 +134,9 @@ pub(super) fn bring(
         return Ok(travel);
     }
     let (jobs, places) = jobs(services, registries, &needed)?;
+    let known = Health::read(&services.folders.cache.join("places.json"), services.now);
     let fetcher = Fetcher {
+        known: &known,
         http: &services.http,
         staging: store.begin()?,
         jobs: services.config.jobs.unwrap_or(JOBS),
@@ -189,7 +191,7 @@ fn jobs(
             numbers.insert(group, places.len() - 1);
             places.len() - 1
         };
-        jobs.push(Job { pin: *pin, what: wanted.what.clone(), places: number });
+        jobs.push(Job { pin: *pin, what: wanted.what.clone(), places: number, chunks: None, seeds: Seeds::default() });
     }
     Ok((jobs, places))
 }

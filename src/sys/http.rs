@@ -8,6 +8,7 @@ mod body;
 mod credentials;
 mod error;
 mod helper;
+mod limit;
 mod reply;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ pub use reply::{Reply, Said};
 
 use address::{Guard, Reach, Targets};
 use credentials::Credentials;
+use limit::Limit;
 
 /// Most redirects that are followed.
 const MAX_HOPS: usize = 5;
@@ -105,12 +107,15 @@ pub struct HttpSettings {
     pub token_file: Option<(String, PathBuf)>,
     /// How long a server is borne with.
     pub patience: Patience,
+    /// Bytes a second that bodies may come with, all together; none: as fast as they do.
+    pub limit_rate: Option<u64>,
 }
 
 /// The client. Cheap to clone; nothing is built before the first request.
 #[derive(Clone)]
 pub struct HttpClient {
     settings: Arc<HttpSettings>,
+    limit: Option<Arc<Limit>>,
     built: Arc<Built>,
 }
 
@@ -150,7 +155,8 @@ impl HttpClient {
     /// # Errors
     /// None yet: the settings are plain values.
     pub fn new(settings: HttpSettings) -> Result<Self, HttpError> {
-        Ok(Self { settings: Arc::new(settings), built: Arc::new(Built::default()) })
+        let limit = settings.limit_rate.map(|rate| Arc::new(Limit::new(rate)));
+        Ok(Self { settings: Arc::new(settings), limit, built: Arc::new(Built::default()) })
     }
 
     /// Whether sockets may be opened.
@@ -237,7 +243,7 @@ impl HttpClient {
         let status = response.status().as_u16();
         match status {
             200 => {
-                let body = RangeBody::new(at, response, ByteRange::from(0), &self.settings.patience)?;
+                let body = self.body(at, response, ByteRange::from(0))?;
                 let etag = body.etag().map(str::to_owned);
                 Ok(Answer { status, body: body.read_whole(small.cap).await?, etag })
             }
@@ -268,10 +274,15 @@ impl HttpClient {
         }
         let (at, response) = self.request(url, &headers, scope).await?;
         match response.status().as_u16() {
-            200 => RangeBody::new(at, response, range, &self.settings.patience),
-            206 if partial => RangeBody::new(at, response, range, &self.settings.patience),
+            200 => self.body(at, response, range),
+            206 if partial => self.body(at, response, range),
             _ => Err(refused_status(at, &response)),
         }
+    }
+
+    /// The body of a successful answer to a request for these bytes.
+    fn body(&self, at: Box<SafeUrl>, response: reqwest::Response, range: ByteRange) -> Result<RangeBody, HttpError> {
+        RangeBody::new(at, response, range, &self.settings.patience, self.limit.clone())
     }
 
     /// The choke point: sends one GET and follows redirects by the rules.

@@ -2,6 +2,7 @@
 //!
 //! The only room that touches it. Refuses to know what the bytes mean.
 
+mod behind;
 mod blobs;
 mod cancel;
 mod clock;
@@ -20,6 +21,7 @@ mod runtime;
 mod staged;
 pub mod trial;
 
+pub use behind::Piece;
 pub use blobs::{BlobReader, blob_path};
 pub use cancel::Cancel;
 pub use clock::{Clock, FixedClock, SystemClock};
@@ -33,4 +35,4 @@ pub use http::{
 pub use lease::{Attempt, Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};
 pub use runtime::{block_on, run_bounded};
-pub use staged::{Staged, Staging};
+pub use staged::{Grain, Staged, Staging};

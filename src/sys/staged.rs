@@ -8,11 +8,13 @@ use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::model::{Pin, Sha256Hasher};
+use crate::sys::behind::{Hashing, Piece, WriteBack};
 use crate::sys::existing::Stand;
 use crate::sys::{Cancel, Lease, fault, files};
 
@@ -25,10 +27,95 @@ const MODE: u32 = 0o444;
 /// A file being written in order; finished, it becomes [`Staged`].
 pub struct Staging {
     what: String,
-    hasher: Sha256Hasher,
+    digest: Digest,
     written: u64,
     place: Place,
     file: File,
+    back: Option<WriteBack>,
+}
+
+/// Where the digest is computed.
+enum Digest {
+    /// On the thread that writes.
+    Here(Sha256Hasher),
+    /// On a thread of its own.
+    Behind(Hashing),
+}
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self::Here(Sha256Hasher::new())
+    }
+}
+
+impl Digest {
+    fn so_far(&self) -> Sha256Hasher {
+        match self {
+            Self::Here(hasher) => hasher.clone(),
+            Self::Behind(hashing) => hashing.so_far(),
+        }
+    }
+
+    fn end(self) -> Sha256Hasher {
+        match self {
+            Self::Here(hasher) => hasher,
+            Self::Behind(hashing) => hashing.end(),
+        }
+    }
+
+    fn take(&mut self, piece: Piece) {
+        match self {
+            Self::Here(hasher) => hasher.update((*piece).as_ref()),
+            Self::Behind(hashing) => hashing.take(piece),
+        }
+    }
+
+    /// The digest on this thread, from now on.
+    fn here(&mut self) -> &mut Sha256Hasher {
+        if let Self::Behind(_) = self {
+            *self = Self::Here(std::mem::take(self).end());
+        }
+        match self {
+            Self::Here(hasher) => hasher,
+            Self::Behind(_) => unreachable!("it was brought here just now"),
+        }
+    }
+}
+
+/// In which pieces a partial download is read again, and which of them are worth keeping.
+pub trait Grain {
+    /// Bytes of the piece that begins at `offset`; none: nothing is kept from there on.
+    fn length(&self, offset: u64) -> Option<usize>;
+
+    /// Whether the piece that begins at `offset` is kept, with all before it. The last may be shorter than asked.
+    fn admits(&mut self, offset: u64, piece: &[u8]) -> bool;
+}
+
+/// Pieces of any length, all kept: the whole's digest decides.
+struct Anyhow;
+
+impl Grain for Anyhow {
+    fn length(&self, _: u64) -> Option<usize> {
+        Some(PIECE)
+    }
+
+    fn admits(&mut self, _: u64, _: &[u8]) -> bool {
+        true
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut count = 0;
+    while let Some(rest) = buffer.get_mut(count..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
 }
 
 /// A whole file with its digest, held by an open handle: nothing re-opens a path between check and use. Dropped without
@@ -43,6 +130,8 @@ pub struct Staged {
     mode: u32,
     /// How an inode stood that has names elsewhere: somebody may write to it.
     shared: Option<Box<Stand>>,
+    /// Write-back that is under way.
+    back: Mutex<Option<WriteBack>>,
     /// Given up after the file has its name or is gone.
     _lease: Option<Lease>,
 }
@@ -88,13 +177,8 @@ impl Staging {
     pub fn create(folder: &Path, what: impl Into<String>) -> io::Result<Self> {
         let temporary = tempfile::Builder::new().prefix("scratch-").tempfile_in(folder)?;
         let (file, path) = temporary.keep().map_err(|error| error.error)?;
-        Ok(Self {
-            what: what.into(),
-            hasher: Sha256Hasher::new(),
-            written: 0,
-            place: Place { path, remove: true },
-            file,
-        })
+        let place = Place { path, remove: true };
+        Ok(Self { what: what.into(), digest: Digest::default(), written: 0, place, file, back: None })
     }
 
     /// Goes on with the partial download at `path`, or begins it. What is there is hashed again, so nothing is believed
@@ -104,6 +188,20 @@ impl Staging {
     /// It can't be opened; `InvalidInput` if it is a symlink or has another name; `Interrupted` if `cancel` was set
     /// meanwhile.
     pub fn resume(path: &Path, what: impl Into<String>, limit: u64, cancel: &Cancel) -> io::Result<Self> {
+        Self::resume_by(path, what, limit, &mut Anyhow, cancel)
+    }
+
+    /// The same by a grain: from the first grain on that is not whole or not right nothing is kept.
+    ///
+    /// # Errors
+    /// As for [`Staging::resume`].
+    pub fn resume_by(
+        path: &Path,
+        what: impl Into<String>,
+        limit: u64,
+        grain: &mut dyn Grain,
+        cancel: &Cancel,
+    ) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = Mode::RUSR | Mode::WUSR;
         let not_ours = || io::Error::new(io::ErrorKind::InvalidInput, "is no partial download of ours");
@@ -118,24 +216,30 @@ impl Staging {
             return Err(not_ours());
         }
         let place = Place { path: path.to_owned(), remove: false };
-        let mut staging = Self { what: what.into(), hasher: Sha256Hasher::new(), written: 0, place, file };
+        let mut staging = Self { what: what.into(), digest: Digest::default(), written: 0, place, file, back: None };
         if metadata.len() > limit {
             staging.restart()?;
         }
-        let mut buffer = vec![0; PIECE];
-        loop {
+        let mut buffer = Vec::new();
+        while let Some(length) = grain.length(staging.written) {
             if cancel.is_cancelled() {
                 return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
             }
-            let count = match staging.file.read(&mut buffer) {
-                Ok(0) => return Ok(staging),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            staging.hasher.update(buffer.get(..count).unwrap_or_default());
+            buffer.resize(length, 0);
+            let count = read_full(&mut staging.file, &mut buffer)?;
+            let piece = buffer.get(..count).unwrap_or_default();
+            if piece.is_empty() {
+                return Ok(staging);
+            }
+            if !grain.admits(staging.written, piece) {
+                break;
+            }
+            staging.digest.here().update(piece);
             staging.written = staging.written.saturating_add(count as u64);
         }
+        staging.file.set_len(staging.written)?;
+        staging.file.seek(io::SeekFrom::Start(staging.written))?;
+        Ok(staging)
     }
 
     /// Takes the next bytes.
@@ -143,15 +247,62 @@ impl Staging {
     /// # Errors
     /// The disk is full or broken. What of `bytes` was written is not known: a partial download is cut back.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.append(bytes)?;
+        self.digest.here().update(bytes);
+        Ok(())
+    }
+
+    /// Takes the next bytes together with their memory, which the digest needs for a while longer after [`Staging::hurry`].
+    ///
+    /// # Errors
+    /// As for [`Staging::write`].
+    pub fn write_piece(&mut self, piece: Piece) -> io::Result<()> {
+        self.append((*piece).as_ref())?;
+        self.digest.take(piece);
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let result = fault::point("fetch-write").and_then(|()| self.file.write_all(bytes));
         if let Err(error) = result {
             self.file.set_len(self.written)?;
             self.file.seek(io::SeekFrom::Start(self.written))?;
             return Err(error);
         }
-        self.hasher.update(bytes);
         self.written = self.written.saturating_add(bytes.len() as u64);
+        if let Some(back) = &mut self.back {
+            back.wrote(bytes.len() as u64);
+        }
         Ok(())
+    }
+
+    /// Prepares for many bytes: the digest is computed on a thread of its own, what is written goes to the disk while more
+    /// comes, and `size` bytes get their blocks now, so that a disk that is too full says so before they are fetched. What
+    /// the system does not offer is done without.
+    ///
+    /// # Errors
+    /// The disk or quota is too full for so many bytes.
+    pub fn hurry(&mut self, size: u64) -> io::Result<()> {
+        if let Digest::Here(hasher) = &self.digest
+            && let Ok(hashing) = Hashing::start(hasher.clone())
+        {
+            self.digest = Digest::Behind(hashing);
+        }
+        if self.back.is_none() {
+            self.back = WriteBack::start(&self.file).ok();
+        }
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, size) {
+            Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Gives back the blocks that were set aside and not used.
+    ///
+    /// # Errors
+    /// The file can't be cut.
+    pub fn trim(&self) -> io::Result<()> {
+        self.file.set_len(self.written)
     }
 
     /// Bytes so far.
@@ -166,7 +317,7 @@ impl Staging {
     pub fn restart(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
-        self.hasher = Sha256Hasher::new();
+        let _ = std::mem::take(&mut self.digest);
         self.written = 0;
         Ok(())
     }
@@ -178,14 +329,14 @@ impl Staging {
 
     /// Digest and size of what was written so far.
     pub fn pin(&self) -> Pin {
-        Pin { sha256: self.hasher.clone().finish(), size: self.written }
+        Pin { sha256: self.digest.so_far().finish(), size: self.written }
     }
 
     /// The whole file with its digest.
     pub fn finish(self) -> Staged {
-        let pin = Pin { sha256: self.hasher.finish(), size: self.written };
-        let (what, place, file) = (self.what, self.place, self.file);
-        Staged { pin, what, place, file, mode: MODE, shared: None, _lease: None }
+        let pin = Pin { sha256: self.digest.end().finish(), size: self.written };
+        let (what, place, file, back) = (self.what, self.place, self.file, Mutex::new(self.back));
+        Staged { pin, what, place, file, mode: MODE, shared: None, back, _lease: None }
     }
 
     /// Takes bytes that are all zero without giving them blocks.
@@ -193,7 +344,7 @@ impl Staging {
         let end = self.written.saturating_add(zeros.len() as u64);
         self.file.set_len(end)?;
         self.file.seek(io::SeekFrom::Start(end))?;
-        self.hasher.update(zeros);
+        self.digest.here().update(zeros);
         self.written = end;
         Ok(())
     }
@@ -202,7 +353,7 @@ impl Staging {
 impl Staged {
     /// A clone of a file that exists elsewhere; it was hashed itself.
     pub(super) fn of_clone(pin: Pin, what: &str, place: Place, file: File, mode: u32) -> Self {
-        Self { pin, what: what.to_owned(), place, file, mode, shared: None, _lease: None }
+        Self { pin, what: what.to_owned(), place, file, mode, shared: None, back: Mutex::default(), _lease: None }
     }
 
     /// A further name for an inode that stood so when it was hashed.
@@ -210,7 +361,8 @@ impl Staged {
         // Nobody writes through either name by accident from now on. What else the mode says stays: a private file
         // does not become public, nor a program useless.
         let mode = file.metadata()?.mode() & 0o555;
-        Ok(Self { pin, what: what.to_owned(), place, file, mode, shared: Some(Box::new(stand)), _lease: None })
+        let (what, shared) = (what.to_owned(), Some(Box::new(stand)));
+        Ok(Self { pin, what, place, file, mode, shared, back: Mutex::default(), _lease: None })
     }
 
     /// The same file, to have another mode in the store.
@@ -221,8 +373,11 @@ impl Staged {
     /// Takes the right to write from everybody; `false` if somebody wrote since the bytes were hashed.
     ///
     /// # Errors
-    /// The file can't be asked or changed.
+    /// The file can't be asked or changed, or a write was lost.
     pub(crate) fn close_to_writers(&self) -> io::Result<bool> {
+        // Also before a barrier that many files share: a lost write is told to this handle, and only once.
+        let back = self.back.lock().unwrap_or_else(PoisonError::into_inner).take();
+        back.map_or(Ok(()), WriteBack::end)?;
         if let Some(stand) = &self.shared
             && !stand.holds(&self.file)?
         {

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use modelpm::fetch::{Fetcher, Landed, Place};
-use modelpm::model::{Pin, SafeUrl};
+use modelpm::fetch::{Fetcher, Health, Landed, Place};
+use modelpm::model::{Pin, SafeUrl, Timestamp};
 use modelpm::progress::Silent;
 use modelpm::store::Store;
 use modelpm::sys::{Cancel, Lease, NetworkPolicy};
@@ -59,7 +59,9 @@ fn fetch(folder: &Path, base: &SafeUrl, seed: u64) {
     let http = client(NetworkPolicy::Online);
     let store = Store::open(folder).unwrap();
     let place = Place::Http(base.clone(), http.scope_of(base).unwrap());
+    let known = Health::read(&folder.join("places.json"), Timestamp::from_seconds(1).unwrap());
     let fetcher = Fetcher {
+        known: &known,
         http: &http,
         staging: store.staging(),
         jobs: 2,

@@ -1,6 +1,8 @@
 //! Fetching against places that lie, break off, stall and come back.
 
+mod chunks;
 mod cuts;
+mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -11,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use modelpm::diagnose::{Class, Diagnose as _};
-use modelpm::fetch::{FetchError, FetchOutcome, Fetcher, Job, Landed, Place};
-use modelpm::model::{Pin, SafeUrl};
+use modelpm::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds};
+use modelpm::model::{Pin, SafeUrl, Timestamp};
 use modelpm::progress::{Event, Progress, Task};
 use modelpm::store::Store;
 use modelpm::sys::{BlobReader, Cancel, HttpClient, HttpSettings, NetworkPolicy, Patience, blob_path};
@@ -193,7 +195,13 @@ impl Scene {
 
     /// Fetches blobs from places and returns what landed.
     fn fetch(&self, pins: &[Pin], places: Vec<Place>) -> Result<BTreeSet<Pin>, FetchError> {
+        self.fetch_jobs(&jobs(pins), places)
+    }
+
+    fn fetch_jobs(&self, jobs: &[Job], places: Vec<Place>) -> Result<BTreeSet<Pin>, FetchError> {
+        let known = Health::read(&self.folder.path().join("places.json"), Timestamp::from_seconds(1_000_000).unwrap());
         let fetcher = Fetcher {
+            known: &known,
             http: &self.http,
             staging: self.staging(),
             jobs: 4,
@@ -203,7 +211,7 @@ impl Scene {
             progress: &self.recorder,
         };
         let mut landed = BTreeSet::new();
-        let result = fetcher.fetch(&jobs(pins), &[places], &mut |what| {
+        let result = fetcher.fetch(jobs, &[places], &mut |what| {
             if let Landed::Blob(job, staged) = what {
                 landed.insert(*verify(staged, &job.pin).expect("only right bytes land").pin());
             }
@@ -240,8 +248,28 @@ pub(crate) fn client(policy: NetworkPolicy) -> HttpClient {
     HttpClient::new(HttpSettings { policy, patience, ..HttpSettings::default() }).unwrap()
 }
 
+/// A client that calls anything below a thousand bytes in half a second a drip.
+fn impatient() -> HttpClient {
+    let patience = Patience {
+        connect: Duration::from_secs(5),
+        window: Duration::from_millis(500),
+        least: 1000,
+        pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(5),
+        ..Patience::default()
+    };
+    HttpClient::new(HttpSettings { patience, ..HttpSettings::default() }).unwrap()
+}
+
 pub(crate) fn jobs(pins: &[Pin]) -> Vec<Job> {
-    pins.iter().map(|pin| Job { pin: *pin, what: format!("a file of {} bytes", pin.size), places: 0 }).collect()
+    let job = |pin: &Pin| Job {
+        pin: *pin,
+        what: format!("a file of {} bytes", pin.size),
+        places: 0,
+        chunks: None,
+        seeds: Seeds::default(),
+    };
+    pins.iter().map(job).collect()
 }
 
 /// Bytes that no compression and no repetition hides.
@@ -567,7 +595,9 @@ fn many_processes_on_one_store_bring_each_blob_once() {
                 // In another order each, and storing late: whoever waits must not keep the others waiting.
                 let mut jobs = jobs(pins);
                 jobs.rotate_left(number);
+                let known = Health::read(&folder.join("places.json"), Timestamp::from_seconds(1).unwrap());
                 let fetcher = Fetcher {
+                    known: &known,
                     http: &http,
                     staging: store.staging(),
                     jobs: 2,

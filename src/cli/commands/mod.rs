@@ -81,7 +81,7 @@ impl Context<'_> {
 
     fn services(&self, network: NetworkPolicy, cancel: Cancel) -> Result<Services, Failed> {
         let network = if self.settings.offline { NetworkPolicy::Offline } else { network };
-        world::services(self.environment, network, self.bars, cancel)
+        world::services(self.environment, network, self.bars, self.settings.options.clone(), cancel)
     }
 }
 

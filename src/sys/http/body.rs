@@ -1,10 +1,12 @@
 //! Bodies as streams, watched: silence and drips end them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::model::SafeUrl;
+use crate::sys::http::limit::Limit;
 use crate::sys::http::{HttpError, Patience};
 
 /// Bytes of a file.
@@ -46,6 +48,7 @@ pub struct RangeBody {
     total: Option<u64>,
     etag: Option<String>,
     watch: Watch,
+    limit: Option<Arc<Limit>>,
 }
 
 impl RangeBody {
@@ -55,6 +58,7 @@ impl RangeBody {
         response: reqwest::Response,
         range: ByteRange,
         patience: &Patience,
+        limit: Option<Arc<Limit>>,
     ) -> Result<Self, HttpError> {
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         if let Some(encoding) = header(reqwest::header::CONTENT_ENCODING)
@@ -79,7 +83,7 @@ impl RangeBody {
             (0, length)
         };
         let etag = header(reqwest::header::ETAG);
-        Ok(Self { url, response, start, total, etag, watch: Watch::new(patience) })
+        Ok(Self { url, response, start, total, etag, watch: Watch::new(patience), limit })
     }
 
     /// The status: 200 for the whole, 206 for the part that was asked for.
@@ -110,6 +114,9 @@ impl RangeBody {
         let before = tokio::time::Instant::now();
         let next = tokio::time::timeout(self.watch.stall, self.response.chunk()).await;
         let waited = before.elapsed();
+        if let (Some(limit), Ok(Ok(Some(chunk)))) = (&self.limit, &next) {
+            limit.pay(chunk.len() as u64).await;
+        }
         match next {
             Err(_) => Err(HttpError::Stalled { url: self.url.clone(), seconds: self.watch.stall }),
             Ok(Err(source)) => Err(HttpError::unreachable(self.url.clone(), source)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 
 use crate::model::SafeUrl;
-use crate::sys::http::{ByteRange, HttpClient, HttpError, RangeBody, Scope, pause};
+use crate::sys::http::{ByteRange, HttpClient, HttpError, Scope, pause};
 use crate::sys::runtime::block_on;
 
 /// Longest text that explains a refusal, in characters.
@@ -105,7 +105,7 @@ impl HttpClient {
         if status != 200 {
             return Ok(reply);
         }
-        let body = RangeBody::new(at, response, ByteRange::from(0), &self.settings.patience)?.read_whole(cap).await?;
+        let body = self.body(at, response, ByteRange::from(0))?.read_whole(cap).await?;
         Ok(Reply { body, ..reply })
     }
 }
