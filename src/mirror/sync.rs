@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::fetch::{FetchOutcome, Fetcher, Job, Landed, Place};
+use crate::fetch::{FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds};
 use crate::index::{Carried, Gate, Head, IndexError, Opening, Registry, World};
 use crate::manifest::IndexAddress;
 use crate::mirror::plan::{Blobs, Missing, plan};
@@ -52,6 +52,8 @@ pub struct Rules<'a> {
     pub dry_run: bool,
     /// Blobs at a time.
     pub jobs: usize,
+    /// How places behaved in earlier runs.
+    pub known: &'a Health,
     /// How long another run is waited for.
     pub wait: Duration,
     /// The time of the run.
@@ -295,12 +297,15 @@ impl Run<'_> {
             pin: *pin,
             what: what.clone(),
             places: own.get(pin).copied().unwrap_or(0),
+            chunks: None,
+            seeds: Seeds::default(),
         };
         let jobs: Vec<Job> = lacking.iter().map(job).collect();
         let fetcher = Fetcher {
             http: self.rules.http,
             staging: self.destination.partial(),
             jobs: self.rules.jobs,
+            known: self.rules.known,
             already: &|pin| matches!(self.destination.has(pin), Ok(true)),
             patience: self.rules.wait,
             cancel: self.rules.cancel,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::fetch::Place;
+use crate::fetch::{Health, Place};
 use crate::lock::SourceFiles;
 use crate::mirror::{self, Destination, Extra, Rules, Supply, Wish};
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
@@ -94,7 +94,9 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         let answer = pipeline::ask_about(services, request.yes, &travel);
         answer.map_err(|error| *refusal.borrow_mut() = Some(error)).is_ok()
     };
+    let known = Health::read(&services.folders.cache.join("places.json"), services.now);
     let rules = Rules {
+        known: &known,
         check: request.check,
         prune: request.prune,
         dry_run: request.dry_run,
