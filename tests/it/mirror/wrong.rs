@@ -242,3 +242,35 @@ fn a_copy_that_has_expired_is_told_and_still_copied() {
     let told = ok(&keeper.project, &["mirror", "status", &keeper.text()]);
     assert!(told.stderr.contains("It expired") && told.stderr.contains("200 days ago"), "{}", told.stderr);
 }
+
+#[test]
+fn a_folder_in_a_files_place_is_named_and_a_wish_to_stop_is_heard() {
+    let registry = registry();
+    let keeper = Keeper::of(&registry, &folder(&registry));
+    keeper.sync(&["uci/digits"]);
+    let log = keeper.folder.join("packages/acme/vocab.jsonl");
+    std::fs::create_dir_all(log.join("deep")).unwrap();
+    let ran = keeper.project.mpm(&["mirror", "sync", &keeper.text(), "acme/vocab"]);
+    ran.expect(1).says(&["E1005", "still shows"]);
+    std::fs::remove_dir_all(&log).unwrap();
+    keeper.sync(&["acme/vocab"]);
+
+    // A source that is slow, and somebody who has waited enough.
+    let server = Server::start(registry.folder());
+    let slow = Keeper::of(&registry, &format!("sparse+{}", server.url()));
+    let weights = modelpm::sys::blob_path(&modelpm::model::Sha256::of(&crate::support::blob::safetensors(1, 3_000)));
+    server.fault(&weights, usize::MAX, Fault::Drip(std::time::Duration::from_millis(20)));
+    let mut command = slow.project.command(&["mirror", "sync", &slow.text(), "--all"]);
+    let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let (_sender, clock) = std::sync::mpsc::channel::<()>();
+    let _ = clock.recv_timeout(std::time::Duration::from_millis(700));
+    assert!(crate::support::mounts::run("kill", &["-INT".as_ref(), child.id().to_string().as_ref()]));
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("E1010") && said.contains("goes on where it stopped"), "{said}");
+    assert!(!slow.folder.join("checkpoint.json").exists());
+    server.mend();
+    slow.sync(&["--all"]);
+    slow.verify();
+}
