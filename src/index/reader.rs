@@ -304,28 +304,32 @@ impl Registry {
     /// # Errors
     /// `E0124`: a base that the rules refuse.
     pub fn bases(&self) -> Result<Vec<Base>, IndexError> {
-        let mut bases = Vec::new();
-        let own = Standing { address: &self.address, scope: self.scope, origin: Some(&*self.source.origin) };
         let named = &self.state.checkpoint.bases;
+        let own = Standing { address: &self.address, scope: self.scope, origin: Some(&*self.source.origin) };
+        let mut bases: Vec<Base> = Vec::new();
         if !self.source.elsewhere.is_empty() && named.iter().all(|base| base.contains("://")) {
             // A mirror has blobs of its own, whatever the checkpoint says of the place that it is a copy of.
             bases.extend(self.base(&own, ".").ok());
         }
-        let (absolute, relative): (Vec<&String>, Vec<&String>) = named.iter().partition(|base| base.contains("://"));
-        if self.source.elsewhere.is_empty() {
-            return named.iter().map(|base| self.base(&own, base)).collect();
-        }
-        for base in &relative {
-            bases.push(self.base(&own, base)?);
-        }
-        for other in &self.source.elsewhere {
-            let there = other.standing();
-            bases.extend(relative.iter().filter_map(|base| self.base(&there, base).ok()));
-        }
-        for base in absolute {
+        for base in named {
             bases.push(self.base(&own, base)?);
         }
         Ok(bases)
+    }
+
+    /// Further places of blobs: where the registry is read from a mirror, those beside the places behind it. Names may be looked up
+    /// for this.
+    pub fn further_bases(&self) -> Vec<Base> {
+        let relative = || self.state.checkpoint.bases.iter().filter(|base| !base.contains("://"));
+        let there = self.source.elsewhere.iter().map(Elsewhere::standing);
+        there
+            .flat_map(|there| relative().filter_map(move |base| self.base(&there, base).ok()).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// Whether it is read from a mirror, with other places behind it.
+    pub fn has_further_places(&self) -> bool {
+        !self.source.elsewhere.is_empty()
     }
 
     /// Writes what was learnt into the memory, under a lease: after verification, at the end of a run that succeeded.

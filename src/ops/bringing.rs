@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::diagnose::{Class, Diagnose as _};
 use crate::fetch::{FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds};
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
@@ -122,8 +123,27 @@ pub(super) fn seed(services: &Services, store: &Store, wanted: &[Wanted]) -> Res
     Ok(Travel { adopted_blobs: seeded.blobs, adopted_bytes: seeded.bytes, ..Travel::default() })
 }
 
-/// Brings what the store lacks.
+/// Brings what the store lacks: from mirrors of a registry first, and what they can't give from the places behind them.
 pub(super) fn bring(
+    services: &Services,
+    store: &Store,
+    registries: &mut Registries<'_>,
+    wanted: &[Wanted],
+) -> Result<Travel, PipelineError> {
+    let (_, travel) = missing(store, wanted)?;
+    match bring_once(services, store, registries, wanted) {
+        Err(PipelineError::Fetch(error))
+            if matches!(error.class(), Class::Network | Class::Trust) && registries.reach_further() =>
+        {
+            services.progress.note("mirror-lacks", "what the mirror can't give is asked of the places behind it");
+            bring_once(services, store, registries, wanted).map(|_| travel)
+        }
+        other => other,
+    }
+}
+
+/// The same from the places that are asked now.
+fn bring_once(
     services: &Services,
     store: &Store,
     registries: &mut Registries<'_>,

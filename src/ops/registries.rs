@@ -20,6 +20,8 @@ pub(super) struct Registries<'a> {
     gate: Gate,
     /// Whether mirrors that configuration names are passed over.
     at_the_source: bool,
+    /// Whether places behind mirrors are asked for blobs.
+    further: bool,
     opened: BTreeMap<RegistryId, Registry>,
 }
 
@@ -42,6 +44,7 @@ impl<'a> Registries<'a> {
             locked: locked.unwrap_or_default(),
             gate,
             at_the_source: false,
+            further: false,
             opened: BTreeMap::new(),
         }
     }
@@ -88,6 +91,13 @@ impl<'a> Registries<'a> {
         self.opened.iter()
     }
 
+    /// Has the places behind mirrors asked for blobs from now on; whether that is news.
+    pub(super) fn reach_further(&mut self) -> bool {
+        let news = !self.further && self.opened.values().any(Registry::has_further_places);
+        self.further = true;
+        news
+    }
+
     /// Where the blobs of a registry can be had: configured mirrors first.
     pub(super) fn bases(&mut self, id: &RegistryId) -> Result<Vec<Base>, PipelineError> {
         let root = self.declaration(id)?.root;
@@ -96,12 +106,22 @@ impl<'a> Registries<'a> {
             bases.push(self::mirror(self.services, mirror));
         }
         // A dead index must not stop a site that has mirrors: what the lock pins can come from there.
-        match self.open(id).and_then(|registry| Ok(registry.bases()?)) {
+        match self.open_bases(id) {
             Ok(own) => bases.extend(own),
             Err(error) if error.class() == Class::Network && !bases.is_empty() => {
                 self.services.progress.warn("index-unreachable", format!("{error}; only mirrors are asked for blobs"));
             }
             Err(error) => return Err(error),
+        }
+        Ok(bases)
+    }
+
+    fn open_bases(&mut self, id: &RegistryId) -> Result<Vec<Base>, PipelineError> {
+        let further = self.further;
+        let registry = self.open(id)?;
+        let mut bases = registry.bases()?;
+        if further {
+            bases.extend(registry.further_bases());
         }
         Ok(bases)
     }

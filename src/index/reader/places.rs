@@ -17,7 +17,7 @@ pub(super) struct Elsewhere {
     http: HttpClient,
     cache: PathBuf,
     now: Timestamp,
-    scope: Scope,
+    scope: OnceLock<Scope>,
     opened: OnceLock<Option<Arc<dyn Origin>>>,
 }
 
@@ -32,17 +32,13 @@ pub(super) struct Standing<'a> {
 impl Elsewhere {
     /// Nothing is opened yet.
     pub(super) fn new(opening: &Opening, address: &IndexAddress, world: &World<'_>) -> Self {
-        let scope = match address {
-            IndexAddress::Sparse(url) | IndexAddress::Git(url) => world.http.scope_of(url).unwrap_or_default(),
-            IndexAddress::Folder(_) | IndexAddress::Builtin => Scope::public(),
-        };
         Self {
             opening: opening.clone(),
             address: address.clone(),
             http: world.http.clone(),
             cache: world.cache.clone(),
             now: world.now,
-            scope,
+            scope: OnceLock::new(),
             opened: OnceLock::new(),
         }
     }
@@ -57,9 +53,17 @@ impl Elsewhere {
         self.opened.get_or_init(open).as_ref()
     }
 
+    /// Which addresses may be met there; its name is looked up when this is asked first, and not before.
+    fn scope(&self) -> Scope {
+        *self.scope.get_or_init(|| match &self.address {
+            IndexAddress::Sparse(url) | IndexAddress::Git(url) => self.http.scope_of(url).unwrap_or_default(),
+            IndexAddress::Folder(_) | IndexAddress::Builtin => Scope::public(),
+        })
+    }
+
     /// What bases are resolved against there; blobs inside of a repository count only where it was opened.
     pub(super) fn standing(&self) -> Standing<'_> {
         let origin = self.opened.get().and_then(Option::as_ref).map(|origin| &**origin);
-        Standing { address: &self.address, scope: self.scope, origin }
+        Standing { address: &self.address, scope: self.scope(), origin }
     }
 }
