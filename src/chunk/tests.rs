@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::{prop_assert_eq, proptest};
 
-use crate::chunk::{Chunk, ChunkHash, ChunkHasher, ChunkList, MAX_CHUNK, MAX_CHUNKS};
+use crate::chunk::{Chunk, ChunkHash, ChunkHasher, ChunkList, MAX_CHUNK, MAX_CHUNKS, MAX_INDEX};
 use crate::diagnose::{Class, Diagnose as _};
 use crate::model::Pin;
 use crate::model::shaken::{put, shaken};
@@ -120,6 +120,11 @@ fn golden_files_are_made() {
     for (name, bytes) in bad() {
         put(&golden("bad").join(format!("{name}.chunks")), &bytes);
     }
+}
+
+#[test]
+fn statements_admit_what_an_index_can_be() {
+    assert_eq!(MAX_INDEX, crate::statement::MAX_CHUNK_INDEX);
 }
 
 #[test]

@@ -62,6 +62,7 @@ pub(super) fn travel(travel: &Travel) -> Value {
     json!({
         "blobs": travel.blobs,
         "bytes": travel.bytes,
+        "seeded-bytes": travel.seeded_bytes,
         "adopted-blobs": travel.adopted_blobs,
         "adopted-bytes": travel.adopted_bytes,
         "reused-blobs": travel.reused_blobs,

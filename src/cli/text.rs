@@ -122,6 +122,10 @@ pub(super) fn travel(travel: &Travel, dry_run: bool, verbose: bool, printer: &mu
     } else if travel.blobs > 0 {
         printer.say(&format!("Fetched {} ({})", count(travel.blobs, "blob"), bytes(travel.bytes)));
     }
+    if travel.seeded_bytes > 0 {
+        let took = if dry_run { "Would take" } else { "Took" };
+        printer.say(&format!("{took} {} out of earlier versions: not downloaded", bytes(travel.seeded_bytes)));
+    }
     if travel.adopted_blobs > 0 {
         printer.say(&format!(
             "Took {} ({}) from the Hugging Face cache: not downloaded",

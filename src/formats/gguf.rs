@@ -43,12 +43,21 @@ fn rule<T>(text: impl Into<String>) -> Result<T, Stop> {
 /// # Errors
 /// The bytes can't be read.
 pub fn gguf(source: Source<'_>) -> std::io::Result<Shape<Gguf>> {
+    Ok(match walked(source)? {
+        Shape::Whole((found, _)) => Shape::Whole(found),
+        Shape::Other => Shape::Other,
+        Shape::Broken(rule) => Shape::Broken(rule),
+    })
+}
+
+/// Checks a whole GGUF file; what it carries, and where each of its tensors begins, rising.
+pub(super) fn walked(source: Source<'_>) -> std::io::Result<Shape<(Gguf, Vec<u64>)>> {
     if source.read(0, 4)? != b"GGUF" {
         return Ok(Shape::Other);
     }
     let mut walk = Walk { cursor: Cursor::new(source, 4), elements: 0, alignment: 32, found: Gguf::default() };
     match walk.file(source.size()) {
-        Ok(()) => Ok(Shape::Whole(walk.found)),
+        Ok(tensors) => Ok(Shape::Whole((walk.found, tensors))),
         Err(Stop::Rule(rule)) => Ok(Shape::Broken(rule)),
         Err(Stop::Io(error)) => Err(error),
     }
@@ -62,7 +71,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn file(&mut self, size: u64) -> Result<(), Stop> {
+    fn file(&mut self, size: u64) -> Result<Vec<u64>, Stop> {
         let version = self.u32()?;
         if !(2..=3).contains(&version) {
             return rule(format!("version {version} where 2 or 3 was expected"));
@@ -81,17 +90,18 @@ impl Walk<'_> {
         let Some(data) = self.cursor.at().checked_next_multiple_of(self.alignment) else {
             return rule("the data would begin beyond the end");
         };
-        self.extents(extents, data, size)
+        extents.sort_unstable();
+        self.extents(&extents, data, size)?;
+        Ok(extents.into_iter().map(|(offset, _)| data.saturating_add(offset)).collect())
     }
 
     /// Tensors lie in the data section without overlap, and nothing but padding follows the last.
-    fn extents(&self, mut extents: Vec<(u64, Option<u64>)>, data: u64, size: u64) -> Result<(), Stop> {
+    fn extents(&self, extents: &[(u64, Option<u64>)], data: u64, size: u64) -> Result<(), Stop> {
         let Some(room) = size.checked_sub(data) else {
             return if extents.is_empty() { Ok(()) } else { rule("the data would begin beyond the end") };
         };
-        extents.sort_unstable();
         let mut end = Some(0_u64);
-        for (offset, length) in extents {
+        for (offset, length) in extents.iter().copied() {
             if offset % self.alignment != 0 {
                 return rule(format!("a tensor at {offset} is not aligned to {}", self.alignment));
             }

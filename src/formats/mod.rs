@@ -107,6 +107,21 @@ impl<'a> Source<'a> {
     }
 }
 
+/// Where the tensors of a safetensors or GGUF file begin, in bytes, rising; nothing where it is another file or breaks a
+/// rule of its format.
+///
+/// # Errors
+/// The bytes can't be read.
+pub fn tensor_borders(source: Source<'_>) -> std::io::Result<Vec<u64>> {
+    if let Shape::Whole(tensors) = safetensors::tensors(source)? {
+        return Ok(tensors);
+    }
+    Ok(match gguf::walked(source)? {
+        Shape::Whole((_, tensors)) => tensors,
+        Shape::Other | Shape::Broken(_) => Vec::new(),
+    })
+}
+
 /// Reads a source from some place on, buffered.
 pub(crate) struct Cursor<'a> {
     source: Source<'a>,

@@ -19,6 +19,15 @@ const MAX_DIMENSIONS: usize = 64;
 /// # Errors
 /// The bytes can't be read.
 pub fn safetensors(source: Source<'_>) -> std::io::Result<Shape<()>> {
+    Ok(match tensors(source)? {
+        Shape::Whole(_) => Shape::Whole(()),
+        Shape::Other => Shape::Other,
+        Shape::Broken(rule) => Shape::Broken(rule),
+    })
+}
+
+/// Checks a whole safetensors file; where each of its tensors begins, rising.
+pub(super) fn tensors(source: Source<'_>) -> std::io::Result<Shape<Vec<u64>>> {
     let head = source.read(0, 9)?;
     let (Some(length), Some(b'{')) = (head.first_chunk::<8>(), head.get(8)) else { return Ok(Shape::Other) };
     let length = u64::from_le_bytes(*length);
@@ -33,7 +42,10 @@ pub fn safetensors(source: Source<'_>) -> std::io::Result<Shape<()>> {
     Ok(match serde_json::from_slice::<Header>(&header) {
         Err(error) => Shape::Broken(format!("the header is not valid: {error}")),
         Ok(header) => match header.check(room.saturating_sub(length)) {
-            Ok(()) => Shape::Whole(()),
+            Ok(begins) => {
+                let data = length.saturating_add(8);
+                Shape::Whole(begins.into_iter().map(|begin| begin.saturating_add(data)).collect())
+            }
             Err(rule) => Shape::Broken(rule),
         },
     })
@@ -50,17 +62,18 @@ struct Header {
 }
 
 impl Header {
-    /// Tensors lie one behind the other and end where the file does.
-    fn check(mut self, data: u64) -> Result<(), String> {
+    /// Tensors lie one behind the other and end where the file does; where they begin in the data.
+    fn check(mut self, data: u64) -> Result<Vec<u64>, String> {
         self.tensors.sort_unstable();
         let mut at = 0;
-        for (begin, end) in self.tensors {
+        for (begin, end) in self.tensors.iter().copied() {
             if begin != at {
                 return Err(format!("a tensor begins at {begin} where {at} was expected: a gap or an overlap"));
             }
             at = end;
         }
-        if at == data { Ok(()) } else { Err(format!("tensors end at {at}, the data at {data}")) }
+        let begins = || self.tensors.iter().map(|(begin, _)| *begin).collect();
+        if at == data { Ok(begins()) } else { Err(format!("tensors end at {at}, the data at {data}")) }
     }
 }
 

@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
-use crate::formats::ReadAt;
+use crate::formats::{self, ReadAt, Source};
 use crate::inspect::sets::Set;
 use crate::model::{Pin, Sha256};
 use crate::policy::Facts;
@@ -95,6 +95,14 @@ impl ReadAt for Blob<'_> {
             }
         }
     }
+}
+
+/// Where the tensors of an open safetensors or GGUF file of `size` bytes begin, rising; nothing for another file.
+///
+/// # Errors
+/// It can't be read, or somebody wished to stop.
+pub fn tensor_borders(file: &File, size: u64, cancel: &Cancel) -> io::Result<Vec<u64>> {
+    formats::tensor_borders(Source::new(&Blob { file, cancel }, size))
 }
 
 /// Facts of every selected file, from what is kept beside the blobs where that is current. Blobs are looked at on all

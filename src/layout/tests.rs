@@ -67,7 +67,7 @@ impl World {
         let entries: Vec<FileEntry> = files
             .iter()
             .map(|file| parts(file))
-            .map(|(path, variant, pin)| FileEntry { path, pin, class: FileClass::Weights, variant })
+            .map(|(path, variant, pin)| FileEntry { path, pin, class: FileClass::Weights, variant, chunks: None })
             .collect();
         let variants: BTreeSet<VariantName> = entries.iter().filter_map(|entry| entry.variant.clone()).collect();
         let statement = Statement {

@@ -1,8 +1,10 @@
 //! The folder of a mirror: whether it may be written, who writes it, and how a file comes to stand in it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::index::Carried;
@@ -30,6 +32,8 @@ pub struct Destination {
     base: String,
     /// Given up when the run ends.
     lease: Option<Lease>,
+    /// Folders that were found to be folders.
+    stood: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Destination {
@@ -38,7 +42,14 @@ impl Destination {
     /// # Errors
     /// `E1001`, `E1002`, `E1005` to `E1007`.
     pub fn at(folder: &Path, id: &RegistryId, root: Sha256) -> Result<Self, MirrorError> {
-        let found = Self { folder: folder.to_owned(), id: id.clone(), root, base: ".".to_owned(), lease: None };
+        let found = Self {
+            folder: folder.to_owned(),
+            id: id.clone(),
+            root,
+            base: ".".to_owned(),
+            lease: None,
+            stood: Mutex::default(),
+        };
         found.admit()?;
         Ok(found)
     }
@@ -52,7 +63,7 @@ impl Destination {
             path: folder.to_owned(),
             what: "`mpm mirror sync` did not make it",
         })?;
-        Ok(Self { folder: folder.to_owned(), id, root, base: ".".to_owned(), lease: None })
+        Ok(Self { folder: folder.to_owned(), id, root, base: ".".to_owned(), lease: None, stood: Mutex::default() })
     }
 
     /// The registry that a folder is a copy of, as its first root says; whoever asks decides whether to believe it.
@@ -229,7 +240,7 @@ impl Destination {
                 blob.sync().map_err(&fail)?;
             }
         }
-        let mut folders = std::collections::BTreeSet::new();
+        let mut folders = BTreeSet::new();
         for (path, mut blob) in staged {
             let fail = MirrorError::at(&path);
             let folder = path.parent().map(Path::to_owned).unwrap_or_default();
@@ -262,6 +273,7 @@ impl Destination {
             if std::fs::remove_dir(folder).is_err() {
                 break;
             }
+            self.stood.lock().unwrap_or_else(PoisonError::into_inner).remove(folder);
         }
         Ok(size)
     }
@@ -273,15 +285,25 @@ impl Destination {
     }
 
     fn inside_folder(&self, path: &str) -> Result<PathBuf, MirrorError> {
+        let whole = if path.is_empty() { self.folder.clone() } else { self.folder.join(path) };
+        if self.stood.lock().unwrap_or_else(PoisonError::into_inner).contains(&whole) {
+            return Ok(whole);
+        }
         let mut at = self.folder.clone();
+        let mut stands = true;
         for part in path.split('/').filter(|part| !part.is_empty()) {
             if part == ".." || part == "." {
                 return Err(MirrorError::Link { path: at.join(part) });
             }
             at.push(part);
-            if at.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
-                return Err(MirrorError::Link { path: at });
+            match at.symlink_metadata() {
+                Ok(found) if !found.is_dir() => return Err(MirrorError::Link { path: at }),
+                Ok(_) => {}
+                Err(_) => stands = false,
             }
+        }
+        if stands {
+            self.stood.lock().unwrap_or_else(PoisonError::into_inner).insert(at.clone());
         }
         Ok(at)
     }

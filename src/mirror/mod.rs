@@ -8,6 +8,7 @@
 //!   was there before, or the new one.
 //! * What a run did not place, no run removes.
 
+mod copy;
 mod destination;
 mod error;
 mod plan;

@@ -65,7 +65,10 @@ impl Plan {
         let wanted = |file: &&FileEntry| {
             variants.is_empty() || file.variant.as_ref().is_none_or(|variant| variants.contains(variant))
         };
-        self.blobs.extend(files.iter().filter(wanted).map(|file| (file.pin, format!("{what} {}", file.path))));
+        for file in files.iter().filter(wanted) {
+            self.blobs.insert(file.pin, format!("{what} {}", file.path));
+            self.blobs.extend(file.chunks.map(|index| (index, format!("{what} {} (chunk index)", file.path))));
+        }
     }
 
     /// Reads the file lists, which are in the copy by now, and adds what they name. Where nothing may be written, a list that is

@@ -288,6 +288,9 @@ impl Look<'_> {
         }
         for file in &files {
             all &= self.blob(file.pin, &format!("{what} {}", file.path))?;
+            if let Some(index) = file.chunks {
+                all &= self.blob(index, &format!("{what} {} (chunk index)", file.path))?;
+            }
         }
         Ok(all)
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::fetch::{FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds};
 use crate::index::{Carried, Gate, Head, IndexError, Opening, Registry, World};
 use crate::manifest::IndexAddress;
+use crate::mirror::copy::copy;
 use crate::mirror::plan::{Blobs, Missing, plan};
 use crate::mirror::record::Record;
 use crate::mirror::wish::{Chosen, choose};
@@ -287,6 +288,10 @@ impl Run<'_> {
         }
         let paths: Vec<String> = lacking.keys().map(|pin| self.destination.blob(&pin.sha256)).collect();
         record.announce(self.destination, paths.iter().map(String::as_str))?;
+        let lacking = copy(self.destination, self.supply, lacking, self.rules)?;
+        if lacking.is_empty() {
+            return Ok(());
+        }
         let mut places = vec![self.supply.places.clone()];
         let mut own: BTreeMap<Pin, usize> = BTreeMap::new();
         for extra in self.supply.extra.iter().filter(|extra| lacking.contains_key(&extra.pin)) {

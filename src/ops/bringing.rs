@@ -6,9 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnose::{Class, Diagnose as _};
-use crate::fetch::{FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds};
+use crate::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds, room_for};
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
+use crate::ops::delta::Older;
+use crate::ops::indexes::{Indexed, accuse, help};
 use crate::ops::registries::{self, Registries};
 use crate::ops::seeding::{HubWanted, seed_from_cache};
 use crate::ops::{PipelineError, Services, Travel};
@@ -23,6 +25,8 @@ pub(super) const JOBS: usize = 8;
 const BATCH_BLOBS: usize = 256;
 /// …or so many bytes.
 const BATCH_BYTES: u64 = 64 << 20;
+/// Bytes of chunk indexes that are held at a time, unless one alone is larger.
+const WAVE_INDEXES: u64 = 12 << 20;
 /// Bytes of a source file that are copied at a time.
 const COPY_BUFFER: usize = 1 << 20;
 
@@ -35,6 +39,8 @@ pub(super) struct Wanted {
     pub(super) what: String,
     /// Whose places have it.
     pub(super) supplier: Supplier,
+    /// Its chunk index, where a release names one.
+    pub(super) indexed: Option<Indexed>,
 }
 
 /// Who has a blob.
@@ -83,8 +89,18 @@ pub(super) fn missing<'w>(
     store: &Store,
     wanted: &'w [Wanted],
 ) -> Result<(BTreeMap<Pin, &'w Wanted>, Travel), PipelineError> {
+    let lacking = store.missing(&wanted.iter().map(|wanted| wanted.pin).collect())?;
+    Ok(lacking_of(store, wanted, &lacking))
+}
+
+/// The same by names and sizes alone, for telling what would travel.
+pub(super) fn seemingly_missing<'w>(store: &Store, wanted: &'w [Wanted]) -> (BTreeMap<Pin, &'w Wanted>, Travel) {
+    let pins = wanted.iter().map(|wanted| wanted.pin);
+    lacking_of(store, wanted, &pins.filter(|pin| !store.seems_to_have(pin)).collect())
+}
+
+fn lacking_of<'w>(store: &Store, wanted: &'w [Wanted], lacking: &BTreeSet<Pin>) -> (BTreeMap<Pin, &'w Wanted>, Travel) {
     let distinct: BTreeMap<Pin, &Wanted> = wanted.iter().map(|wanted| (wanted.pin, wanted)).collect();
-    let lacking = store.missing(&distinct.keys().copied().collect())?;
     let free = files::free_space(store.folder()).unwrap_or(u64::MAX);
     let mut travel = Travel { free, ..Travel::default() };
     let mut needed = BTreeMap::new();
@@ -98,7 +114,7 @@ pub(super) fn missing<'w>(
             travel.reused_bytes = travel.reused_bytes.saturating_add(pin.size);
         }
     }
-    Ok((needed, travel))
+    (needed, travel)
 }
 
 /// Takes what the store lacks and the user's Hugging Face cache has, if it is for a repository of the hub.
@@ -130,13 +146,25 @@ pub(super) fn bring(
     registries: &mut Registries<'_>,
     wanted: &[Wanted],
 ) -> Result<Travel, PipelineError> {
+    bring_from(services, store, registries, wanted, &Older::default())
+}
+
+/// The same, with what earlier releases lend. Chunk indexes are used that the store has; one by one, where a blob can't be
+/// had with its index, it is tried once more without.
+pub(super) fn bring_from(
+    services: &Services,
+    store: &Store,
+    registries: &mut Registries<'_>,
+    wanted: &[Wanted],
+    older: &Older,
+) -> Result<Travel, PipelineError> {
     let (_, travel) = missing(store, wanted)?;
-    match bring_once(services, store, registries, wanted) {
+    match bring_once(services, store, registries, wanted, older) {
         Err(PipelineError::Fetch(error))
             if matches!(error.class(), Class::Network | Class::Trust) && registries.reach_further() =>
         {
             services.progress.note("mirror-lacks", "what the mirror can't give is asked of the places behind it");
-            bring_once(services, store, registries, wanted).map(|_| travel)
+            bring_once(services, store, registries, wanted, older).map(|_| travel)
         }
         other => other,
     }
@@ -148,12 +176,77 @@ fn bring_once(
     store: &Store,
     registries: &mut Registries<'_>,
     wanted: &[Wanted],
+    older: &Older,
 ) -> Result<Travel, PipelineError> {
     let (needed, travel) = missing(store, wanted)?;
     if needed.is_empty() {
         return Ok(travel);
     }
     let (jobs, places) = jobs(services, registries, &needed)?;
+    let mut waves = waves(jobs, &needed);
+    if waves.len() > 1 {
+        // Each wave checks only that it fits itself.
+        room_for(&store.begin()?, travel.bytes)?;
+    }
+    for wave in &mut waves {
+        for job in &mut *wave {
+            let wanted = needed.get(&job.pin).copied();
+            if let Some((list, lent)) = wanted.map(|wanted| help(services, store, wanted, older)).transpose()?.flatten()
+            {
+                (job.chunks, job.seeds) = (Some(list), lent.seeds);
+            }
+        }
+        match fetch(services, store, wave, &places) {
+            Err(PipelineError::Fetch(FetchError::WrongBytes { .. })) if wave.iter().any(|job| job.chunks.is_some()) => {
+                without_indexes(services, store, wave, &places, &needed)?;
+            }
+            other => other?,
+        }
+        wave.clear();
+    }
+    Ok(travel)
+}
+
+/// Tries once more what came wrong, without chunk indexes: one of them may be what is wrong.
+fn without_indexes(
+    services: &Services,
+    store: &Store,
+    wave: &mut Vec<Job>,
+    places: &[Vec<Place>],
+    needed: &BTreeMap<Pin, &Wanted>,
+) -> Result<(), PipelineError> {
+    let lacking = store.missing(&wave.iter().map(|job| job.pin).collect())?;
+    wave.retain(|job| lacking.contains(&job.pin));
+    let indexed: Vec<Pin> = wave.iter().filter(|job| job.chunks.is_some()).map(|job| job.pin).collect();
+    for job in &mut *wave {
+        (job.chunks, job.seeds) = (None, Seeds::default());
+    }
+    fetch(services, store, wave, places)?;
+    for wanted in indexed.iter().filter_map(|pin| needed.get(pin)) {
+        accuse(services, store, wanted)?;
+    }
+    Ok(())
+}
+
+/// Jobs that are fetched together: indexes of so many chunks fit into memory beside what travels.
+fn waves(jobs: Vec<Job>, needed: &BTreeMap<Pin, &Wanted>) -> Vec<Vec<Job>> {
+    let mut waves: Vec<Vec<Job>> = Vec::new();
+    let mut bytes = 0_u64;
+    for job in jobs {
+        let index = needed.get(&job.pin).and_then(|wanted| wanted.indexed.as_ref()).map_or(0, |one| one.index.size);
+        bytes = bytes.saturating_add(index);
+        match waves.last_mut() {
+            Some(wave) if bytes <= WAVE_INDEXES => wave.push(job),
+            _ => {
+                bytes = index;
+                waves.push(vec![job]);
+            }
+        }
+    }
+    waves
+}
+
+fn fetch(services: &Services, store: &Store, jobs: &[Job], places: &[Vec<Place>]) -> Result<(), PipelineError> {
     let known = Health::read(&services.folders.cache.join("places.json"), services.now);
     let fetcher = Fetcher {
         known: &known,
@@ -166,7 +259,7 @@ fn bring_once(
         progress: &*services.progress,
     };
     let mut batch = Batch { store, blobs: Vec::new(), bytes: 0 };
-    let result = fetcher.fetch(&jobs, &places, &mut |landed| match landed {
+    let result = fetcher.fetch(jobs, places, &mut |landed| match landed {
         Landed::Blob(job, staged) => batch.take(job, staged),
         // Other processes may be waiting for what this one has fetched and not stored yet.
         Landed::Pause => batch.flush(),
@@ -178,7 +271,7 @@ fn bring_once(
         Err(FetchOutcome::Fetch(error)) => return Err(error.into()),
         Err(FetchOutcome::Done(broken)) => return Err(broken.into()),
     }
-    Ok(travel)
+    Ok(())
 }
 
 /// The jobs, and the lists of places that they name: one for each registry and each commit.
@@ -211,7 +304,8 @@ fn jobs(
             numbers.insert(group, places.len() - 1);
             places.len() - 1
         };
-        jobs.push(Job { pin: *pin, what: wanted.what.clone(), places: number, chunks: None, seeds: Seeds::default() });
+        let what = wanted.what.clone();
+        jobs.push(Job { pin: *pin, what, places: number, chunks: None, seeds: Seeds::default() });
     }
     Ok((jobs, places))
 }

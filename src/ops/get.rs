@@ -13,13 +13,14 @@ use crate::model::{DependencyKey, Glob, HubId, PackageId, PackageKind, RegistryI
 use crate::ops::add::{self, Item, PackageItem};
 use crate::ops::bringing::{self, bring};
 use crate::ops::contents::Gathering;
+use crate::ops::delta::Older;
 use crate::ops::hubs::{Lender, Reading};
 use crate::ops::locking::{self, Making};
 use crate::ops::pipeline::{self, Released};
 use crate::ops::project::{self, Project};
 use crate::ops::registries::Registries;
 use crate::ops::services::WAIT;
-use crate::ops::{Accepted, PackageLine, PipelineError, Services, Travel, hubs, info, report, sources};
+use crate::ops::{Accepted, PackageLine, PipelineError, Services, Travel, hubs, indexes, info, report, sources};
 use crate::select::{Choice, Contents, SelectError, Selected, select};
 use crate::store::Store;
 
@@ -274,8 +275,10 @@ impl Placing<'_, '_> {
             self.store.claim(&wanted.iter().map(|wanted| wanted.pin).collect())?;
             travel.add(&bringing::seed(services, self.store, &wanted)?);
         }
-        let (_, missing) = bringing::missing(self.store, &wanted)?;
+        let (needed, missing) = bringing::missing(self.store, &wanted)?;
+        let indexes = indexes::foresee(services, self.store, &mut self.registries, &needed, &Older::default())?;
         travel.after(&missing);
+        travel.add(&indexes);
         let to = request.to.clone();
         let outcome = Outcome { to, packages, travel, applied: Applied::default(), dry_run: request.dry_run, pin };
         if request.dry_run {

@@ -1,16 +1,18 @@
 //! One file a verb: Request, Outcome, Error, `run()`. Puts stages in order; decides nothing that a stage could.
 //!
 //! `project` opens the files of a project, `locking` makes a lock, `contents` gathers what locked releases hold,
-//! `bringing` fetches, `hub_cache` and `adopting` take what is on the machine already, `pipeline` is the error that verbs share which do all of it.
+//! `bringing` fetches, `indexes` and `delta` keep what it fetches small, `hub_cache` and `adopting` take what is on the machine already, `pipeline` is the error that verbs share which do all of it.
 
 mod adopting;
 mod authoring;
 mod bringing;
 mod contents;
+mod delta;
 mod error;
 mod exporting;
 mod hub_cache;
 mod hubs;
+mod indexes;
 mod locking;
 mod mirroring;
 mod named;

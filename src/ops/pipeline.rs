@@ -10,11 +10,13 @@ use crate::install::{OnChanged, Placing, Plan, Site};
 use crate::layout::{Layout, lay_out};
 use crate::lock::{Found, Lock, SourceId};
 use crate::manifest::{Manifest, Unsigned};
-use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, RegistryId, RelPath, Sha256};
-use crate::ops::bringing::{self, Supplier, Wanted, bring};
+use crate::model::{Fingerprint, HumanSize, Namespace, PackageId, PackageRef, Pin, RegistryId, RelPath, Sha256};
+use crate::ops::bringing::{self, Supplier, Wanted, bring_from};
 use crate::ops::contents::{Gathered, Gathering};
+use crate::ops::delta::Older;
 use crate::ops::exporting;
 use crate::ops::hubs::Lender;
+use crate::ops::indexes::{self, Indexed};
 use crate::ops::locking::{self, Made, Making};
 use crate::ops::project::{self, Project};
 use crate::ops::registries::Registries;
@@ -33,6 +35,8 @@ const ASK_ABOVE: u64 = 20_000_000_000;
 pub(super) enum Reach {
     /// Write the lock.
     Lock,
+    /// Write nothing, and say what would travel for the lock.
+    Tell,
     /// Bring the blobs.
     Fetch,
     /// Place the files.
@@ -227,6 +231,14 @@ impl Carrying<'_, '_> {
             return Ok(outcome);
         }
         let selected = select(&self.project.manifest, &settled.lock, &gathered.contents, &request.choice)?;
+        if self.wish.reach == Reach::Tell {
+            // Nothing is placed: what the store has need not be hashed, and what policy says is for later.
+            let wanted = wanted(&settled.lock, &selected);
+            let (needed, mut missing) = bringing::seemingly_missing(&store, &wanted);
+            self.older(&store, &settled, &needed, &mut missing)?;
+            outcome.travel = missing;
+            return Ok(outcome);
+        }
         let layouts = self.lay_out(&settled.lock, &gathered, &selected)?;
         let policy = policy_of(services, &self.project.manifest, &settled.lock);
         let approved = policy.judge(&selected)?;
@@ -238,6 +250,7 @@ impl Carrying<'_, '_> {
             // What is named here, no collection removes from now on.
             let mut digests: BTreeSet<Sha256> = gathered.describing;
             digests.extend(selected.pins().iter().map(|pin| pin.sha256));
+            digests.extend(selected.indexes());
             digests.extend(layouts.iter().flat_map(Layout::made_digests));
             match &request.export {
                 // What is taken elsewhere is not what the project needs.
@@ -246,10 +259,12 @@ impl Carrying<'_, '_> {
             }
             outcome.travel = bringing::seed(services, &store, &wanted)?;
         }
-        let (_, missing) = bringing::missing(&store, &wanted)?;
+        let (needed, mut missing) = bringing::missing(&store, &wanted)?;
+        let (older, indexes) = self.older(&store, &settled, &needed, &mut missing)?;
         outcome.travel.add(&settled.travel);
         outcome.travel.after(&missing);
         outcome.travel.add(&gathered.travel);
+        outcome.travel.add(&indexes);
         if request.dry_run {
             return Ok(outcome);
         }
@@ -263,7 +278,7 @@ impl Carrying<'_, '_> {
         }
         ask_about(services, request.accepted.yes, &travel)?;
         if travel.blobs > 0 {
-            bring(services, &store, &mut self.registries, &wanted)?;
+            bring_from(services, &store, &mut self.registries, &wanted, &older)?;
         }
         bringing::bring_sources(services, &store, &self.project.folder, &selected)?;
         if self.wish.reach == Reach::Fetch {
@@ -283,6 +298,24 @@ impl Carrying<'_, '_> {
             return exporting::export(&carried, request, export, placing, outcome);
         }
         self.place(&store, &settled, Placing { cleared: &cleared, layouts: &layouts }, outcome)
+    }
+
+    /// What earlier releases lend of what is missing, taken off from what will travel; and what travelled to know that.
+    fn older(
+        &mut self,
+        store: &Store,
+        settled: &Settled,
+        needed: &BTreeMap<Pin, &Wanted>,
+        missing: &mut Travel,
+    ) -> Result<(Older, Travel), PipelineError> {
+        let site = Site { project: &self.project.folder, store, link: LinkMode::Auto };
+        // A receipt that can't be read says nothing here; where files are placed it is an error.
+        let receipt = site.receipt().ok().flatten();
+        let older = Older::of(store, needed, settled.old.as_ref(), receipt.as_ref());
+        let mut travel = indexes::foresee(self.services, store, &mut self.registries, needed, &older)?;
+        missing.lent(travel.seeded_bytes);
+        (travel.seeded_bytes, travel.reused_blobs, travel.reused_bytes) = (0, 0, 0);
+        Ok((older, travel))
     }
 
     fn lay_out(&self, lock: &Lock, gathered: &Gathered, selected: &Selected) -> Result<Vec<Layout>, PipelineError> {
@@ -462,7 +495,8 @@ pub(super) fn wanted(lock: &Lock, selected: &Selected) -> Vec<Wanted> {
         };
         wanted.extend(package.files.iter().filter_map(|file| {
             let (name, supplier) = supplier(&file.release_path)?;
-            Some(Wanted { pin: file.pin, what: format!("{name} {}", file.release_path), supplier })
+            let indexed = file.chunks.and_then(|index| Indexed::of(lock, &package.origin, &file.release_path, index));
+            Some(Wanted { pin: file.pin, what: format!("{name} {}", file.release_path), supplier, indexed })
         }));
     }
     wanted

@@ -80,8 +80,10 @@ pub struct LaidOut {
 pub struct Travel {
     /// Blobs brought from places.
     pub blobs: u64,
-    /// Their bytes.
+    /// Their bytes, without those that the store lent.
     pub bytes: u64,
+    /// Bytes of those blobs that the store lent out of earlier releases: they did not travel.
+    pub seeded_bytes: u64,
     /// Blobs that the user's Hugging Face cache had: they did not travel.
     pub adopted_blobs: u64,
     /// Their bytes.
@@ -100,15 +102,24 @@ impl Travel {
         let brought = (self.blobs + self.adopted_blobs, self.bytes + self.adopted_bytes);
         self.blobs += lacking.blobs;
         self.bytes += lacking.bytes;
+        self.seeded_bytes += lacking.seeded_bytes;
         self.reused_blobs += lacking.reused_blobs.saturating_sub(brought.0);
         self.reused_bytes += lacking.reused_bytes.saturating_sub(brought.1);
         self.free = lacking.free;
+    }
+
+    /// Counts what the store lends of what it lacks: that much does not travel.
+    pub(super) fn lent(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.seeded_bytes = self.seeded_bytes.saturating_add(bytes);
     }
 
     /// Counts what another part of the run brought as well; free space stays.
     pub(super) fn add(&mut self, more: &Self) {
         self.blobs += more.blobs;
         self.bytes = self.bytes.saturating_add(more.bytes);
+        self.seeded_bytes = self.seeded_bytes.saturating_add(more.seeded_bytes);
         self.adopted_blobs += more.adopted_blobs;
         self.adopted_bytes = self.adopted_bytes.saturating_add(more.adopted_bytes);
         self.reused_blobs += more.reused_blobs;

@@ -8,7 +8,7 @@ use crate::lock::{Found, Lock};
 use crate::model::{Pin, Sha256};
 use crate::ops::services::WAIT;
 use crate::ops::{PipelineError, ProjectError, Services, project};
-use crate::statement::{Files, MAX_LIST, MAX_STATEMENT, Statement, parse_list};
+use crate::statement::{FileEntry, Files, MAX_LIST, MAX_STATEMENT, Statement, parse_list};
 use crate::store::{Collected, DryRun, Rules, Store, StoreError};
 
 /// What is asked of a collection.
@@ -95,14 +95,19 @@ fn keep_lock(
 fn keep_release(store: &Store, statement: &Pin, keep: &mut BTreeSet<Sha256>) -> Result<bool, PipelineError> {
     let Some(bytes) = store.read(statement, MAX_STATEMENT)? else { return Ok(false) };
     match Statement::parse(&bytes)?.files {
-        Files::Inline(files) => keep.extend(files.iter().map(|file| file.pin.sha256)),
+        Files::Inline(files) => keep.extend(files.iter().flat_map(digests)),
         Files::Lists(lists) => {
             for list in &lists {
                 keep.insert(list.pin.sha256);
                 let Some(bytes) = store.read(&list.pin, MAX_LIST)? else { return Ok(false) };
-                keep.extend(parse_list(&bytes, list)?.iter().map(|file| file.pin.sha256));
+                keep.extend(parse_list(&bytes, list)?.iter().flat_map(digests));
             }
         }
     }
     Ok(true)
+}
+
+/// A file and its chunk index.
+fn digests(file: &FileEntry) -> impl Iterator<Item = Sha256> {
+    [Some(file.pin), file.chunks].into_iter().flatten().map(|pin| pin.sha256)
 }

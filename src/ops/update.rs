@@ -8,7 +8,7 @@ use crate::model::{PackageId, Version};
 use crate::ops::named::{self, Named};
 use crate::ops::pipeline::{self, Reach, Released, Wish};
 use crate::ops::project::Project;
-use crate::ops::{Accepted, Change, LockRule, Name, PipelineError, Services, sync};
+use crate::ops::{Accepted, Change, LockRule, Name, PipelineError, Services, Travel, sync};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Outcome {
     pub changes: Vec<Change>,
     /// Whether Model.lock was written.
     pub written: bool,
+    /// With `dry_run`, what a `sync` would bring then.
+    pub travel: Option<Travel>,
 }
 
 /// Does it.
@@ -63,9 +65,15 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     let released = released(&lock, &request.what)?;
     let wish =
         sync::Request::to_lock(&project.folder, LockRule::Free, request.dry_run, &request.accepted, request.wait);
-    let wish = Wish { request: &wish, released, reach: Reach::Lock, manifest_changed: false };
+    let reach = if request.dry_run { Reach::Tell } else { Reach::Lock };
+    let wish = Wish { request: &wish, released, reach, manifest_changed: false };
     let done = pipeline::run(services, &project, &wish)?;
-    Ok(Outcome { project: done.project, changes: done.lock_changes, written: done.lock_written })
+    Ok(Outcome {
+        project: done.project,
+        changes: done.lock_changes,
+        written: done.lock_written,
+        travel: request.dry_run.then_some(done.travel),
+    })
 }
 
 fn released(lock: &Lock, what: &What) -> Result<Released, PipelineError> {

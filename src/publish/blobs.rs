@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::model::{Pin, Sha256Hasher};
 use crate::progress::{Doing, Event, Progress, Task};
+use crate::publish::indexing::Indexes;
 use crate::publish::{Assigned, PublishError};
 use crate::registry::Folder;
 use crate::sys::{Cancel, blob_path, files};
@@ -16,7 +17,12 @@ use crate::sys::{Cancel, blob_path, files};
 const TASK: Task = Task(0);
 
 /// Hashes files on all cores; pins in the order of the files.
-pub(super) fn hash_all(files: &[Assigned], cancel: &Cancel, progress: &dyn Progress) -> Result<Vec<Pin>, PublishError> {
+pub(super) fn hash_all(
+    files: &[Assigned],
+    indexes: &Indexes,
+    cancel: &Cancel,
+    progress: &dyn Progress,
+) -> Result<Vec<Pin>, PublishError> {
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(files.len().max(1));
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<Result<Pin, PublishError>>>> = Mutex::new(files.iter().map(|_| None).collect());
@@ -25,7 +31,7 @@ pub(super) fn hash_all(files: &[Assigned], cancel: &Cancel, progress: &dyn Progr
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some((index, file)) = claim(files, &next) {
-                    let pin = hash(&file.file, cancel, progress);
+                    let pin = hash(index, file, indexes, cancel, progress);
                     if let Ok(mut results) = results.lock()
                         && let Some(slot) = results.get_mut(index)
                     {
@@ -47,9 +53,19 @@ fn claim<'f>(files: &'f [Assigned], next: &AtomicUsize) -> Option<(usize, &'f As
     files.get(index).map(|file| (index, file))
 }
 
-fn hash(path: &Path, cancel: &Cancel, progress: &dyn Progress) -> Result<Pin, PublishError> {
-    let file = open(path)?;
-    digest(&file, path, cancel, &|bytes| progress.on(&Event::Advanced { task: TASK, bytes }))
+fn hash(
+    number: usize,
+    assigned: &Assigned,
+    indexes: &Indexes,
+    cancel: &Cancel,
+    progress: &dyn Progress,
+) -> Result<Pin, PublishError> {
+    let file = open(&assigned.file)?;
+    let advanced = |bytes| progress.on(&Event::Advanced { task: TASK, bytes });
+    match indexes.read(number, assigned, &file, cancel, &advanced)? {
+        Some(pin) => Ok(pin),
+        None => digest(&file, &assigned.file, cancel, &advanced),
+    }
 }
 
 fn open(path: &Path) -> Result<File, PublishError> {

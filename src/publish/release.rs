@@ -7,6 +7,7 @@ use crate::manifest::PackageDeclaration;
 use crate::model::{RegistryId, Sha256};
 use crate::progress::Progress;
 use crate::publish::blobs::{hash_all, place, place_bytes};
+use crate::publish::indexing::Indexes;
 use crate::publish::{PublishError, assign, gather};
 use crate::registry::{Folder, State, Submitted, check_name, may_publish, submit};
 use crate::statement::{
@@ -69,7 +70,8 @@ pub fn publish(
     may_publish(&state, signer.public(), &source.package.name.namespace())?;
     check_name(&state, &source.package.name)?;
     let files = assign(&gather(&source.package.dir.under(source.project))?, source.package)?;
-    let pins = hash_all(&files, cancel, progress)?;
+    let indexes = Indexes::new(folder)?;
+    let pins = hash_all(&files, &indexes, cancel, progress)?;
     let entries: Vec<FileEntry> = files
         .iter()
         .zip(&pins)
@@ -78,6 +80,7 @@ pub fn publish(
             pin: *pin,
             class: file.class,
             variant: file.variant.clone(),
+            chunks: indexes.of(pin),
         })
         .collect();
     let (bytes, lists) = state_release(&state.registrar.registry, source, &entries);
@@ -87,6 +90,7 @@ pub fn publish(
     for (file, pin) in files.iter().zip(&pins) {
         new_blobs += u64::from(place(folder, &file.file, pin, cancel)?);
     }
+    indexes.place(folder, cancel)?;
     for list in &lists {
         place_bytes(folder, list)?;
     }

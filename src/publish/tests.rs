@@ -6,6 +6,7 @@ use crate::manifest::{PackageDeclaration, VariantDeclaration};
 use crate::model::{FileClass, Glob, PackageKind, Pin, RelPath, Version};
 use crate::progress::Silent;
 use crate::publish::blobs::{hash_all, place};
+use crate::publish::indexing::Indexes;
 use crate::publish::{Assigned, PublishError, assign, gather};
 use crate::registry::Folder;
 use crate::sys::{Cancel, blob_path};
@@ -46,6 +47,10 @@ fn folder(files: &[&str]) -> tempfile::TempDir {
 
 fn assigned(files: &[&str], package: &PackageDeclaration) -> Result<Vec<Assigned>, PublishError> {
     assign(&gather(folder(files).path())?, package)
+}
+
+fn indexes() -> Indexes {
+    Indexes::new(&Folder::at(&std::env::temp_dir())).expect("a file")
 }
 
 #[test]
@@ -110,13 +115,13 @@ fn what_can_not_be_read_stops_publishing() {
     assert_eq!((error.code().0, error.class()), ("E0851", Class::Yours), "{error}");
     let mut files = assign(&gather(there.path()).expect("gathered"), &package(&[])).expect("assigned");
     std::fs::remove_file(there.path().join("a.txt")).expect("removed");
-    let error = hash_all(&files, &Cancel::new(), &Silent).expect_err("gone");
+    let error = hash_all(&files, &indexes(), &Cancel::new(), &Silent).expect_err("gone");
     assert_eq!(error.code().0, "E0851", "{error}");
     // A pipe in its place would be waited for, for ever, if it were opened as a file.
     if let Some(file) = files.first_mut() {
         file.file = "/dev/null".into();
     }
-    assert_eq!(hash_all(&files, &Cancel::new(), &Silent).expect_err("a device").code().0, "E0851");
+    assert_eq!(hash_all(&files, &indexes(), &Cancel::new(), &Silent).expect_err("a device").code().0, "E0851");
 }
 
 #[test]
@@ -137,9 +142,10 @@ fn stopping_ends_hashing_and_placing() {
     let cancel = Cancel::new();
     cancel.cancel();
     let placed = place(&Folder::at(registry.path()), &there.path().join("a.txt"), &Pin::of(b"x"), &cancel);
-    for error in
-        [hash_all(&files, &cancel, &Silent).map(drop).expect_err("stopped"), placed.map(drop).expect_err("stopped")]
-    {
+    for error in [
+        hash_all(&files, &indexes(), &cancel, &Silent).map(drop).expect_err("stopped"),
+        placed.map(drop).expect_err("stopped"),
+    ] {
         assert_eq!((error.code().0, error.class()), ("E0861", Class::Interrupted), "{error}");
     }
     assert!(!registry.path().join(blob_path(&Pin::of(b"x").sha256)).exists());

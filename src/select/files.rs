@@ -87,6 +87,7 @@ pub(super) fn of_source(
             release_path: file.path.clone(),
             pin: file.pin,
             class: FileClass::Data,
+            chunks: None,
         })
         .collect();
     finished(selected, dependency, !files.is_empty())
@@ -102,7 +103,7 @@ pub(super) enum FilesError {
 }
 
 fn file(entry: &FileEntry, path: RelPath) -> SelectedFile {
-    SelectedFile { path, release_path: entry.path.clone(), pin: entry.pin, class: entry.class }
+    SelectedFile { path, release_path: entry.path.clone(), pin: entry.pin, class: entry.class, chunks: entry.chunks }
 }
 
 fn share_a_path<'e>(mut entries: impl Iterator<Item = &'e FileEntry>) -> bool {

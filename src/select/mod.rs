@@ -14,7 +14,7 @@ use std::fmt;
 
 use crate::lock::{Lock, SourceFile, SourceId};
 use crate::manifest::Manifest;
-use crate::model::{DependencyKey, FileClass, GroupName, PackageId, PackageKind, Pin, RelPath, VariantName};
+use crate::model::{DependencyKey, FileClass, GroupName, PackageId, PackageKind, Pin, RelPath, Sha256, VariantName};
 use crate::select::files::FilesError;
 use crate::select::place::Landing;
 use crate::statement::{ReleaseFiles, Statement};
@@ -84,6 +84,8 @@ pub struct SelectedFile {
     pub pin: Pin,
     /// What it is declared to be.
     pub class: FileClass,
+    /// Its chunk index, where a release names one.
+    pub chunks: Option<Pin>,
 }
 
 /// One folder to be placed.
@@ -125,6 +127,12 @@ impl Selected {
     /// Distinct pins, sorted.
     pub fn pins(&self) -> BTreeSet<Pin> {
         self.packages.iter().flat_map(|package| package.files.iter().map(|file| file.pin)).collect()
+    }
+
+    /// Digests of the chunk indexes of its files: nothing needs them, and they are worth keeping.
+    pub fn indexes(&self) -> impl Iterator<Item = Sha256> {
+        let files = self.packages.iter().flat_map(|package| &package.files);
+        files.filter_map(|file| file.chunks).map(|index| index.sha256)
     }
 
     /// Bytes that the project holds when all is placed.

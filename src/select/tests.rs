@@ -47,6 +47,7 @@ impl World {
                 pin,
                 class: FileClass::Weights,
                 variant: name,
+                chunks: None,
             });
         }
         entries.sort_by(|left, right| (&left.path, &left.variant).cmp(&(&right.path, &right.variant)));

@@ -20,6 +20,9 @@ const MAX_LINE: u64 = 16 * 1024;
 /// Most paths that are compared when common files meet many variants.
 const MAX_COMPARED: u64 = 16_000_000;
 
+/// Largest chunk index, in bytes: a header of 56 and 36 for each of 1,048,576 chunks.
+pub const MAX_CHUNK_INDEX: u64 = 56 + (36 << 20);
+
 /// One file of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {
@@ -31,6 +34,8 @@ pub struct FileEntry {
     pub class: FileClass,
     /// The variant that it belongs to; none: common to all.
     pub variant: Option<VariantName>,
+    /// Its chunk index (docs/formats/chunk-index.md): it makes transfers short and decides nothing.
+    pub chunks: Option<Pin>,
 }
 
 /// A file list: a blob of sorted JSON lines that holds file entries.
@@ -174,8 +179,32 @@ pub(super) struct FileWire {
     class: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     variant: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chunks: Option<ChunksWire>,
     #[serde(flatten)]
     rest: Unknown,
+}
+
+/// A chunk index's pin as file entries write it.
+#[derive(Serialize, Deserialize)]
+struct ChunksWire {
+    sha256: String,
+    size: u64,
+    #[serde(flatten)]
+    rest: Unknown,
+}
+
+impl ChunksWire {
+    fn read(&self) -> Result<Pin, FieldError> {
+        if self.size > MAX_CHUNK_INDEX {
+            return Err(FieldError::Integer { found: self.size, least: 0, most: MAX_CHUNK_INDEX });
+        }
+        Ok(Pin { sha256: bare_digest(&self.sha256)?, size: self.size })
+    }
+
+    fn of(pin: &Pin) -> Self {
+        Self { sha256: pin.sha256.hex(), size: pin.size, rest: Unknown {} }
+    }
 }
 
 /// A file list's pin as statements write it.
@@ -196,6 +225,7 @@ impl FileWire {
             pin: Pin { sha256: bare_digest(&self.sha256)?, size: integer(self.size)? },
             class: cut(&self.class).parse()?,
             variant: self.variant.as_deref().map(VariantName::parse).transpose()?,
+            chunks: self.chunks.as_ref().map(ChunksWire::read).transpose()?,
         })
     }
 
@@ -206,6 +236,7 @@ impl FileWire {
             size: entry.pin.size,
             class: entry.class.to_string(),
             variant: entry.variant.as_ref().map(ToString::to_string),
+            chunks: entry.chunks.as_ref().map(ChunksWire::of),
             rest: Unknown {},
         }
     }

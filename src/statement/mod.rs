@@ -17,7 +17,9 @@ use crate::model::{
 };
 
 pub use error::{FieldError, StatementError};
-pub use files::{FileEntry, Files, ListPin, MAX_FILES, MAX_LISTS, ReleaseFiles, parse_list, render_list};
+pub use files::{
+    FileEntry, Files, ListPin, MAX_CHUNK_INDEX, MAX_FILES, MAX_LISTS, ReleaseFiles, parse_list, render_list,
+};
 pub(crate) use rules::{cut, dependency_set, integer, sorted, version};
 pub(crate) use wire::{DependencyWire, Unknown, bare_digest};
 pub use wire::{MAX_INLINE_FILES, MAX_INTEGER, MAX_LIST, MAX_STATEMENT, MAX_VARIANTS};

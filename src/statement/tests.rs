@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::diagnose::Diagnose as _;
 use crate::model::{PackageName, RegistryId, Version};
 use crate::statement::{
-    FileEntry, Files, ListPin, MAX_INTEGER, ReleaseFiles, Statement, StatementError, parse_list, render_list,
+    FileEntry, Files, ListPin, MAX_CHUNK_INDEX, MAX_INTEGER, ReleaseFiles, Statement, StatementError, parse_list,
+    render_list,
 };
 
 const SHA: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -16,6 +17,10 @@ fn file(path: &str) -> Value {
 
 fn of_variant(path: &str, variant: &str) -> Value {
     json!({"path": path, "sha256": SHA, "size": 1, "class": "weights", "variant": variant})
+}
+
+fn with_chunks(chunks: &Value) -> Value {
+    json!([{"path": "a", "sha256": SHA, "size": 1, "class": "weights", "chunks": chunks}])
 }
 
 fn base() -> Value {
@@ -104,6 +109,14 @@ fn files_keep_the_rules_of_the_set() {
         (json!([{"path": "a", "sha256": SHA.to_uppercase(), "size": 1, "class": "data"}]), "E0204"),
         (json!([{"path": "a", "sha256": format!("sha256:{SHA}"), "size": 1, "class": "data"}]), "E0204"),
         (json!([{"path": "a", "sha256": SHA, "size": 1, "class": "virus"}]), "E0204"),
+        (with_chunks(&json!({"sha256": SHA, "size": 92})), ""),
+        (with_chunks(&json!({"sha256": SHA, "size": 92, "unknown": [1]})), ""),
+        (with_chunks(&json!({"sha256": SHA, "size": MAX_CHUNK_INDEX})), ""),
+        (with_chunks(&json!({"sha256": SHA, "size": MAX_CHUNK_INDEX + 1})), "E0204"),
+        (with_chunks(&json!({"sha256": SHA.to_uppercase(), "size": 92})), "E0204"),
+        (with_chunks(&json!({"sha256": SHA})), "E0201"),
+        (with_chunks(&json!(null)), "E0201"),
+        (with_chunks(&json!([SHA, 92])), "E0201"),
         (json!([["a", SHA, 1, "data"]]), "E0201"),
         (json!(many), "E0208"),
         (sized(u64::MAX), "E0204"),

@@ -144,7 +144,7 @@ impl Layer {
         Ok(Self { folder, hashed: Mutex::default(), told: Mutex::default() })
     }
 
-    fn path_of(&self, digest: &Sha256) -> PathBuf {
+    pub(super) fn path_of(&self, digest: &Sha256) -> PathBuf {
         self.folder.join("v1").join(blob_path(digest))
     }
 

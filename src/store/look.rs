@@ -57,6 +57,13 @@ impl Store {
         }
     }
 
+    /// The open file of this name from the store or a layer, unread and of any size: for whoever checks its bytes and can do
+    /// without.
+    pub fn lend(&self, digest: &Sha256) -> Option<File> {
+        let below = || self.layers.iter().find_map(|layer| files::open_regular(&layer.path_of(digest)).ok().flatten());
+        self.open_blob(digest).ok().flatten().or_else(below)
+    }
+
     /// The pins that are missing, looked up on all cores as [`Store::find`] does.
     ///
     /// # Errors

@@ -399,6 +399,21 @@ pub fn free_space(path: &Path) -> io::Result<u64> {
     }
 }
 
+/// How many files this process may hold open, after it asked for as many as it may have, up to `wanted`.
+pub fn open_files(wanted: u64) -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(wanted).min(wanted);
+    if limit.current.is_some_and(|current| current < most) {
+        let before = limit.current;
+        limit.current = Some(most);
+        if setrlimit(Resource::Nofile, limit.clone()).is_err() {
+            limit.current = before;
+        }
+    }
+    limit.current.unwrap_or(wanted)
+}
+
 /// Whether an error says that the disk or a quota is full.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

@@ -400,6 +400,7 @@ fn files() -> impl Strategy<Value = Vec<FileEntry>> {
                 pin: Pin { sha256: Sha256::from_bytes(sha256), size },
                 class: classes[class],
                 variant: variant.map(|variant| VariantName::parse(variant).expect("a name")),
+                chunks: (size % 3 == 0).then(|| Pin { sha256: Sha256::from_bytes(sha256), size: size % 1_000 }),
             })
             .collect();
         entries.sort_by(|left, right| (&left.path, &left.variant).cmp(&(&right.path, &right.variant)));

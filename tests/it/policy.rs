@@ -53,6 +53,7 @@ fn world(files: &[(&str, &[u8], FileClass)], policy: &str) -> World {
             pin: store.put_bytes(bytes).unwrap(),
             class: *class,
             variant: None,
+            chunks: None,
         })
         .collect();
     entries.sort_by(|left, right| left.path.cmp(&right.path));

@@ -1,11 +1,14 @@
-//! Row P11, the part in memory: resolves 1,000 packages of 20 versions each and prints the median time.
+//! Row P11, the parts in memory: resolves 1,000 packages of 20 versions each and prints the median time; and builds the tree
+//! of an index of 10^6 packages, and prints the most bytes that a look-up of one of them reads.
 //!
 //! `tests/perf/run P11` runs it; alone: `cargo bench --locked --bench resolve`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs, reason = "a benchmark")]
 
 use std::time::Instant;
 
-use modelpm::catalog::{Admitted, ListedRelease, Listing, ReleaseEvent, Snapshot};
+use modelpm::catalog::{
+    Admitted, ListedRelease, Listing, Node, PackageLeaf, ReleaseEvent, Snapshot, build_packages, key_of,
+};
 use modelpm::model::{
     CheckpointNumber, DependencyKey, PackageKind, PackageName, PackageRef, Pin, RegistryId, Requirement, Sha256,
     Timestamp, Version,
@@ -16,6 +19,8 @@ use modelpm::statement::{Dependency, DependencyKind};
 const PACKAGES: usize = 1000;
 const VERSIONS: u64 = 20;
 const RUNS: usize = 11;
+const INDEX: usize = 1_000_000;
+const LOOK_UPS: usize = 1000;
 
 fn main() {
     let snapshot = universe();
@@ -32,7 +37,32 @@ fn main() {
     }
     times.sort();
     let median = times[RUNS / 2].as_secs_f64() * 1000.0;
-    println!("resolve {PACKAGES} packages x {VERSIONS} versions: {median:.1} ms, {releases} releases picked");
+    println!("resolve: {median:.1} ms, {PACKAGES} packages x {VERSIONS} versions, {releases} releases picked");
+    println!("index: {} bytes, an index of {INDEX} packages", look_up());
+}
+
+/// The most bytes of nodes that a look-up reads.
+fn look_up() -> usize {
+    let leaf = |number: usize| PackageLeaf {
+        name: PackageName::parse(&format!("ns{}/package-{number}", number % 977)).unwrap(),
+        log: Pin::of(&number.to_le_bytes()),
+        advisories: None,
+    };
+    let entries: Vec<PackageLeaf> = (0..INDEX).map(leaf).collect();
+    let tree = build_packages(&entries).unwrap();
+    let read = |entry: &PackageLeaf| {
+        let key = key_of(&entry.name.normalised()).hex();
+        let (mut digest, mut prefix, mut bytes) = (tree.root, String::new(), 0);
+        loop {
+            let node = &tree.nodes[&digest];
+            bytes += node.len();
+            let Node::Inner(children) = Node::parse_packages(node, &prefix).unwrap() else { return bytes };
+            let digit = char::from(key.as_bytes()[prefix.len()]);
+            prefix.push(digit);
+            digest = children[&u8::try_from(digit.to_digit(16).unwrap()).unwrap()];
+        }
+    };
+    entries.iter().step_by(INDEX / LOOK_UPS).map(read).max().unwrap_or_default()
 }
 
 fn registry() -> RegistryId {

@@ -399,6 +399,15 @@ impl ReleaseBuilder<'_> {
         self
     }
 
+    /// The statement names this chunk index for a file; the caller puts it, or another, or none, into the base.
+    #[must_use]
+    pub fn chunks(mut self, path: &str, index: &[u8]) -> Self {
+        for entry in self.files.iter_mut().filter(|entry| entry.path.as_str() == path) {
+            entry.chunks = Some(Pin::of(index));
+        }
+        self
+    }
+
     /// A package that is installed along.
     #[must_use]
     pub fn depends(self, name: &str, requirement: &str) -> Self {
@@ -542,7 +551,7 @@ impl ReleaseBuilder<'_> {
         };
         let path = RelPath::parse(path).expect("a path of a test");
         self.registry.put_blob(bytes);
-        self.files.push(FileEntry { path, pin: Pin::of(bytes), class, variant });
+        self.files.push(FileEntry { path, pin: Pin::of(bytes), class, variant, chunks: None });
         self
     }
 

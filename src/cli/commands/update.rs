@@ -76,14 +76,20 @@ impl Update {
         } else if outcome.written {
             printer.say("Model.lock is written; `mpm sync` places what it says");
         }
-        printer.document(
-            "mpm.update/1",
-            serde_json::json!({
-                "project": outcome.project.to_string_lossy(),
-                "written": outcome.written,
-                "changes": json::changes(&outcome.changes),
-            }),
-        );
+        let mut document = serde_json::json!({
+            "project": outcome.project.to_string_lossy(),
+            "written": outcome.written,
+            "changes": json::changes(&outcome.changes),
+        });
+        if let Some(travel) = &outcome.travel {
+            if !outcome.changes.is_empty() {
+                text::travel(travel, true, context.settings.verbose, printer);
+            }
+            if let Some(fields) = document.as_object_mut() {
+                fields.insert("travel".to_owned(), json::travel(travel));
+            }
+        }
+        printer.document("mpm.update/1", document);
         Ok(Status::Done)
     }
 }

@@ -189,6 +189,7 @@ impl Index {
                 pin: Pin::of(number.as_bytes()),
                 class: FileClass::Weights,
                 variant: None,
+                chunks: None,
             }]),
             dependencies: Vec::new(),
             base_model: None,
