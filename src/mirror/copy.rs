@@ -1,6 +1,8 @@
 //! Blobs out of folders: read once, hashed on the way, on all cores. The lease of the whole mirror stands for leases of blobs.
 
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 
 use crate::fetch::{Place, room_for};
@@ -9,13 +11,13 @@ use crate::mirror::sync::{Rules, Supply};
 use crate::mirror::{Destination, MirrorError};
 use crate::model::Pin;
 use crate::progress::{Doing, Event, Progress, Task};
-use crate::sys::{Bringing, Cancel, Existing, blob_path, files, hash};
+use crate::sys::{Bringing, Cancel, Existing, blob_path, files};
 use crate::verify::{Verified, verify};
 
 /// The task of copying.
 const TASK: Task = Task((1 << 60) + 1);
 /// Bytes that share their barriers.
-const BYTES: u64 = 512 << 20;
+const BYTES: u64 = 256 << 20;
 /// Most files that share their barriers: each is held open.
 const FILES: u64 = 4096;
 
@@ -52,7 +54,8 @@ pub(super) fn copy(
     rules.progress.on(&Event::Started { task: TASK, doing: Doing::Fetch, what: &what, bytes: Some(bytes) });
     let work =
         Work { folders: &folders, bringing: Bringing::into(partial), cancel: rules.cancel, progress: rules.progress };
-    let result = work.run(destination, here.into_iter().collect(), most, &mut left);
+    let here: Vec<(Pin, String)> = here.into_iter().collect();
+    let result = work.run(destination, &here, most, &mut left);
     rules.progress.on(&Event::Finished { task: TASK, ok: result.is_ok() });
     result.map(|()| left)
 }
@@ -64,42 +67,66 @@ struct Work<'a> {
     progress: &'a dyn Progress,
 }
 
+/// What became of one blob.
+enum Copied {
+    Here(Verified),
+    /// No folder has it, or its bytes are others there.
+    Left(usize),
+    Failed(std::io::Error),
+}
+
 impl Work<'_> {
-    /// Copies batch by batch; while one is copied, the one before gets to the disk.
+    /// Copies on all cores; while some are copied, those before get to the disk.
     fn run(
         &self,
         destination: &Destination,
-        blobs: Vec<(Pin, String)>,
+        blobs: &[(Pin, String)],
         most: usize,
         left: &mut Blobs,
     ) -> Result<(), MirrorError> {
+        let workers = std::thread::available_parallelism().map_or(2, NonZero::get).min(blobs.len());
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (sender, receiver) = sync_channel::<Copied>(most / 2);
         std::thread::scope(|scope| {
-            let (sender, receiver) = sync_channel::<Vec<Verified>>(0);
-            let placing = scope.spawn(move || {
-                for batch in receiver {
-                    destination.take(batch)?;
-                }
-                Ok(())
-            });
-            let mut result = Ok(());
-            for batch in batches(&blobs, most / 2) {
-                let copied = hash::on_all_cores(batch, &|_, blob: &(Pin, String)| self.one(blob));
-                let mut verified = Vec::with_capacity(copied.len());
-                for (copied, (pin, what)) in copied.into_iter().zip(batch) {
-                    match copied {
-                        Ok(Some(blob)) => verified.push(blob),
-                        Ok(None) => drop(left.insert(*pin, what.clone())),
-                        Err(error) => result = Err(MirrorError::at(destination.folder())(error)),
+            for _ in 0..workers {
+                let (sender, next, stop) = (sender.clone(), &next, &stop);
+                scope.spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(blob) = blobs.get(number) else { return };
+                        let copied = match self.one(blob) {
+                            Ok(Some(verified)) => Copied::Here(verified),
+                            Ok(None) => Copied::Left(number),
+                            Err(error) => Copied::Failed(error),
+                        };
+                        if sender.send(copied).is_err() {
+                            return;
+                        }
                     }
-                }
-                // What was copied before an error stays.
-                if sender.send(verified).is_err() || result.is_err() {
-                    break;
-                }
+                });
             }
             drop(sender);
-            let placed = placing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            placed.and(result)
+            let (mut batch, mut bytes, mut result) = (Vec::new(), 0_u64, Ok(()));
+            for copied in &receiver {
+                match copied {
+                    Copied::Here(verified) => {
+                        bytes = bytes.saturating_add(verified.pin().size);
+                        batch.push(verified);
+                    }
+                    Copied::Left(number) => left.extend(blobs.get(number).cloned()),
+                    Copied::Failed(error) => result = result.and(Err(MirrorError::at(destination.folder())(error))),
+                }
+                if batch.len() >= most / 2 || bytes >= BYTES {
+                    bytes = 0;
+                    result = result.and(destination.take(std::mem::take(&mut batch)));
+                }
+                if result.is_err() {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            // What was copied before an error stays.
+            let placed = destination.take(batch);
+            result.and(placed)
         })
     }
 
@@ -119,38 +146,5 @@ impl Work<'_> {
             }
         }
         Ok(None)
-    }
-}
-
-/// Blobs that share their barriers.
-fn batches(blobs: &[(Pin, String)], most: usize) -> Vec<&[(Pin, String)]> {
-    let mut batches = Vec::new();
-    let mut rest = blobs;
-    while !rest.is_empty() {
-        let mut bytes = 0_u64;
-        let fits = |(pin, _): &(Pin, String)| {
-            bytes = bytes.saturating_add(pin.size);
-            bytes <= BYTES
-        };
-        let count = rest.iter().take(most.max(1)).map(fits).take_while(|fits| *fits).count().max(1);
-        let (batch, behind) = rest.split_at(count.min(rest.len()));
-        batches.push(batch);
-        rest = behind;
-    }
-    batches
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::mirror::copy::{BYTES, batches};
-    use crate::model::Pin;
-
-    #[test]
-    fn batches_are_bounded_by_files_and_by_bytes() {
-        let blob = |size| (Pin { size, ..Pin::of(b"") }, String::new());
-        let blobs: Vec<_> = [1, 1, 1, BYTES, BYTES + 1, BYTES / 2, BYTES / 2, 1].map(blob).into();
-        let counts: Vec<usize> = batches(&blobs, 2).into_iter().map(<[_]>::len).collect();
-        assert_eq!(counts, [2, 1, 1, 1, 2, 1]);
-        assert!(batches(&[], 2).is_empty());
     }
 }

@@ -17,6 +17,7 @@ mod record;
 mod survey;
 mod sync;
 mod wish;
+mod writing;
 
 pub use destination::Destination;
 pub use error::MirrorError;

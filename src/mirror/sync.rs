@@ -4,26 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::fetch::{FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds};
-use crate::index::{Carried, Gate, Head, IndexError, Opening, Registry, World};
+use crate::index::{Gate, Head, IndexError, Opening, Registry, World};
 use crate::manifest::IndexAddress;
 use crate::mirror::copy::copy;
 use crate::mirror::plan::{Blobs, Missing, plan};
 use crate::mirror::record::Record;
-use crate::mirror::wish::{Chosen, choose};
+use crate::mirror::wish::choose;
+use crate::mirror::writing::{Writer, index, note};
 use crate::mirror::{Destination, MirrorError, Wish, prune};
-use crate::model::{Floor, Namespace, PackageName, Pin, Timestamp, canonical};
+use crate::model::{Floor, Pin, Timestamp};
 use crate::progress::{Progress, Silent};
 use crate::sys::{Cancel, HttpClient, Staged, blob_path, files, hash};
 use crate::verify::{Verified, verify};
 
-/// Files that are written with one pair of barriers: so many…
-const BATCH_FILES: usize = 256;
+/// Blobs that share a pair of barriers: so many…
+const BATCH_BLOBS: usize = 256;
 /// …or so many bytes.
 const BATCH_BYTES: u64 = 64 << 20;
-/// Packages whose logs are read at a time.
-const PACKAGES: usize = 64;
-/// Nodes that are read at a time.
-const NODES: usize = 64;
 
 /// Where the bytes come from.
 pub struct Supply {
@@ -173,15 +170,7 @@ pub fn sync(
         free: files::free_space(destination.folder()).unwrap_or(u64::MAX),
         head,
     };
-    let mut writer = Writer {
-        destination: &destination,
-        record: &mut record,
-        waiting: Vec::new(),
-        bytes: 0,
-        seen: BTreeSet::new(),
-        changed: 0,
-        rules,
-    };
+    let mut writer = Writer::new(&destination, &mut record, rules);
     index(registry, wish, &chosen, &mut writer)?;
     outcome.written = writer.changed;
     needed.append(&mut writer.seen);
@@ -392,120 +381,11 @@ impl Batch<'_> {
     fn take(&mut self, job: &Job, staged: Staged) -> Result<(), MirrorError> {
         self.blobs.push(verify(staged, &job.pin)?);
         self.bytes = self.bytes.saturating_add(job.pin.size);
-        if self.blobs.len() >= BATCH_FILES || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+        if self.blobs.len() >= BATCH_BLOBS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), MirrorError> {
         self.bytes = 0;
         if self.blobs.is_empty() { Ok(()) } else { self.destination.take(std::mem::take(&mut self.blobs)) }
     }
-}
-
-/// Files of the index on their way into the copy, in order.
-struct Writer<'a> {
-    destination: &'a Destination,
-    record: &'a mut Record,
-    waiting: Vec<Carried>,
-    bytes: u64,
-    /// Every path that belongs to the copy.
-    seen: BTreeSet<String>,
-    /// Files that were written, or would be.
-    changed: u64,
-    rules: &'a Rules<'a>,
-}
-
-impl Writer<'_> {
-    fn put(&mut self, carried: Vec<Carried>) -> Result<(), MirrorError> {
-        for file in carried {
-            self.seen.insert(file.path.clone());
-            self.bytes = self.bytes.saturating_add(file.bytes.len() as u64);
-            self.waiting.push(file);
-        }
-        if self.waiting.len() >= BATCH_FILES || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), MirrorError> {
-        if self.rules.cancel.is_cancelled() {
-            return Err(MirrorError::Stopped);
-        }
-        self.bytes = 0;
-        let waiting = std::mem::take(&mut self.waiting);
-        if self.rules.dry_run {
-            self.changed = self.changed.saturating_add(self.destination.changed(&waiting)?.len() as u64);
-            return Ok(());
-        }
-        self.record.announce(self.destination, waiting.iter().map(|file| file.path.as_str()))?;
-        let written = self.destination.write_all(&waiting)?;
-        self.changed = self.changed.saturating_add(written.len() as u64);
-        Ok(())
-    }
-}
-
-/// The files of the index: statements before logs, logs and nodes before the checkpoint.
-fn index(registry: &Registry, wish: &Wish, chosen: &Chosen, writer: &mut Writer<'_>) -> Result<(), MirrorError> {
-    for (name, versions) in chosen {
-        for release in versions.values() {
-            let (_, carried) = registry.carry_release(name, release)?;
-            writer.put(carried)?;
-        }
-    }
-    let mut names: BTreeSet<PackageName> = chosen.keys().cloned().collect();
-    if !writer.rules.prune {
-        // What earlier runs brought stays usable under the new checkpoint.
-        names.extend(standing_packages(writer.destination)?);
-    }
-    let namespaces: BTreeSet<Namespace> = names.iter().map(PackageName::namespace).collect();
-    writer.put(registry.carry_namespaces(&namespaces)?)?;
-    // Every node, where every package was asked for: then a name that is not there is known not to exist.
-    let mut walk = registry.walk(if wish.all { None } else { Some(&names) });
-    let most = if wish.available { 1 } else { NODES };
-    loop {
-        match registry.walk_on(&mut walk, most) {
-            Ok(None) => break,
-            Ok(Some(walked)) => writer.put(walked.nodes)?,
-            Err(IndexError::Missing { .. }) if wish.available => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let names: Vec<PackageName> = names.into_iter().collect();
-    for batch in names.chunks(PACKAGES) {
-        writer.put(registry.carry_packages(&batch.iter().cloned().collect())?)?;
-    }
-    writer.flush()?;
-    let head = registry.carry_head()?;
-    // One batch: between the first of these names and the last there is no other work.
-    let mut last = head.by_digest;
-    last.extend(registry.carry_trust()?);
-    last.extend(head.signatures);
-    last.push(head.checkpoint);
-    writer.put(last)?;
-    writer.flush()
-}
-
-/// Packages whose logs stand in the copy.
-fn standing_packages(destination: &Destination) -> Result<BTreeSet<PackageName>, MirrorError> {
-    let mut names = BTreeSet::new();
-    for (namespace, kind) in destination.list("packages")? {
-        let Some(namespace) = namespace.to_str().filter(|_| kind == files::Kind::Folder) else { continue };
-        for (file, _) in destination.list(&format!("packages/{namespace}"))? {
-            let name = file.to_str().and_then(|file| file.strip_suffix(".jsonl"));
-            names.extend(name.and_then(|name| PackageName::parse(&format!("{namespace}/{name}")).ok()));
-        }
-    }
-    Ok(names)
-}
-
-/// Writes what the copy is, in words: nobody signs it, and nobody believes it.
-fn note(destination: &Destination, wish: &Wish, outcome: &Outcome) -> Result<(), MirrorError> {
-    let note = canonical::render(&serde_json::json!({
-        "type": "mpm.copy/1",
-        "registry": outcome.head.registry.as_str(),
-        "root": destination.root().hex(),
-        "checkpoint": outcome.head.at.to_string(),
-        "asked": wish.told(),
-        "whole": wish.all && wish.newest.is_none() && wish.variants.is_empty() && outcome.left_out.is_empty(),
-        "packages": outcome.packages,
-        "releases": outcome.releases,
-    }));
-    destination.write("copy.json", &note)
 }

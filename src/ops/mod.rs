@@ -83,4 +83,6 @@ pub struct Accepted {
     pub roots: std::collections::BTreeSet<crate::model::Sha256>,
     /// Every other question (`--yes`).
     pub yes: bool,
+    /// That versions which a copy of a part lacks are passed over (`lock --available`).
+    pub available: bool,
 }

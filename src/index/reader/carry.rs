@@ -12,8 +12,9 @@ use crate::index::reader::source::Pinned;
 use crate::index::reader::statement::{KnownEntry, entry_path, keys_of};
 use crate::index::{Freshness, IndexError, VerifiedStatement};
 use crate::model::{
-    CheckpointNumber, Namespace, PackageName, PublicKey, RegistryId, Sha256, Signature, Timestamp, Version,
+    CheckpointNumber, Namespace, PackageName, Pin, PublicKey, RegistryId, Sha256, Signature, Timestamp, Version,
 };
+use crate::statement::MAX_STATEMENT;
 use crate::trust::{MAX_ROOT, MAX_YANK, Role, TrustRoot, count_signers};
 
 /// Most entries of a namespace that are carried, the newest first: a reader walks back no further.
@@ -247,6 +248,19 @@ impl Registry {
             entry = next;
         }
         Ok(())
+    }
+
+    /// Which of these releases' statements this place has, by digest: a copy of a part lacks some. Nothing is said about their
+    /// bytes.
+    ///
+    /// # Errors
+    /// The place can't be reached.
+    pub fn here<'r>(&self, releases: impl Iterator<Item = &'r ListedRelease>) -> Result<BTreeSet<Sha256>, IndexError> {
+        let pins: Vec<Pin> = releases.map(|release| release.event.statement).collect();
+        let paths: Vec<_> =
+            pins.iter().map(|pin| (format!("releases/{}.json", pin.sha256), pin.size.min(MAX_STATEMENT))).collect();
+        let found = self.source.get_many(&paths, Freshness::Immutable)?;
+        Ok(pins.into_iter().zip(found).filter(|(_, found)| found.is_some()).map(|(pin, _)| pin.sha256).collect())
     }
 
     /// A release statement, checked, with its signatures.

@@ -74,6 +74,18 @@ impl Source {
         self.origin.get_many(paths, freshness).map_err(|source| self.unreachable(source))
     }
 
+    /// The same; where other places can be asked, a failure here is as good as absence.
+    pub(super) fn get_many_or_none(
+        &self,
+        paths: &[(String, u64)],
+        freshness: Freshness,
+    ) -> Result<Vec<Option<Vec<u8>>>, IndexError> {
+        match self.get_many(paths, freshness) {
+            Err(_) if !self.elsewhere.is_empty() => Ok(vec![None; paths.len()]),
+            other => other,
+        }
+    }
+
     /// The signatures of a file by these keys; one that is absent or malformed counts for nothing.
     pub(super) fn signatures<'k>(
         &self,
@@ -88,7 +100,7 @@ impl Source {
     pub(super) fn pinned(&self, wanted: &[Pinned]) -> Result<Vec<Vec<u8>>, IndexError> {
         let ask = |wanted: &[&Pinned], freshness| {
             let paths: Vec<_> = wanted.iter().map(|pinned| (pinned.path.clone(), pinned.cap)).collect();
-            self.get_many(&paths, freshness)
+            self.get_many_or_none(&paths, freshness)
         };
         let mut found = ask(&wanted.iter().collect::<Vec<_>>(), Freshness::Immutable)?;
         let wrong = |pinned: &Pinned, bytes: &Option<Vec<u8>>| {

@@ -189,3 +189,41 @@ fn a_copy_of_a_part_is_copied_as_far_as_it_goes() {
     let rest = "[models]\n\"acme/minilm\" = { version = \"1\", variant = \"int8\" }\n";
     ok(&reader(&registry, &second.folder, rest), &["sync"]);
 }
+
+#[test]
+fn chunk_indexes_come_with_what_they_are_of() {
+    let mut registry = registry();
+    let weights = crate::support::blob::safetensors(77, 200_000);
+    // What it says decides nothing for who copies it: it is a blob like any other.
+    let index = b"the index of some chunks".to_vec();
+    registry.put_blob(&index);
+    registry
+        .release("acme/large", "1.0.0")
+        .file("model.safetensors", &weights)
+        .chunks("model.safetensors", &index)
+        .publish();
+    let keeper = Keeper::of(&registry, &folder(&registry));
+    assert_eq!(keeper.sync(&["acme/large"])["fetched"]["files"], 2);
+    let place = keeper.folder.join(modelpm::sys::blob_path(&modelpm::model::Sha256::of(&index)));
+    assert_eq!(std::fs::read(&place).unwrap(), index);
+    assert_eq!(keeper.verify()["releases"]["whole"], 1);
+    std::fs::remove_file(&place).unwrap();
+    let status = ok(&keeper.project, &["--json", "mirror", "status", &keeper.text()]).json();
+    assert_eq!(status["missing-first"][0], "acme/large 1.0.0 model.safetensors (chunk index)");
+}
+
+#[test]
+fn a_lock_chooses_among_what_a_copy_has_where_that_is_asked_for() {
+    let registry = registry();
+    let keeper = Keeper::of(&registry, &folder(&registry));
+    keeper.sync(&["acme/minilm@=1.0.0"]);
+    let machine = reader(&registry, &keeper.folder, "[models]\n\"acme/minilm\" = \"1\"\n");
+    machine.mpm(&["lock"]).expect(3).says(&["E0111", "acme/minilm 1.1.0", "not in this copy"]);
+    ok(&machine, &["lock", "--available"]).says(&["2 of 3 releases of acme/minilm are not in this copy of acme"]);
+    assert!(crate::flows::fixture::locks(&machine, "acme/minilm@1.0.0"));
+    ok(&machine, &["sync", "--locked"]);
+    // A package of which nothing is there is not said to be absent.
+    let other = reader(&registry, &keeper.folder, "[models]\n\"acme/lora\" = \"1\"\n");
+    let ran = other.mpm(&["lock", "--available"]);
+    ran.expect(1).says(&["0 of 0 releases of acme/lora are not in this copy"]);
+}
