@@ -47,6 +47,7 @@ pub mod hub;
 pub mod layout;
 pub mod lock;
 pub mod manifest;
+pub mod pack;
 pub mod policy;
 pub mod resolve;
 pub mod scan;

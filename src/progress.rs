@@ -35,8 +35,21 @@ pub enum Event<'a> {
         /// Bytes or items in all, if known.
         bytes: Option<u64>,
     },
+    /// So many bytes are needed by tasks that will fetch, and that begin later.
+    Needed {
+        /// Bytes of all of them.
+        bytes: u64,
+    },
     /// So many bytes more; the sum never exceeds `bytes` of the start. A retry takes nothing back.
     Advanced {
+        /// Which.
+        task: Task,
+        /// Bytes since the last event.
+        bytes: u64,
+    },
+    /// So many bytes need not come: an earlier run brought them, or the store lends them. They count in the sum as those
+    /// of `Advanced` do, and say nothing about speed.
+    Kept {
         /// Which.
         task: Task,
         /// Bytes since the last event.

@@ -158,11 +158,11 @@ fn find(hash: &mut u64, bytes: &[u8], mask: Option<u64>) -> Option<usize> {
     let (eights, rest) = bytes.as_chunks::<8>();
     let mut at = 0_usize;
     for eight in eights {
-        let [a, b, c, d, e, f, g, h] = *eight;
-        let (h1, h2) = (one(*hash, a), two(*hash, a, b));
-        let (h3, h4) = (one(h2, c), two(h2, c, d));
-        let (h5, h6) = (one(h4, e), two(h4, e, f));
-        let (h7, h8) = (one(h6, g), two(h6, g, h));
+        let [b1, b2, b3, b4, b5, b6, b7, b8] = *eight;
+        let (h1, h2) = (one(*hash, b1), two(*hash, b1, b2));
+        let (h3, h4) = (one(h2, b3), two(h2, b3, b4));
+        let (h5, h6) = (one(h4, b5), two(h4, b5, b6));
+        let (h7, h8) = (one(h6, b7), two(h6, b7, b8));
         if ends(h1) | ends(h2) | ends(h3) | ends(h4) | ends(h5) | ends(h6) | ends(h7) | ends(h8) {
             let place = [h1, h2, h3, h4, h5, h6, h7].iter().position(|hash| ends(*hash)).unwrap_or(7);
             return Some(at.saturating_add(place));

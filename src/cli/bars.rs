@@ -43,6 +43,8 @@ pub(super) struct Bars {
 struct State {
     rows: BTreeMap<Task, Row>,
     total: Option<ProgressBar>,
+    /// Bytes in the total of tasks that have not begun.
+    needed: u64,
     /// Notices that were shown: each is told once.
     told: BTreeSet<(&'static str, String)>,
 }
@@ -117,17 +119,31 @@ impl Bars {
         let mut bar = None;
         if self.shown == Shown::Bars {
             if doing == Doing::Fetch {
-                let total = state.total.get_or_insert_with(|| {
-                    let total = ProgressBar::new(0).with_style(self.style(Sort::Total)).with_message("total");
-                    self.multi.add(total)
-                });
-                total.inc_length(bytes.unwrap_or(0));
+                let bytes = bytes.unwrap_or(0);
+                let known = bytes.min(state.needed);
+                state.needed -= known;
+                self.total(&mut state).inc_length(bytes - known);
             }
             if state.rows.values().filter(|row| row.bar.is_some()).count() < ROWS {
                 bar = Some(self.row(doing, &what, bytes));
             }
         }
         state.rows.insert(task, Row { doing, what, bytes, bar });
+    }
+
+    fn needed(&self, bytes: u64) {
+        if self.shown == Shown::Bars && bytes > 0 {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.needed = state.needed.saturating_add(bytes);
+            self.total(&mut state).inc_length(bytes);
+        }
+    }
+
+    fn total<'s>(&self, state: &'s mut State) -> &'s ProgressBar {
+        state.total.get_or_insert_with(|| {
+            let total = ProgressBar::new(0).with_style(self.style(Sort::Total)).with_message("total");
+            self.multi.add(total)
+        })
     }
 
     fn row(&self, doing: Doing, what: &str, bytes: Option<u64>) -> ProgressBar {
@@ -150,6 +166,16 @@ impl Bars {
         }
         if let (Doing::Fetch, Some(total)) = (row.doing, &state.total) {
             total.inc(bytes);
+        }
+    }
+
+    fn kept(&self, task: Task, bytes: u64) {
+        self.advanced(task, bytes);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = state.rows.get(&task).and_then(|row| row.bar.as_ref());
+        for bar in row.into_iter().chain(&state.total) {
+            // Speed and time left are those of what comes from now on.
+            bar.reset_eta();
         }
     }
 
@@ -206,7 +232,9 @@ impl Progress for Bars {
     fn on(&self, event: &Event<'_>) {
         match event {
             Event::Started { task, doing, what, bytes } => self.started(*task, *doing, what, *bytes),
+            Event::Needed { bytes } => self.needed(*bytes),
             Event::Advanced { task, bytes } => self.advanced(*task, *bytes),
+            Event::Kept { task, bytes } => self.kept(*task, *bytes),
             Event::Finished { task, ok } => self.finished(*task, *ok),
             Event::Notice(notice) => self.notice(notice),
         }

@@ -247,9 +247,8 @@ impl Download<'_> {
         let place_name = name(place);
         let journal = growing.journal.as_deref().and_then(Journal::read);
         let etag = journal.as_ref().and_then(|journal| journal.etag_for(&place_name));
-        let held = match connection(place, &self.common.connections, self.stopped) {
-            Ok(held) => held,
-            Err(_) => return Err(FetchError::Stopped),
+        let Ok(held) = connection(place, &self.common.connections, self.stopped) else {
+            return Err(FetchError::Stopped);
         };
         let ask = Ask { pin, from, etag, stopped: self.stopped };
         let mut opened = match open(place, self.fetcher.http, &ask) {

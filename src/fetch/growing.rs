@@ -61,7 +61,7 @@ impl<'m> Growing<'m> {
         };
         let source = if staging.written() == 0 { Source::Nowhere } else { Source::Mixed };
         let journal = Some(folder.join(format!("{}.journal", pin.sha256)));
-        meter.reached(staging.written());
+        meter.kept(staging.written());
         if pin.size >= segments::LEAST {
             staging.hurry(pin.size).map_err(|error| download.local(error))?;
         }
@@ -109,6 +109,10 @@ impl Sink for Growing<'_> {
         self.staging.write_piece(piece).map_err(|error| self.download.local(error))?;
         self.meter.reached(self.staging.written());
         Ok(())
+    }
+
+    fn kept(&mut self, bytes: u64) {
+        self.meter.kept(bytes);
     }
 
     fn reached(&mut self, bytes: u64) {
@@ -164,6 +168,16 @@ impl Meter<'_> {
         Task(FIRST_TASK.saturating_add(self.download.number as u64))
     }
 
+    /// So many bytes need not be fetched.
+    fn kept(&self, bytes: u64) {
+        let bytes = bytes.min(self.download.job.pin.size.saturating_sub(self.told.get()));
+        if bytes > 0 {
+            self.told.set(self.told.get().saturating_add(bytes));
+            self.download.fetcher.progress.on(&Event::Kept { task: self.task(), bytes });
+        }
+    }
+
+    /// So many bytes are here in all.
     pub(super) fn reached(&self, bytes: u64) {
         let more = bytes.saturating_sub(self.told.get());
         if more > 0 {

@@ -14,6 +14,7 @@ mod growing;
 mod health;
 pub mod hub;
 mod journal;
+mod pack;
 mod segments;
 mod stream;
 
@@ -28,8 +29,10 @@ use std::time::{Duration, Instant};
 
 use crate::chunk::ChunkList;
 use crate::model::{Pin, SafeUrl};
-use crate::progress::Progress;
+use crate::progress::{Event, Progress};
 use crate::sys::{Attempt, BlobReader, Cancel, HttpClient, Scope, Staged, files};
+
+pub use pack::{PackFile, PackJob, Unpacked};
 
 pub use error::{FetchError, Found, PlaceFailure, Problem};
 
@@ -125,6 +128,7 @@ pub enum FetchOutcome<E> {
 }
 
 /// How one job ended.
+#[expect(clippy::large_enum_variant, reason = "one a blob, handed over at once")]
 enum Ended {
     Blob(Staged),
     Already,
@@ -160,6 +164,8 @@ impl Fetcher<'_> {
         self.prepare(jobs).map_err(FetchOutcome::Fetch)?;
         let health: Vec<Vec<AtomicU32>> =
             places.iter().map(|list| list.iter().map(|_| AtomicU32::new(0)).collect()).collect();
+        let bytes = jobs.iter().fold(0_u64, |sum, job| sum.saturating_add(job.pin.size));
+        self.progress.on(&Event::Needed { bytes });
         let common = Common::new(self.jobs.clamp(1, MOST));
         let run = Run { fetcher: self, jobs, places, health, common, waits: Mutex::new(BTreeMap::new()) };
         let mut todo: Vec<usize> = (0..jobs.len()).collect();
@@ -187,14 +193,22 @@ impl Fetcher<'_> {
         }
         let local = |source| FetchError::Local { path: self.staging.clone(), source };
         std::fs::create_dir_all(&self.staging).map_err(local)?;
-        let needed = jobs.iter().fold(0_u64, |needed, job| {
-            let part = self.staging.join(format!("{}.part", job.pin.sha256));
-            // Blocks that an interrupted run set aside are there as well.
-            let there = part.symlink_metadata().map_or(0, |file| file.len().max(file.blocks().saturating_mul(512)));
-            needed.saturating_add(job.pin.size.saturating_sub(there))
-        });
-        room_for(&self.staging, needed)
+        room_for_jobs(&self.staging, jobs)
     }
+}
+
+/// Whether what is still to come of these blobs fits into the folder of partial downloads, and leaves some room.
+///
+/// # Errors
+/// `E0721`: it does not.
+pub fn room_for_jobs(staging: &Path, jobs: &[Job]) -> Result<(), FetchError> {
+    let needed = jobs.iter().fold(0_u64, |needed, job| {
+        let part = staging.join(format!("{}.part", job.pin.sha256));
+        // Blocks that an interrupted run set aside are there as well.
+        let there = part.symlink_metadata().map_or(0, |file| file.len().max(file.blocks().saturating_mul(512)));
+        needed.saturating_add(job.pin.size.saturating_sub(there))
+    });
+    room_for(staging, needed)
 }
 
 /// Whether so many bytes fit into a folder, and leave some room.

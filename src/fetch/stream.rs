@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::fetch::hub::Unopened;
 use crate::fetch::{Found, Place, Problem};
 use crate::model::Pin;
-use crate::sys::{ByteRange, HttpClient, HttpError, RangeBody, blob_path, block_on, files};
+use crate::sys::{ByteRange, HttpClient, HttpError, Lines, RangeBody, blob_path, block_on, files};
 
 /// Bytes of a file that are read at a time.
 const PIECE: usize = 256 * 1024;
@@ -89,8 +89,10 @@ pub(super) fn open(place: &Place, http: &HttpClient, ask: &Ask<'_>) -> Result<Op
             let url = base
                 .below(&blob_path(&ask.pin.sha256))
                 .map_err(|error| Problem::Read(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-            let body =
-                block_on(watched(ask.stopped, http.open_range(&url, ByteRange::from(ask.from), ask.etag, *scope)));
+            let body = block_on(watched(
+                ask.stopped,
+                http.open_range(&url, ByteRange::from(ask.from), ask.etag, *scope, Lines::Shared),
+            ));
             let body = body.ok_or(Trouble::Stopped)?.map_err(|error| match error {
                 HttpError::Status { status: 404 | 410, .. } => Problem::Absent,
                 error => Problem::Http(error),
@@ -99,7 +101,10 @@ pub(super) fn open(place: &Place, http: &HttpClient, ask: &Ask<'_>) -> Result<Op
         }
         Place::Hub(hub) => {
             let body = hub.open(http, &ask.pin.sha256, ask.stopped, |url| {
-                block_on(watched(ask.stopped, http.open_range(url, ByteRange::from(ask.from), ask.etag, hub.scope())))
+                block_on(watched(
+                    ask.stopped,
+                    http.open_range(url, ByteRange::from(ask.from), ask.etag, hub.scope(), Lines::Shared),
+                ))
             });
             let body = body.map_err(|unopened| match unopened {
                 Unopened::Stopped => Trouble::Stopped,

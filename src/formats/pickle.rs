@@ -1,6 +1,8 @@
 //! Pickle: a walk over its opcodes that executes nothing. Headers tell protocols 2 to 5; older ones are told by a program
 //! that runs to its end and calls something.
 
+use memchr::memmem;
+
 use crate::formats::{Cursor, Source};
 
 /// Most opcodes that are walked before a program without header counts as none.
@@ -29,7 +31,7 @@ pub fn pickle(source: Source<'_>) -> std::io::Result<Option<Pickle>> {
     let mut walk = Walk { cursor: Cursor::new(source, 0), found: Pickle::default(), calls: false };
     let ended = walk.run()?;
     walk.found.runs = ended && walk.calls;
-    walk.found.joblib = head.windows(6).any(|window| window == b"joblib");
+    walk.found.joblib = memmem::find(&head, b"joblib").is_some();
     Ok((headed || walk.found.runs).then_some(walk.found))
 }
 

@@ -7,6 +7,20 @@ const PIECE: usize = 256 * 1024;
 /// Largest text that is kept for a closer look.
 const MAX_KEPT: u64 = 1 << 20;
 
+/// Control characters that no text has, three at a time: looking for these in turn is much faster than at each byte.
+const CONTROL: [[u8; 3]; 10] = [
+    [0, 1, 2],
+    [3, 4, 5],
+    [6, 7, 8],
+    [0x0b, 0x0e, 0x0f],
+    [0x10, 0x11, 0x12],
+    [0x13, 0x14, 0x15],
+    [0x16, 0x17, 0x18],
+    [0x19, 0x1a, 0x1b],
+    [0x1c, 0x1d, 0x1e],
+    [0x1f, 0x1f, 0x1f],
+];
+
 /// A text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Text {
@@ -36,8 +50,7 @@ pub fn text(source: Source<'_>) -> std::io::Result<Option<Text>> {
             }
             Err(_) => return Ok(None),
         };
-        let control = |byte: u8| byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c);
-        if good.bytes().any(control) {
+        if CONTROL.iter().any(|[a, b, c]| memchr::memchr3(*a, *b, *c, good.as_bytes()).is_some()) {
             return Ok(None);
         }
     }

@@ -19,7 +19,7 @@ use crate::policy::Facts;
 use crate::scan::{Fact, agree, content};
 use crate::select::Selected;
 use crate::store::{Store, StoreError};
-use crate::sys::{Cancel, hash};
+use crate::sys::{Cancel, files, hash};
 
 /// Why content can't be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -155,8 +155,20 @@ fn seen(store: &Store, pin: &Pin, cancel: &Cancel) -> Result<Fact, InspectError>
     Ok(fact)
 }
 
+/// Blobs up to this size are read once, and looked at in memory.
+const READ_WHOLE: u64 = 256 << 10;
+
 fn look_into(file: &File, pin: &Pin, cancel: &Cancel) -> Result<Fact, InspectError> {
-    content(pin.size, &Blob { file, cancel }).map_err(|source| match source.kind() {
+    let seen = if pin.size <= READ_WHOLE {
+        let read = files::read_whole(file, pin.size).and_then(|bytes| {
+            let whole = bytes.len() as u64 == pin.size;
+            if whole { content(pin.size, &bytes.as_slice()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        });
+        if cancel.is_cancelled() { Err(io::ErrorKind::ConnectionAborted.into()) } else { read }
+    } else {
+        content(pin.size, &Blob { file, cancel })
+    };
+    seen.map_err(|source| match source.kind() {
         io::ErrorKind::ConnectionAborted if cancel.is_cancelled() => InspectError::Cancelled,
         _ => InspectError::Read { digest: pin.sha256, source },
     })

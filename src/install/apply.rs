@@ -195,14 +195,14 @@ fn place_all(
     let homes = homes(plan, wanted);
     let place = |(path, pin): &&(RelPath, Pin)| {
         let missing = || InstallError::NotInStore { path: path.clone(), pin: *pin };
-        let blob = site.store.find(pin)?.ok_or_else(missing)?;
+        let (blob, seen) = site.store.find_seen(pin)?.ok_or_else(missing)?;
         let at = if plan.replace.contains(path) { Place::Taken } else { Place::Free };
         let from = match (plan.laid.contains(path), homes.get(pin)) {
             (false, _) => Supply::Store,
             (true, Some(home)) => Supply::Home(home),
             (true, None) => Supply::Made,
         };
-        let (stat, link) = placer.place(site.project, (path, pin), (&blob.path, from), at)?;
+        let (stat, link) = placer.place(site.project, (path, pin), (&blob.path, &seen, from), at)?;
         progress.on(&Event::Advanced { task: TASK, bytes: pin.size });
         Ok((path.clone(), PlacedFile { path: path.clone(), pin: *pin, stat, link }))
     };

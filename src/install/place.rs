@@ -101,12 +101,18 @@ impl<'a> Placer<'a> {
         &self,
         project: &Path,
         (path, pin): (&RelPath, &Pin),
-        (blob, from): (&Path, Supply<'_>),
+        (blob, seen, from): (&Path, &Metadata, Supply<'_>),
         at: Place,
     ) -> Result<(Stat, Link), InstallError> {
         let target = path.under(project);
         let fail = |source| InstallError::Disk { doing: "place", path: target.clone(), source };
         sys::fault::point("place-file").map_err(fail)?;
+        if at == Place::Free
+            && matches!(from, Supply::Store)
+            && let Some(stat) = self.straight(path, (blob, seen), &target)?
+        {
+            return Ok((stat, Link::Hard));
+        }
         let staged = staged(&target, path);
         let link = match from {
             Supply::Store => self.stored(path, pin, blob, &staged)?,
@@ -139,6 +145,38 @@ impl<'a> Placer<'a> {
         }
         let found = std::fs::symlink_metadata(&target).map_err(fail)?;
         Ok((disk::stat(&found), link))
+    }
+
+    /// A hard link at the place itself where nothing stands: it is whole from its first moment and replaces nothing, so it needs
+    /// no other name before. `None`: by the way that is taken otherwise, which says what is wrong if something is.
+    fn straight(
+        &self,
+        path: &RelPath,
+        (blob, seen): (&Path, &Metadata),
+        target: &Path,
+    ) -> Result<Option<Stat>, InstallError> {
+        let hard = match self.mode {
+            LinkMode::Auto => self.level(seen) == Level::Hard,
+            LinkMode::Hard => true,
+            LinkMode::Reflink | LinkMode::Symlink | LinkMode::Copy => false,
+        };
+        if !hard || seen.mode() & 0o222 != 0 {
+            return Ok(None);
+        }
+        match std::fs::hard_link(blob, target) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(InstallError::InTheWay { paths: vec![path.clone()] });
+            }
+            Err(_) => return Ok(None),
+        }
+        let fail = |source| InstallError::Disk { doing: "place", path: target.to_owned(), source };
+        let placed = std::fs::symlink_metadata(target).map_err(fail)?;
+        if (placed.dev(), placed.ino()) != (seen.dev(), seen.ino()) {
+            std::fs::remove_file(target).map_err(fail)?;
+            return Err(fail(io::Error::other("another file was put in the place of a checked one")));
+        }
+        Ok(Some(disk::stat(&placed)))
     }
 
     /// The way that was asked for.

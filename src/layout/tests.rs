@@ -67,7 +67,14 @@ impl World {
         let entries: Vec<FileEntry> = files
             .iter()
             .map(|file| parts(file))
-            .map(|(path, variant, pin)| FileEntry { path, pin, class: FileClass::Weights, variant, chunks: None })
+            .map(|(path, variant, pin)| FileEntry {
+                path,
+                pin,
+                class: FileClass::Weights,
+                variant,
+                pack: None,
+                chunks: None,
+            })
             .collect();
         let variants: BTreeSet<VariantName> = entries.iter().filter_map(|entry| entry.variant.clone()).collect();
         let statement = Statement {
@@ -83,6 +90,7 @@ impl World {
             dependencies: Vec::new(),
             base_model: None,
             trained_on: Vec::new(),
+            packs: Vec::new(),
             upstream: upstream.map(|(repository, commit)| Upstream {
                 repository: HubRepository::parse(repository).expect(repository),
                 commit: HubCommit::parse(commit).expect(commit),

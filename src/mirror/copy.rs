@@ -19,7 +19,7 @@ const TASK: Task = Task((1 << 60) + 1);
 /// Bytes that share their barriers.
 const BYTES: u64 = 256 << 20;
 /// Most files that share their barriers: each is held open.
-const FILES: u64 = 4096;
+const FILES: usize = 4096;
 
 /// Copies what folders have of some blobs; those that they don't have are left, and so are those that are wrong there.
 pub(super) fn copy(
@@ -49,7 +49,7 @@ pub(super) fn copy(
     let partial = destination.partial();
     let bytes = here.keys().fold(0_u64, |sum, pin| sum.saturating_add(pin.size));
     room_for(&partial, bytes).map_err(|error| MirrorError::fetching(destination.folder(), error))?;
-    let most = usize::try_from(files::open_files(FILES * 2) / 2).unwrap_or(256).max(64);
+    let most = (files::open_limit() / 2).clamp(64, FILES);
     let what = folders.first().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
     rules.progress.on(&Event::Started { task: TASK, doing: Doing::Fetch, what: &what, bytes: Some(bytes) });
     let work =

@@ -227,7 +227,7 @@ impl Destination {
             let path = self.inside(&self.blob(&pin.sha256))?;
             let fail = MirrorError::at(&path);
             let blob = blob.into_staged();
-            if !blob.close_to_writers().map_err(&fail)? {
+            if blob.close_to_writers().map_err(&fail)?.is_none() {
                 return Err(fail(io::Error::other("its file was written to after it was hashed")));
             }
             staged.push((path, blob));

@@ -53,7 +53,7 @@ pub(super) fn plan(registry: &Registry, wish: &Wish, chosen: &mut Chosen) -> Res
 impl Plan {
     fn add(&mut self, what: &str, statement: Statement, variants: &BTreeSet<VariantName>) {
         match &statement.files {
-            Files::Inline(files) => self.files(what, files, variants),
+            Files::Inline(files) => self.files(what, (&statement, files), variants),
             Files::Lists(lists) => {
                 self.lists.extend(lists.iter().map(|list| (list.pin, format!("{what} file list"))));
                 self.listed.push((what.to_owned(), statement));
@@ -61,13 +61,12 @@ impl Plan {
         }
     }
 
-    fn files(&mut self, what: &str, files: &[FileEntry], variants: &BTreeSet<VariantName>) {
+    fn files(&mut self, what: &str, (statement, files): (&Statement, &[FileEntry]), variants: &BTreeSet<VariantName>) {
         let wanted = |file: &&FileEntry| {
             variants.is_empty() || file.variant.as_ref().is_none_or(|variant| variants.contains(variant))
         };
         for file in files.iter().filter(wanted) {
-            self.blobs.insert(file.pin, format!("{what} {}", file.path));
-            self.blobs.extend(file.chunks.map(|index| (index, format!("{what} {} (chunk index)", file.path))));
+            self.blobs.extend(blobs_of(statement, file).map(|(pin, part)| (pin, told(what, file, part))));
         }
     }
 
@@ -92,11 +91,23 @@ impl Plan {
             }
             if lists.len() == pins.len() {
                 let files = ReleaseFiles::assemble(&statement, lists)?;
-                self.files(&what, files.entries(), variants);
+                self.files(&what, (&statement, files.entries()), variants);
             }
         }
         Ok(unread)
     }
+}
+
+/// The blobs that a file needs, and which part of it each is: the pack that it stands in, or itself; and its chunk index.
+pub(super) fn blobs_of(statement: &Statement, file: &FileEntry) -> impl Iterator<Item = (Pin, &'static str)> {
+    let pack = file.pack.and_then(|place| statement.packs.iter().find(|pack| pack.sha256 == place.pack));
+    let own = pack.map_or((file.pin, ""), |pack| (*pack, " (pack)"));
+    [own].into_iter().chain(file.chunks.map(|index| (index, " (chunk index)")))
+}
+
+/// What a blob of a file is called in messages.
+pub(super) fn told(what: &str, file: &FileEntry, part: &str) -> String {
+    format!("{what} {}{part}", file.path)
 }
 
 /// What a file list that is not there means.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::catalog::ListedRelease;
 use crate::index::{Carried, Head, IndexError, Registry};
-use crate::mirror::plan::read_list;
+use crate::mirror::plan::{blobs_of, read_list, told};
 use crate::mirror::record::Record;
 use crate::mirror::sync::{Amount, examine};
 use crate::mirror::{Destination, MirrorError};
@@ -287,9 +287,8 @@ impl Look<'_> {
             }
         }
         for file in &files {
-            all &= self.blob(file.pin, &format!("{what} {}", file.path))?;
-            if let Some(index) = file.chunks {
-                all &= self.blob(index, &format!("{what} {} (chunk index)", file.path))?;
+            for (pin, part) in blobs_of(statement, file) {
+                all &= self.blob(pin, &told(what, file, part))?;
             }
         }
         Ok(all)

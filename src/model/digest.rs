@@ -58,9 +58,9 @@ impl Sha256 {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let digit = |nibble: u8| DIGITS.get(usize::from(nibble & 15)).copied().map_or('0', char::from);
         let mut text = String::with_capacity(64);
-        for byte in self.0 {
+        for byte in &self.0 {
             text.push(digit(byte >> 4));
-            text.push(digit(byte));
+            text.push(digit(byte & 15));
         }
         text
     }

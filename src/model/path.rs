@@ -71,7 +71,12 @@ impl RelPath {
     /// # Errors
     /// The joined path is too long or too deep.
     pub fn join(&self, below: &Self) -> Result<Self, PathError> {
-        Self::parse(&format!("{}/{}", self.0, below.0))
+        let joined = format!("{}/{}", self.0, below.0);
+        // Both keep every other rule, and so do they together.
+        match long_or_deep(&joined) {
+            None => Ok(Self(joined)),
+            Some(rule) => Err(PathError::Refused { path: joined.chars().take(200).collect(), rule }),
+        }
     }
 
     /// What is left behind a leading folder, if the path lies in it.
@@ -95,7 +100,7 @@ fn broken_rule(text: &str) -> Option<&'static str> {
         return Some("is empty");
     }
     if text.len() > MAX_PATH {
-        return Some("is longer than 1024 bytes");
+        return long_or_deep(text);
     }
     if text.starts_with('/') {
         return Some("is absolute");
@@ -106,13 +111,20 @@ fn broken_rule(text: &str) -> Option<&'static str> {
     if text.contains(['\\', ':', '<', '>', '"', '|', '?', '*']) {
         return Some("holds one of \\ : < > \" | ? *");
     }
-    if !text.nfc().eq(text.chars()) {
+    if !text.is_ascii() && !text.nfc().eq(text.chars()) {
         return Some("is not in Unicode form NFC");
     }
-    if text.split('/').count() > MAX_DEPTH {
-        return Some("is deeper than 32 folders");
+    long_or_deep(text).or_else(|| text.split('/').find_map(broken_component))
+}
+
+fn long_or_deep(text: &str) -> Option<&'static str> {
+    if text.len() > MAX_PATH {
+        Some("is longer than 1024 bytes")
+    } else if text.split('/').count() > MAX_DEPTH {
+        Some("is deeper than 32 folders")
+    } else {
+        None
     }
-    text.split('/').find_map(broken_component)
 }
 
 fn broken_component(component: &str) -> Option<&'static str> {

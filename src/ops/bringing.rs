@@ -6,27 +6,28 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnose::{Class, Diagnose as _};
-use crate::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds, room_for};
+use crate::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds, room_for, room_for_jobs};
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
 use crate::ops::delta::Older;
-use crate::ops::indexes::{Indexed, accuse, help};
+use crate::ops::indexes::{Indexed, accuse, help, name_signers};
 use crate::ops::registries::{self, Registries};
 use crate::ops::seeding::{HubWanted, seed_from_cache};
+use crate::ops::unpacking::Packed;
 use crate::ops::{PipelineError, Services, Travel};
 use crate::select::{Origin, Selected};
-use crate::store::{Store, StoreError};
+use crate::store::{Inserting, Store, StoreError};
 use crate::sys::{Staged, Staging, files};
 use crate::verify::{Mismatch, Verified, verify};
 
 /// Blobs at a time where configuration says nothing.
 pub(super) const JOBS: usize = 8;
-/// Verified blobs that wait for one shared barrier: so many…
-const BATCH_BLOBS: usize = 256;
-/// …or so many bytes.
+/// Bytes of verified blobs that wait for one shared barrier.
 const BATCH_BYTES: u64 = 64 << 20;
-/// Bytes of chunk indexes that are held at a time, unless one alone is larger.
-const WAVE_INDEXES: u64 = 12 << 20;
+/// Bytes of chunk indexes that are held at a time, unless one alone is larger: with so many, what was gathered is fetched first.
+const HELD_INDEXES: u64 = 12 << 20;
+/// Open files of earlier releases, likewise.
+const HELD_FILES: usize = 128;
 /// Bytes of a source file that are copied at a time.
 const COPY_BUFFER: usize = 1 << 20;
 
@@ -39,6 +40,8 @@ pub(super) struct Wanted {
     pub(super) what: String,
     /// Whose places have it.
     pub(super) supplier: Supplier,
+    /// The pack that it travels in, and the offset there; none: it is a blob of its own.
+    pub(super) pack: Option<(Pin, u64)>,
     /// Its chunk index, where a release names one.
     pub(super) indexed: Option<Indexed>,
 }
@@ -107,13 +110,16 @@ fn lacking_of<'w>(store: &Store, wanted: &'w [Wanted], lacking: &BTreeSet<Pin>) 
     for (pin, wanted) in distinct {
         if lacking.contains(&pin) {
             travel.blobs += 1;
-            travel.bytes = travel.bytes.saturating_add(pin.size);
+            if wanted.pack.is_none() {
+                travel.bytes = travel.bytes.saturating_add(pin.size);
+            }
             needed.insert(pin, wanted);
         } else {
             travel.reused_blobs += 1;
             travel.reused_bytes = travel.reused_bytes.saturating_add(pin.size);
         }
     }
+    travel.bytes = travel.bytes.saturating_add(Packed::of(&needed).bytes());
     (needed, travel)
 }
 
@@ -182,28 +188,54 @@ fn bring_once(
     if needed.is_empty() {
         return Ok(travel);
     }
+    let packed = Packed::of(&needed);
+    let needed = if packed.is_empty() {
+        needed
+    } else {
+        // Both kinds, before the first byte.
+        room_for(&store.begin()?, needed.keys().fold(0, |sum: u64, pin| sum.saturating_add(pin.size)))?;
+        let known = Health::read(&services.folders.cache.join("places.json"), services.now);
+        let already = |pin: &Pin| matches!(store.find(pin), Ok(Some(_)));
+        let fetcher = fetcher(services, store, &known, &already)?;
+        let absent =
+            packed.bring(store, &fetcher, &mut |id| Ok(registries.bases(id)?.into_iter().map(place).collect()))?;
+        // Files whose packs are nowhere may lie there as blobs of their own.
+        needed.into_iter().filter(|(pin, wanted)| wanted.pack.is_none() || absent.contains(pin)).collect()
+    };
     let (jobs, places) = jobs(services, registries, &needed)?;
-    let mut waves = waves(jobs, &needed);
-    if waves.len() > 1 {
-        // Each wave checks only that it fits itself.
-        room_for(&store.begin()?, travel.bytes)?;
+    if needed.values().any(|wanted| wanted.indexed.is_some()) {
+        // What is fetched together checks only that it fits itself.
+        room_for_jobs(&store.begin()?, &jobs)?;
     }
-    for wave in &mut waves {
-        for job in &mut *wave {
-            let wanted = needed.get(&job.pin).copied();
-            if let Some((list, lent)) = wanted.map(|wanted| help(services, store, wanted, older)).transpose()?.flatten()
-            {
-                (job.chunks, job.seeds) = (Some(list), lent.seeds);
-            }
+    let wave = |wave: &mut Vec<Job>| match fetch(services, store, wave, &places) {
+        Err(PipelineError::Fetch(FetchError::WrongBytes { .. })) if wave.iter().any(|job| job.chunks.is_some()) => {
+            without_indexes(services, store, wave, &places, &needed)
         }
-        match fetch(services, store, wave, &places) {
-            Err(PipelineError::Fetch(FetchError::WrongBytes { .. })) if wave.iter().any(|job| job.chunks.is_some()) => {
-                without_indexes(services, store, wave, &places, &needed)?;
-            }
-            other => other?,
+        Err(PipelineError::Fetch(error @ FetchError::Index { expected, .. })) => {
+            name_signers(services, needed.get(&expected).copied());
+            Err(error.into())
         }
-        wave.clear();
+        other => other,
+    };
+    let (mut together, mut bytes, mut files) = (Vec::new(), 0_u64, 0_usize);
+    for mut job in jobs {
+        // Only a server is asked for ranges; from a folder the whole is as quick.
+        let far = places.get(job.places).is_some_and(|places| places.iter().any(is_far));
+        if let Some(wanted) = needed.get(&job.pin).filter(|_| far)
+            && let Some((list, lent)) = help(services, store, wanted, older)?
+        {
+            bytes = bytes.saturating_add(wanted.indexed.as_ref().map_or(0, |indexed| indexed.index.size));
+            files = files.saturating_add(lent.seeds.files.len());
+            (job.chunks, job.seeds) = (Some(list), lent.seeds);
+        }
+        together.push(job);
+        if bytes >= HELD_INDEXES || files >= HELD_FILES {
+            wave(&mut together)?;
+            together.clear();
+            (bytes, files) = (0, 0);
+        }
     }
+    wave(&mut together)?;
     Ok(travel)
 }
 
@@ -228,50 +260,59 @@ fn without_indexes(
     Ok(())
 }
 
-/// Jobs that are fetched together: indexes of so many chunks fit into memory beside what travels.
-fn waves(jobs: Vec<Job>, needed: &BTreeMap<Pin, &Wanted>) -> Vec<Vec<Job>> {
-    let mut waves: Vec<Vec<Job>> = Vec::new();
-    let mut bytes = 0_u64;
-    for job in jobs {
-        let index = needed.get(&job.pin).and_then(|wanted| wanted.indexed.as_ref()).map_or(0, |one| one.index.size);
-        bytes = bytes.saturating_add(index);
-        match waves.last_mut() {
-            Some(wave) if bytes <= WAVE_INDEXES => wave.push(job),
-            _ => {
-                bytes = index;
-                waves.push(vec![job]);
-            }
-        }
+fn is_far(place: &Place) -> bool {
+    matches!(place, Place::Http(..))
+}
+
+/// Whether some of a supplier's places are asked for ranges of blobs.
+pub(super) fn gives_ranges(registries: &mut Registries<'_>, supplier: &Supplier) -> Result<bool, PipelineError> {
+    match supplier {
+        Supplier::Registry(id) => match registries.bases(id) {
+            Ok(bases) => Ok(bases.into_iter().map(place).any(|place| is_far(&place))),
+            Err(error) if error.class() == Class::Interrupted => Err(error),
+            // Where blobs are brought it is an error; to tell of them, nobody need be asked.
+            Err(_) => Ok(false),
+        },
+        Supplier::Hub { .. } => Ok(false),
     }
-    waves
 }
 
 fn fetch(services: &Services, store: &Store, jobs: &[Job], places: &[Vec<Place>]) -> Result<(), PipelineError> {
     let known = Health::read(&services.folders.cache.join("places.json"), services.now);
-    let fetcher = Fetcher {
-        known: &known,
-        http: &services.http,
-        staging: store.begin()?,
-        jobs: services.config.jobs.unwrap_or(JOBS),
-        already: &|pin| matches!(store.find(pin), Ok(Some(_))),
-        patience: store.patience(),
-        cancel: &services.cancel,
-        progress: &*services.progress,
-    };
-    let mut batch = Batch { store, blobs: Vec::new(), bytes: 0 };
+    let already = |pin: &Pin| matches!(store.find(pin), Ok(Some(_)));
+    let fetcher = fetcher(services, store, &known, &already)?;
+    let mut batch = Batch::begin(store);
     let result = fetcher.fetch(jobs, places, &mut |landed| match landed {
-        Landed::Blob(job, staged) => batch.take(job, staged),
+        Landed::Blob(job, staged) => batch.take(&job.pin, staged),
         // Other processes may be waiting for what this one has fetched and not stored yet.
         Landed::Pause => batch.flush(),
     });
     // What landed before an error stays: the next run does not fetch it again.
-    let flushed = batch.flush();
+    let ended = batch.end();
     match result {
-        Ok(()) => flushed?,
+        Ok(()) => ended?,
         Err(FetchOutcome::Fetch(error)) => return Err(error.into()),
         Err(FetchOutcome::Done(broken)) => return Err(broken.into()),
     }
     Ok(())
+}
+
+fn fetcher<'a>(
+    services: &'a Services,
+    store: &Store,
+    known: &'a Health,
+    already: &'a (dyn Fn(&Pin) -> bool + Sync),
+) -> Result<Fetcher<'a>, PipelineError> {
+    Ok(Fetcher {
+        known,
+        http: &services.http,
+        staging: store.begin()?,
+        jobs: services.config.jobs.unwrap_or(JOBS),
+        already,
+        patience: store.patience(),
+        cancel: &services.cancel,
+        progress: &*services.progress,
+    })
 }
 
 /// The jobs, and the lists of places that they name: one for each registry and each commit.
@@ -331,22 +372,33 @@ pub(super) fn place(base: Base) -> Place {
 }
 
 /// Verified blobs on their way into the store, so that small ones share a barrier.
-struct Batch<'s> {
-    store: &'s Store,
+pub(super) struct Batch<'s> {
+    inserting: Inserting<'s>,
     blobs: Vec<Verified>,
     bytes: u64,
 }
 
-impl Batch<'_> {
-    fn take(&mut self, job: &Job, staged: Staged) -> Result<(), Broken> {
-        self.blobs.push(verify(staged, &job.pin).map_err(Broken::Mismatch)?);
-        self.bytes += job.pin.size;
-        if self.blobs.len() >= BATCH_BLOBS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+impl<'s> Batch<'s> {
+    pub(super) fn begin(store: &'s Store) -> Self {
+        Self { inserting: store.inserting(), blobs: Vec::new(), bytes: 0 }
     }
 
-    fn flush(&mut self) -> Result<(), Broken> {
+    pub(super) fn take(&mut self, pin: &Pin, staged: Staged) -> Result<(), Broken> {
+        self.blobs.push(verify(staged, pin).map_err(Broken::Mismatch)?);
+        self.bytes += pin.size;
+        if self.blobs.len() >= self.inserting.most() || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Broken> {
         self.bytes = 0;
-        self.store.insert_all(std::mem::take(&mut self.blobs)).map(|_| ()).map_err(Broken::Store)
+        self.inserting.take(std::mem::take(&mut self.blobs)).map_err(Broken::Store)
+    }
+
+    /// Takes what is left, and makes all names durable.
+    pub(super) fn end(mut self) -> Result<(), Broken> {
+        let flushed = self.flush();
+        self.inserting.end().map_err(Broken::Store)?;
+        flushed
     }
 }
 

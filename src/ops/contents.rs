@@ -175,6 +175,7 @@ impl Gathering<'_, '_> {
                     pin: list.pin,
                     what: format!("{id} file list"),
                     supplier: Supplier::Registry(id.package.registry.clone()),
+                    pack: None,
                     indexed: None,
                 }));
             }

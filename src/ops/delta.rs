@@ -21,6 +21,8 @@ use crate::sys::{Cancel, files};
 
 /// Files of earlier releases that are looked at for one blob.
 const MOST_FILES: usize = 64;
+/// Files that lend to one blob: they stay open.
+const MOST_LENDERS: usize = 8;
 /// Ranges that a blob may fall into: with more, one request for the whole is quicker.
 const MOST_RANGES: u64 = 2_000;
 /// What must be saved of a blob: one part in so many.
@@ -200,9 +202,13 @@ impl<'l> Search<'l> {
 
     fn take(&mut self, file: File, old: &ChunkList) {
         let Ok(number) = u32::try_from(self.lent.seeds.files.len()) else { return };
-        let mut used = false;
+        let (mut used, mut met) = (false, BTreeSet::new());
         for Chunk { offset, length, hash } in old.iter() {
             let first = self.sought.partition_point(|(sought, _)| *sought < hash);
+            // Each hash is looked at once a file: a file of zeros has one chunk, many times.
+            if self.sought.get(first).is_none_or(|(sought, _)| *sought != hash) || !met.insert(first) {
+                continue;
+            }
             let same = self.sought.iter().skip(first).take_while(|(sought, _)| *sought == hash);
             for (_, chunk) in same {
                 let fits = self.list.get(*chunk as usize).is_some_and(|chunk| chunk.length == length);
@@ -221,7 +227,7 @@ impl<'l> Search<'l> {
     }
 
     fn is_done(&self) -> bool {
-        self.sought.is_empty()
+        self.sought.is_empty() || self.lent.seeds.files.len() >= MOST_LENDERS
     }
 
     fn worthwhile(self) -> Option<Lent> {
@@ -237,3 +243,6 @@ impl<'l> Search<'l> {
         (enough && ranges <= MOST_RANGES).then_some(self.lent)
     }
 }
+
+#[cfg(test)]
+mod tests;

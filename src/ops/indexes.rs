@@ -11,7 +11,7 @@ use crate::diagnose::{Class, Diagnose as _};
 use crate::inspect::tensor_borders;
 use crate::lock::Lock;
 use crate::model::{Fingerprint, HumanSize, PackageId, Pin, RelPath};
-use crate::ops::bringing::{Wanted, bring};
+use crate::ops::bringing::{Wanted, bring, gives_ranges};
 use crate::ops::delta::{Lent, Older};
 use crate::ops::registries::Registries;
 use crate::ops::{PipelineError, Services, Travel};
@@ -21,6 +21,8 @@ use crate::sys::Cancel;
 
 /// Indexes that can't be had, one by one, before nobody is asked for another.
 const MOST_FAILURES: u32 = 3;
+/// An index is at most one part of its blob in so many: what is larger was made to cost.
+const LEAST_SHARE: u64 = 100;
 /// Bytes of a file that are read at a time.
 const PIECE: usize = 1 << 20;
 
@@ -54,8 +56,17 @@ pub(super) fn foresee(
     needed: &BTreeMap<Pin, &Wanted>,
     older: &Older,
 ) -> Result<Travel, PipelineError> {
-    let mut travel = fetch(services, store, registries, needed)?;
-    for wanted in needed.values() {
+    let mut helped = BTreeMap::new();
+    for (pin, wanted) in needed {
+        let Some(indexed) = &wanted.indexed else { continue };
+        if indexed.index.size > pin.size / LEAST_SHARE {
+            refuse(services, indexed, &format!("it has {}", HumanSize(indexed.index.size)));
+        } else if gives_ranges(registries, &wanted.supplier)? {
+            helped.insert(*pin, *wanted);
+        }
+    }
+    let mut travel = fetch(services, store, registries, &helped)?;
+    for wanted in helped.values() {
         let Some(list) = list_of(services, store, wanted, true)? else { continue };
         if let Some(lent) = older.lend(store, wanted, &list, &services.cancel)? {
             travel.seeded_bytes = travel.seeded_bytes.saturating_add(lent.bytes);
@@ -74,7 +85,7 @@ fn fetch(
     let index = |wanted: &&Wanted| {
         let indexed = wanted.indexed.as_ref()?;
         let what = format!("the chunk index of {}", wanted.what);
-        Some(Wanted { pin: indexed.index, what, supplier: wanted.supplier.clone(), indexed: None })
+        Some(Wanted { pin: indexed.index, what, supplier: wanted.supplier.clone(), pack: None, indexed: None })
     };
     let mut wanted: Vec<Wanted> = needed.values().filter_map(index).collect();
     let lacking = store.missing(&wanted.iter().map(|wanted| wanted.pin).collect())?;
@@ -121,16 +132,20 @@ pub(super) fn list_of(
         Ok(list) => Ok(Some(list)),
         Err(error) => {
             if tell {
-                let Indexed { package, path, signers, .. } = indexed;
-                let text = format!(
-                    "the chunk index that the publisher of {package} ({signers}) signed for {path} is not used, and the \
-                     file is fetched without it: {error}"
-                );
-                services.progress.warn("chunk-index", text);
+                refuse(services, indexed, &error.to_string());
             }
             Ok(None)
         }
     }
+}
+
+fn refuse(services: &Services, indexed: &Indexed, why: &str) {
+    let Indexed { package, path, signers, .. } = indexed;
+    let text = format!(
+        "the chunk index that the publisher of {package} ({signers}) signed for {path} is not used, and the file is fetched \
+         without it: {why}"
+    );
+    services.progress.warn("chunk-index", text);
 }
 
 /// Compares a blob that came without its index with the index, and names whoever signed one that lies.
@@ -150,6 +165,18 @@ pub(super) fn accuse(services: &Services, store: &Store, wanted: &Wanted) -> Res
     );
     services.progress.warn("chunk-index", text);
     Ok(())
+}
+
+/// Names whoever signed an index that describes other bytes than the blob's.
+pub(super) fn name_signers(services: &Services, wanted: Option<&Wanted>) {
+    let Some(Indexed { package, path, signers, .. }) = wanted.and_then(|wanted| wanted.indexed.as_ref()) else {
+        return;
+    };
+    let text = format!(
+        "the chunk index that the publisher of {package} ({signers}) signed for {path} describes other bytes than the sha256 \
+         that they signed"
+    );
+    services.progress.warn("chunk-index", text);
 }
 
 /// Whether the file's bytes are the chunks that a list says.

@@ -51,6 +51,7 @@ pub mod search;
 pub mod store;
 pub mod sync;
 pub mod tree;
+mod unpacking;
 pub mod update;
 pub mod upgrade;
 pub mod verify;

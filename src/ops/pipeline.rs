@@ -496,7 +496,8 @@ pub(super) fn wanted(lock: &Lock, selected: &Selected) -> Vec<Wanted> {
         wanted.extend(package.files.iter().filter_map(|file| {
             let (name, supplier) = supplier(&file.release_path)?;
             let indexed = file.chunks.and_then(|index| Indexed::of(lock, &package.origin, &file.release_path, index));
-            Some(Wanted { pin: file.pin, what: format!("{name} {}", file.release_path), supplier, indexed })
+            let what = format!("{name} {}", file.release_path);
+            Some(Wanted { pin: file.pin, what, supplier, pack: file.pack, indexed })
         }));
     }
     wanted

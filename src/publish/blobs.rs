@@ -68,7 +68,7 @@ fn hash(
     }
 }
 
-fn open(path: &Path) -> Result<File, PublishError> {
+pub(super) fn open(path: &Path) -> Result<File, PublishError> {
     let wrap = |source| PublishError::File { path: path.to_owned(), source };
     files::open_regular(path).map_err(wrap)?.ok_or_else(|| wrap(io::ErrorKind::NotFound.into()))
 }
@@ -121,7 +121,7 @@ pub(super) fn place_bytes(folder: &Folder, bytes: &[u8]) -> Result<Pin, PublishE
 }
 
 /// Where a blob goes, unless it lies there in its size.
-fn missing(folder: &Folder, pin: &Pin) -> Result<Option<PathBuf>, PublishError> {
+pub(super) fn missing(folder: &Folder, pin: &Pin) -> Result<Option<PathBuf>, PublishError> {
     let target = folder.inside(&blob_path(&pin.sha256))?;
     let there = target.symlink_metadata().is_ok_and(|found| found.is_file() && found.len() == pin.size);
     Ok((!there).then_some(target))

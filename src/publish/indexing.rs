@@ -62,10 +62,8 @@ impl Indexes {
         let path = assigned.file.as_path();
         let size = file.metadata().map_err(|source| failed(path, source))?.len();
         let Some(rule) = CutRule::of(&assigned.path, size).filter(|_| size >= INDEXED_FROM) else { return Ok(None) };
-        let borders = tensor_borders(file, size, cancel).map_err(|source| match cancel.is_cancelled() {
-            true => PublishError::Stopped,
-            false => failed(path, source),
-        })?;
+        let borders = tensor_borders(file, size, cancel)
+            .map_err(|source| if cancel.is_cancelled() { PublishError::Stopped } else { failed(path, source) })?;
         let mut indexer = Indexer::new(rule, size, &borders);
         let pin = hash_and_cut(file, path, &mut indexer, cancel, advanced)?;
         let list = indexer.finish(pin);

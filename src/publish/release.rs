@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::keys::SecretKey;
 use crate::manifest::PackageDeclaration;
-use crate::model::{RegistryId, Sha256};
+use crate::model::{Pin, RegistryId, Sha256};
 use crate::progress::Progress;
 use crate::publish::blobs::{hash_all, place, place_bytes};
 use crate::publish::indexing::Indexes;
+use crate::publish::packs::{draft, draw};
 use crate::publish::{PublishError, assign, gather};
 use crate::registry::{Folder, State, Submitted, check_name, may_publish, submit};
 use crate::statement::{
@@ -72,7 +73,7 @@ pub fn publish(
     let files = assign(&gather(&source.package.dir.under(source.project))?, source.package)?;
     let indexes = Indexes::new(folder)?;
     let pins = hash_all(&files, &indexes, cancel, progress)?;
-    let entries: Vec<FileEntry> = files
+    let mut entries: Vec<FileEntry> = files
         .iter()
         .zip(&pins)
         .map(|(file, pin)| FileEntry {
@@ -80,15 +81,21 @@ pub fn publish(
             pin: *pin,
             class: file.class,
             variant: file.variant.clone(),
+            pack: None,
             chunks: indexes.of(pin),
         })
         .collect();
-    let (bytes, lists) = state_release(&state.registrar.registry, source, &entries);
+    let drafts = draft(folder, &files, &entries, cancel)?;
+    let packs = draw(&drafts, &mut entries);
+    let (bytes, lists) = state_release(&state.registrar.registry, source, &entries, packs);
     let statement = Statement::parse(&bytes)?;
     crate::registry::check_version(folder, &state, &statement, &Sha256::of(&bytes))?;
     let mut new_blobs = 0;
-    for (file, pin) in files.iter().zip(&pins) {
-        new_blobs += u64::from(place(folder, &file.file, pin, cancel)?);
+    for (file, entry) in files.iter().zip(&entries).filter(|(_, entry)| entry.pack.is_none()) {
+        new_blobs += u64::from(place(folder, &file.file, &entry.pin, cancel)?);
+    }
+    for pack in drafts {
+        new_blobs += u64::from(pack.place(folder)?);
     }
     indexes.place(folder, cancel)?;
     for list in &lists {
@@ -105,7 +112,12 @@ pub fn publish(
 }
 
 /// The statement's bytes, and the file lists that it needs.
-fn state_release(registry: &RegistryId, source: &Source<'_>, entries: &[FileEntry]) -> (Vec<u8>, Vec<Vec<u8>>) {
+fn state_release(
+    registry: &RegistryId,
+    source: &Source<'_>,
+    entries: &[FileEntry],
+    packs: Vec<Pin>,
+) -> (Vec<u8>, Vec<Vec<u8>>) {
     let package = source.package;
     let mut dependencies = source.facts.dependencies.clone();
     dependencies.sort_by(|a, b| (a.kind, &a.name, &a.registry).cmp(&(b.kind, &b.name, &b.registry)));
@@ -135,6 +147,7 @@ fn state_release(registry: &RegistryId, source: &Source<'_>, entries: &[FileEntr
         dependencies,
         base_model: source.facts.base_model.clone(),
         trained_on,
+        packs,
         upstream: None,
     };
     if entries.len() <= MAX_INLINE_FILES {
@@ -167,7 +180,7 @@ fn lists(entries: &[FileEntry]) -> Vec<(ListPin, Vec<u8>)> {
         .map(|chunk| {
             let bytes = render_list(chunk);
             let sum = chunk.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.pin.size));
-            let pin = crate::model::Pin::of(&bytes);
+            let pin = Pin::of(&bytes);
             (ListPin { pin, count: chunk.len() as u64, bytes: sum }, bytes)
         })
         .collect()

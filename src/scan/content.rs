@@ -1,5 +1,7 @@
 //! What bytes are, whatever they are called.
 
+use memchr::memmem;
+
 use crate::formats::{
     Gguf, Json, Magic, Npy, Pickle, Protobuf, ReadAt, Shape, Source, Zip, ends_as_zip, gguf, json, magic, media, npy,
     pickle, protobuf, safetensors, suspicious_template, text, zip,
@@ -140,6 +142,7 @@ fn of_json(found: &Json) -> Fact {
 
 fn of_text(text: &str) -> Fact {
     // Whether this is a template at all is the name's to say; elsewhere the hit is dropped.
-    let hits = if text.contains("{%") || text.contains("{{") { templates(&[text.to_owned()]) } else { Vec::new() };
+    let braces = |mark: &[u8]| memmem::find(text.as_bytes(), mark).is_some();
+    let hits = if braces(b"{%") || braces(b"{{") { templates(&[text.to_owned()]) } else { Vec::new() };
     fact("text", hits)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::lock::SourceFile;
 use crate::manifest::Dependency;
-use crate::model::{FileClass, Glob, PathError, PathSet, RelPath, VariantName};
+use crate::model::{FileClass, Glob, PathError, PathSet, Pin, RelPath, Sha256, VariantName};
 use crate::select::{SelectError, SelectedFile};
 use crate::statement::{FileEntry, ReleaseFiles, Statement};
 
@@ -49,11 +49,21 @@ pub(super) fn variants(
 
 /// The wanted files of a release.
 pub(super) fn of_release(
+    statement: &Statement,
     files: &ReleaseFiles,
     variants: &[VariantName],
     dependency: Option<&Dependency>,
 ) -> Result<Vec<SelectedFile>, FilesError> {
     let entries = files.entries();
+    let packs: BTreeMap<Sha256, Pin> = statement.packs.iter().map(|pack| (pack.sha256, *pack)).collect();
+    let file = |entry: &FileEntry, path| SelectedFile {
+        path,
+        release_path: entry.path.clone(),
+        pin: entry.pin,
+        class: entry.class,
+        pack: entry.pack.and_then(|place| Some((*packs.get(&place.pack)?, place.offset))),
+        chunks: entry.chunks,
+    };
     globs_match(dependency, &entries.iter().map(|entry| &entry.path))?;
     let within = |entry: &&FileEntry| entry.variant.as_ref().is_none_or(|variant| variants.contains(variant));
     let mut selected = Vec::new();
@@ -87,6 +97,7 @@ pub(super) fn of_source(
             release_path: file.path.clone(),
             pin: file.pin,
             class: FileClass::Data,
+            pack: None,
             chunks: None,
         })
         .collect();
@@ -100,10 +111,6 @@ pub(super) enum FilesError {
     Select(#[from] SelectError),
     #[error(transparent)]
     Path(#[from] PathError),
-}
-
-fn file(entry: &FileEntry, path: RelPath) -> SelectedFile {
-    SelectedFile { path, release_path: entry.path.clone(), pin: entry.pin, class: entry.class, chunks: entry.chunks }
 }
 
 fn share_a_path<'e>(mut entries: impl Iterator<Item = &'e FileEntry>) -> bool {

@@ -84,6 +84,8 @@ pub struct SelectedFile {
     pub pin: Pin,
     /// What it is declared to be.
     pub class: FileClass,
+    /// The pack that it travels in, and the offset there; none: it is a blob of its own.
+    pub pack: Option<(Pin, u64)>,
     /// Its chunk index, where a release names one.
     pub chunks: Option<Pin>,
 }
@@ -178,7 +180,7 @@ fn fill(landing: Landing<'_>, contents: &Contents, asked: &[VariantName]) -> Res
         Origin::Release(id) => {
             let (statement, files) = contents.releases.get(id).ok_or_else(not_loaded)?;
             let variants = files::variants(&of, statement, files, asked)?;
-            let selected = files::of_release(files, &variants, dependency).map_err(place)?;
+            let selected = files::of_release(statement, files, &variants, dependency).map_err(place)?;
             (variants, selected)
         }
         Origin::Source(id) => {

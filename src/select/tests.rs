@@ -47,6 +47,7 @@ impl World {
                 pin,
                 class: FileClass::Weights,
                 variant: name,
+                pack: None,
                 chunks: None,
             });
         }
@@ -65,6 +66,7 @@ impl World {
             dependencies: Vec::new(),
             base_model: None,
             trained_on: Vec::new(),
+            packs: Vec::new(),
             upstream: None,
         };
         let files = ReleaseFiles::assemble(&statement, Vec::new()).unwrap();

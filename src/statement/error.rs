@@ -152,6 +152,14 @@ pub enum StatementError {
         /// How many may be.
         limit: u64,
     },
+    /// A place in a pack that can't be.
+    #[error("the file {path:?} {rule}")]
+    Place {
+        /// The file.
+        path: String,
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
     /// A dependency or provenance entry that stands out of order or twice, or points to the release's own package.
     #[error("the entry {name:?} of {field} {rule}")]
     Reference {
@@ -176,6 +184,7 @@ impl Diagnose for StatementError {
             Self::Variant { .. } => "E0207",
             Self::TooMany { .. } => "E0208",
             Self::Reference { .. } => "E0209",
+            Self::Place { .. } => "E0210",
         })
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{FileClass, PathSet, Pin, RelPath, VariantName, canonical};
+use crate::statement::packs::{PackPlace, PlaceWire, check_places};
 use crate::statement::rules::{at, cut, integer};
 use crate::statement::wire::{Unknown, bare_digest};
 use crate::statement::{FieldError, MAX_INLINE_FILES, MAX_INTEGER, MAX_LIST, Statement, StatementError, Variant};
@@ -34,6 +35,8 @@ pub struct FileEntry {
     pub class: FileClass,
     /// The variant that it belongs to; none: common to all.
     pub variant: Option<VariantName>,
+    /// Its place in a pack; none: it is a blob of its own.
+    pub pack: Option<PackPlace>,
     /// Its chunk index (docs/formats/chunk-index.md): it makes transfers short and decides nothing.
     pub chunks: Option<Pin>,
 }
@@ -104,6 +107,7 @@ impl ReleaseFiles {
         };
         check_order(&entries)?;
         check_set(&entries, &statement.variants)?;
+        check_places(&entries, &statement.packs)?;
         Ok(Self { entries })
     }
 
@@ -180,6 +184,8 @@ pub(super) struct FileWire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     variant: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pack: Option<PlaceWire>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     chunks: Option<ChunksWire>,
     #[serde(flatten)]
     rest: Unknown,
@@ -225,6 +231,7 @@ impl FileWire {
             pin: Pin { sha256: bare_digest(&self.sha256)?, size: integer(self.size)? },
             class: cut(&self.class).parse()?,
             variant: self.variant.as_deref().map(VariantName::parse).transpose()?,
+            pack: self.pack.as_ref().map(PlaceWire::read).transpose()?,
             chunks: self.chunks.as_ref().map(ChunksWire::read).transpose()?,
         })
     }
@@ -236,6 +243,7 @@ impl FileWire {
             size: entry.pin.size,
             class: entry.class.to_string(),
             variant: entry.variant.as_ref().map(ToString::to_string),
+            pack: entry.pack.as_ref().map(PlaceWire::of),
             chunks: entry.chunks.as_ref().map(ChunksWire::of),
             rest: Unknown {},
         }
@@ -268,7 +276,7 @@ impl ListWire {
 /// Reads inline files and checks the rules of the whole set.
 pub(super) fn check_inline(
     files: &[FileWire],
-    variants: &BTreeMap<VariantName, Variant>,
+    (variants, packs): (&BTreeMap<VariantName, Variant>, &[Pin]),
 ) -> Result<Vec<FileEntry>, StatementError> {
     limit("inline files", files.len() as u64, MAX_INLINE_FILES as u64)?;
     let mut entries = Vec::with_capacity(files.len());
@@ -278,6 +286,7 @@ pub(super) fn check_inline(
     sum(&entries)?;
     check_order(&entries)?;
     check_set(&entries, variants)?;
+    check_places(&entries, packs)?;
     Ok(entries)
 }
 

@@ -5,6 +5,7 @@
 
 mod error;
 mod files;
+mod packs;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -13,13 +14,14 @@ mod wire;
 use std::collections::BTreeMap;
 
 use crate::model::{
-    HubCommit, HubRepository, PackageKind, PackageName, RegistryId, Requirement, Sha256, VariantName, Version,
+    HubCommit, HubRepository, PackageKind, PackageName, Pin, RegistryId, Requirement, Sha256, VariantName, Version,
 };
 
 pub use error::{FieldError, StatementError};
 pub use files::{
     FileEntry, Files, ListPin, MAX_CHUNK_INDEX, MAX_FILES, MAX_LISTS, ReleaseFiles, parse_list, render_list,
 };
+pub use packs::{MAX_PACK, MAX_PACKED, MAX_PACKS, PackPlace};
 pub(crate) use rules::{cut, dependency_set, integer, sorted, version};
 pub(crate) use wire::{DependencyWire, Unknown, bare_digest};
 pub use wire::{MAX_INLINE_FILES, MAX_INTEGER, MAX_LIST, MAX_STATEMENT, MAX_VARIANTS};
@@ -45,6 +47,8 @@ pub struct Statement {
     pub variants: BTreeMap<VariantName, Variant>,
     /// The files, inline or in lists.
     pub files: Files,
+    /// Blobs that small files travel in, sorted by digest.
+    pub packs: Vec<Pin>,
     /// Packages that are installed along.
     pub dependencies: Vec<Dependency>,
     /// The release that this one was made from (adapters, fine-tunes).

@@ -50,7 +50,8 @@ fn lies_in_each_field_are_refused() {
     for (field, value, code) in [
         ("type", json!("mpm.root/1"), "E0202"),
         ("type", json!(1), "E0201"),
-        ("critical", json!(["packs"]), "E0203"),
+        ("critical", json!(["shards"]), "E0203"),
+        ("critical", json!(["packs"]), ""),
         ("critical", json!(["files"]), ""),
         ("unknown", json!({"deep": [1, {"x": true}]}), ""),
         ("registry", json!("Acme"), "E0204"),
@@ -282,4 +283,90 @@ fn what_is_not_one_document_is_refused() {
     for bytes in [twice, format!("{text} x"), format!("\u{feff}{text}"), format!("[{text}]"), " ".repeat(2 << 20)] {
         assert_eq!(Statement::parse(bytes.as_bytes()).expect_err("refused").code().0, "E0201", "{bytes:.40}");
     }
+}
+
+/// A statement with these packs and files.
+fn with_packs(packs: &Value, files: &Value) -> Result<Statement, StatementError> {
+    let mut statement = base();
+    if let Some(map) = statement.as_object_mut() {
+        map.insert("packs".to_owned(), packs.clone());
+        map.insert("files".to_owned(), files.clone());
+    }
+    parse(&statement)
+}
+
+#[test]
+fn places_in_packs_keep_their_rules() {
+    let sha = |digit: &str| digit.repeat(64);
+    let packs = json!([{"sha256": sha("a"), "size": 100}, {"sha256": sha("b"), "size": 1 << 30}]);
+    let file = |path: &str, digest: &str, size: u64, pack: &str, offset: u64| json!({"path": path, "sha256": sha(digest), "size": size, "class": "data", "pack": {"sha256": sha(pack), "offset": offset}});
+    let plain = |path: &str, digest: &str, size: u64| json!({"path": path, "sha256": sha(digest), "size": size, "class": "data"});
+    for (files, code) in [
+        (json!([file("a", "1", 100, "a", 0)]), ""),
+        (json!([file("a", "1", 50, "a", 50), file("b", "2", 50, "a", 0), file("c", "3", 50, "b", 0)]), ""),
+        (json!([file("a", "1", 50, "a", 0), file("b", "1", 50, "a", 0), plain("c", "2", 7)]), ""),
+        (json!([file("a", "1", 4 << 20, "b", (1 << 30) - (4 << 20))]), ""),
+        (json!([file("a", "1", 101, "a", 0)]), "E0210"),
+        (json!([file("a", "1", 1, "a", 100)]), "E0210"),
+        (json!([file("a", "1", 2, "a", 99)]), "E0210"),
+        (json!([file("a", "1", 0, "a", 0)]), "E0210"),
+        (json!([file("a", "1", 1, "c", 0)]), "E0210"),
+        (json!([file("a", "1", (4 << 20) + 1, "b", 0)]), "E0210"),
+        (json!([file("a", "1", 1, "b", 1 << 30)]), "E0204"),
+        (json!([file("a", "1", 1, "b", u64::MAX)]), "E0204"),
+        (json!([file("a", "1", 50, "a", 0), file("b", "2", 50, "a", 49)]), "E0210"),
+        (json!([file("a", "1", 90, "a", 0), file("b", "2", 1, "a", 10), file("c", "3", 1, "a", 80)]), "E0210"),
+        (json!([file("a", "1", 50, "a", 0), file("b", "2", 50, "a", 0)]), "E0210"),
+        (json!([file("a", "1", 50, "a", 0), file("b", "1", 50, "a", 50)]), "E0210"),
+        (json!([file("a", "1", 50, "a", 0), file("b", "1", 50, "b", 0)]), "E0210"),
+        (json!([file("a", "1", 50, "a", 0), file("b", "1", 49, "a", 0)]), "E0210"),
+        (json!([file("a", "1", 50, "a", 0), plain("b", "1", 50)]), "E0210"),
+        (json!([{"path": "a", "sha256": sha("1"), "size": 1, "class": "data", "pack": [sha("a"), 0]}]), "E0201"),
+        (
+            json!([{"path": "a", "sha256": sha("1"), "size": 1, "class": "data", "pack": {"sha256": "x", "offset": 0}}]),
+            "E0204",
+        ),
+    ] {
+        assert_eq!(with_packs(&packs, &files).map_or_else(|error| error.code().0, |_| ""), code, "{files}");
+    }
+}
+
+#[test]
+fn pins_of_packs_have_bounds() {
+    let pack = |number: u64, size: u64| json!({"sha256": format!("{number:064x}"), "size": size});
+    let many = |count: u64| -> Value { (0..count).map(|number| pack(number, 1)).collect() };
+    for (packs, code) in [
+        (many(1_000), ""),
+        (many(1_001), "E0208"),
+        (json!([pack(1, 0)]), "E0204"),
+        (json!([pack(1, (1 << 30) + 1)]), "E0204"),
+        (json!([pack(2, 1), pack(1, 1)]), "E0209"),
+        (json!([pack(1, 1), pack(1, 1)]), "E0209"),
+        (json!([["a", 1]]), "E0201"),
+    ] {
+        assert_eq!(with_packs(&packs, &json!([])).map_or_else(|error| error.code().0, |_| ""), code, "{packs:.80}");
+    }
+}
+
+#[test]
+fn files_of_lists_are_placed_in_packs_as_inline_ones_are() {
+    let digest = "1".repeat(64);
+    let entry = |path: &str, offset: u64| json!({"path": path, "sha256": digest, "size": 50, "class": "data", "pack": {"sha256": "a".repeat(64), "offset": offset}});
+    let assembled = |entries: &[Value]| {
+        let lines: Vec<String> = entries.iter().map(ToString::to_string).collect();
+        let parsed = format!("{}\n", lines.join("\n"));
+        let sum = ListPin {
+            pin: crate::model::Pin::of(parsed.as_bytes()),
+            count: entries.len() as u64,
+            bytes: 50 * entries.len() as u64,
+        };
+        let list = parse_list(parsed.as_bytes(), &sum).expect("a list");
+        let mut statement = parse(&with_lists(&[])).expect("a statement");
+        statement.packs = vec![crate::model::Pin { sha256: "a".repeat(64).parse().expect("a digest"), size: 100 }];
+        statement.files = Files::Lists(vec![sum]);
+        ReleaseFiles::assemble(&statement, vec![list]).map_or_else(|error| error.code().0, |_| "")
+    };
+    assert_eq!(assembled(&[entry("a", 50), entry("b", 50)]), "");
+    assert_eq!(assembled(&[entry("a", 51)]), "E0210");
+    assert_eq!(assembled(&[entry("a", 50), entry("b", 0)]), "E0210");
 }

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{HubCommit, HubRepository, PackageKind, PackageName, RegistryId, Sha256, VariantName, canonical};
+use crate::model::{
+    HubCommit, HubRepository, PackageKind, PackageName, Pin, RegistryId, Sha256, VariantName, canonical,
+};
 use crate::statement::files::{FileWire, ListWire, check_inline, check_list_pins};
+use crate::statement::packs::{PackWire, check_packs};
 use crate::statement::rules::{at, cut, dependency_set, line, requirement, sorted, version, word};
 use crate::statement::{
     Dependency, DependencyKind, FieldError, Files, Licence, Provenance, Statement, StatementError, Upstream, Variant,
@@ -30,7 +33,7 @@ const MAX_LICENCE: usize = 1_024;
 const MAX_TRAINED_ON: usize = 1_000;
 
 /// Fields that this version reads, and that `critical` may therefore name.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     "base-model",
     "critical",
     "default-variant",
@@ -41,6 +44,7 @@ const KNOWN: [&str; 16] = [
     "kind",
     "license",
     "name",
+    "packs",
     "registry",
     "trained-on",
     "type",
@@ -84,6 +88,10 @@ struct Wire {
     files: Option<Vec<FileWire>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     file_lists: Option<Vec<ListWire>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    packs: Vec<PackWire>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    critical: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     dependencies: Vec<DependencyWire>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -180,8 +188,9 @@ fn read(wire: Wire) -> Result<Statement, StatementError> {
             Some(name)
         }
     };
+    let packs = check_packs(&wire.packs)?;
     let files = match (wire.files, wire.file_lists) {
-        (Some(files), None) => Files::Inline(check_inline(&files, &variants)?),
+        (Some(files), None) => Files::Inline(check_inline(&files, (&variants, &packs))?),
         (None, Some(lists)) => Files::Lists(check_list_pins(&lists)?),
         _ => return Err(StatementError::FilesOrLists),
     };
@@ -210,6 +219,7 @@ fn read(wire: Wire) -> Result<Statement, StatementError> {
         default_variant,
         variants,
         files,
+        packs,
         dependencies,
         base_model: wire.base_model.map(|entry| at(field("base-model"), entry.read())).transpose()?,
         trained_on,
@@ -373,6 +383,8 @@ pub(super) fn render(statement: &Statement) -> Vec<u8> {
     let mut trained_on: Vec<&Provenance> = statement.trained_on.iter().collect();
     trained_on.sort_by(|left, right| order(left).cmp(&order(right)));
     let dependencies = sorted(&statement.dependencies);
+    let mut packs: Vec<&Pin> = statement.packs.iter().collect();
+    packs.sort();
     canonical::render(&Wire {
         r#type: TYPE.to_owned(),
         registry: statement.registry.to_string(),
@@ -393,6 +405,9 @@ pub(super) fn render(statement: &Statement) -> Vec<u8> {
             .collect(),
         files,
         file_lists,
+        packs: packs.iter().map(|pack| PackWire::of(pack)).collect(),
+        // Files of packs can be had in no other way, and who does not know packs is told so.
+        critical: if packs.is_empty() { Vec::new() } else { vec!["packs".to_owned()] },
         dependencies: dependencies.iter().map(DependencyWire::of).collect(),
         base_model: statement.base_model.as_ref().map(ProvenanceWire::of),
         trained_on: trained_on.into_iter().map(ProvenanceWire::of).collect(),

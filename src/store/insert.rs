@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use crate::model::{Pin, Sha256};
-use crate::store::{Entry, Store, StoreError, look};
+use crate::store::look::{self, Stand};
+use crate::store::{Entry, Store, StoreError};
 use crate::sys::{Staged, Staging, fault, files};
 use crate::verify::{Verified, verify};
 
@@ -57,50 +59,24 @@ impl Store {
     /// # Errors
     /// As for one.
     pub fn insert_steady(&self, blobs: Vec<Verified>) -> Result<Inserted, StoreError> {
-        self.enter()?;
-        let partial = self.staging();
-        let shared = blobs.len() >= SHARED_BARRIER;
-        let mut staged = Vec::with_capacity(blobs.len());
-        let mut changed = Vec::new();
-        for blob in blobs {
-            let pin = *blob.pin();
-            let blob = blob.into_staged();
-            if settle(&blob, &pin.sha256).map_err(StoreError::at(&self.path_of(&pin.sha256)))? {
-                staged.push((pin, blob));
-            } else {
-                changed.push((pin, blob.what().to_owned()));
-            }
-        }
-        // Nothing gets its name before its bytes are on the disk.
-        if shared {
-            fault::point("blob-sync").map_err(StoreError::at(&partial))?;
-        }
-        if !(shared && files::sync_filesystem(&partial).map_err(StoreError::at(&partial))?) {
-            for (pin, blob) in &staged {
-                blob.sync().map_err(StoreError::at(&self.path_of(&pin.sha256)))?;
-            }
-        }
-        let mut entries = Vec::with_capacity(staged.len());
-        let mut touched = BTreeSet::new();
-        for (pin, blob) in staged {
-            touched.insert(self.name(pin, blob)?);
-            entries.push(Entry { path: self.path_of(&pin.sha256), pin });
-        }
-        if !(shared && files::sync_filesystem(&partial).map_err(StoreError::at(&partial))?) {
-            for shard in touched {
-                files::sync_dir(&shard).map_err(StoreError::at(&shard))?;
-            }
-        }
-        Ok(Inserted { entries, changed })
+        let mut inserting = self.inserting();
+        let inserted = inserting.take_steady(blobs)?;
+        inserting.end()?;
+        Ok(inserted)
+    }
+
+    /// Begins to take blobs in several goes, of which each makes the names of the one before durable along with its bytes.
+    pub fn inserting(&self) -> Inserting<'_> {
+        Inserting { store: self, owed: BTreeSet::new() }
     }
 
     /// Gives a staged blob its name, unless a good one has it already. Returns the folder.
-    fn name(&self, pin: Pin, mut blob: Staged) -> Result<PathBuf, StoreError> {
+    fn name(&self, pin: Pin, mut blob: Staged, stand: Stand) -> Result<PathBuf, StoreError> {
         let shard = self.make_shard(&pin.sha256)?;
         let path = self.path_of(&pin.sha256);
         loop {
             if blob.rename_to(&path).map_err(StoreError::at(&path))? {
-                self.remember(&pin.sha256, &blob.file().metadata().map_err(StoreError::at(&path))?);
+                self.remember_stand(&pin.sha256, stand);
                 return Ok(shard);
             }
             // Somebody was first. A damaged blob is set aside by the look, and ours takes its place.
@@ -188,13 +164,96 @@ impl Store {
     }
 }
 
-/// Makes a file read-only and seals it; `false` if somebody wrote to it since it was hashed.
-fn settle(blob: &Staged, digest: &Sha256) -> std::io::Result<bool> {
-    if !blob.close_to_writers()? {
-        return Ok(false);
+/// Blobs that are taken in several goes. What was taken has its name, and keeps it over a crash of the machine once the next go,
+/// or the end, came.
+#[derive(Debug)]
+pub struct Inserting<'s> {
+    store: &'s Store,
+    /// Folders whose new names are not durable yet.
+    owed: BTreeSet<PathBuf>,
+}
+
+impl Inserting<'_> {
+    /// So many blobs are best taken at a time, each of which holds an open file.
+    pub fn most(&self) -> usize {
+        Store::BATCH.max(files::open_limit() / 4)
     }
-    look::seal_file(digest, blob.file())?;
-    Ok(true)
+
+    /// Takes many blobs.
+    ///
+    /// # Errors
+    /// The disk is full, or the store can't be written.
+    pub fn take(&mut self, blobs: Vec<Verified>) -> Result<(), StoreError> {
+        match self.take_steady(blobs)?.changed.into_iter().next() {
+            Some((_, what)) => Err(StoreError::Changed { what }),
+            None => Ok(()),
+        }
+    }
+
+    fn take_steady(&mut self, blobs: Vec<Verified>) -> Result<Inserted, StoreError> {
+        let mut inserted = Inserted { entries: Vec::with_capacity(blobs.len()), changed: Vec::new() };
+        if blobs.is_empty() {
+            return Ok(inserted);
+        }
+        let store = self.store;
+        store.enter()?;
+        let partial = store.staging();
+        let shared = blobs.len() >= SHARED_BARRIER;
+        let mut staged = Vec::with_capacity(blobs.len());
+        for blob in blobs {
+            let pin = *blob.pin();
+            let blob = blob.into_staged();
+            match store.settle(&blob, &pin.sha256).map_err(StoreError::at(&store.path_of(&pin.sha256)))? {
+                Some(stand) => staged.push((pin, blob, stand)),
+                None => inserted.changed.push((pin, blob.what().to_owned())),
+            }
+        }
+        // Nothing gets its name before its bytes are on the disk.
+        if shared {
+            fault::point("blob-sync").map_err(StoreError::at(&partial))?;
+        }
+        if shared && files::sync_filesystem(&partial).map_err(StoreError::at(&partial))? {
+            self.owed.clear();
+        } else {
+            for (pin, blob, _) in &staged {
+                blob.sync().map_err(StoreError::at(&store.path_of(&pin.sha256)))?;
+            }
+        }
+        for (pin, blob, stand) in staged {
+            self.owed.insert(store.name(pin, blob, stand)?);
+            inserted.entries.push(Entry { path: store.path_of(&pin.sha256), pin });
+        }
+        Ok(inserted)
+    }
+
+    /// Makes the last names durable.
+    ///
+    /// # Errors
+    /// A write was lost.
+    pub fn end(self) -> Result<(), StoreError> {
+        let partial = self.store.staging();
+        let shared = self.owed.len() >= SHARED_BARRIER;
+        if !(shared && files::sync_filesystem(&partial).map_err(StoreError::at(&partial))?) {
+            for shard in &self.owed {
+                files::sync_dir(shard).map_err(StoreError::at(shard))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Makes a file read-only and seals it, and says how it stands then; `None` if somebody wrote to it since it was hashed.
+    fn settle(&self, blob: &Staged, digest: &Sha256) -> std::io::Result<Option<Stand>> {
+        let Some(metadata) = blob.close_to_writers()? else { return Ok(None) };
+        if self.shared.fine.load(Ordering::Relaxed) {
+            return look::seal_fine(digest, blob.file(), &metadata).map(Some);
+        }
+        look::seal_file(digest, blob.file())?;
+        let sealed = blob.file().metadata()?;
+        self.shared.fine.store(sealed.mtime_nsec() != 0, Ordering::Relaxed);
+        Ok(Some(Stand::of(&sealed)))
+    }
 }
 
 /// Moves the file's change time, by which a collection tells what is in use from what is old.

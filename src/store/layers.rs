@@ -64,6 +64,11 @@ impl Store {
         self.layers.iter().map(|layer| layer.folder.as_path())
     }
 
+    /// Whether only the store itself is asked.
+    pub(super) fn has_no_layers(&self) -> bool {
+        self.layers.is_empty()
+    }
+
     /// The blob from the first layer that has it whole.
     pub(super) fn look_below(&self, pin: &Pin) -> Option<(Entry, File)> {
         if self.layers.is_empty() || self.passed.lock().unwrap_or_else(PoisonError::into_inner).contains(&pin.sha256) {

@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 
 use crate::model::{Pin, Sha256};
 use crate::store::{Entry, Store, StoreError, seal};
-use crate::sys::{Cancel, files, hash};
+use crate::sys::{files, hash};
 
 /// Blobs whose stand is remembered at most; beyond it they are hashed again where it matters.
 pub(super) const REMEMBERED: usize = 65_536;
@@ -70,7 +70,7 @@ impl Store {
     /// The store can't be read.
     pub fn missing(&self, pins: &BTreeSet<Pin>) -> Result<BTreeSet<Pin>, StoreError> {
         let pins: Vec<&Pin> = pins.iter().collect();
-        let found = hash::on_all_cores(&pins, &|_, pin: &&Pin| self.find(pin));
+        let found = hash::on_all_cores(&pins, &|_, pin: &&Pin| self.find_seen(pin));
         let mut missing = BTreeSet::new();
         for (pin, entry) in pins.into_iter().zip(found) {
             if entry?.is_none() {
@@ -97,8 +97,8 @@ impl Store {
         let Some(file) = self.open_blob(&pin.sha256)? else { return Ok(None) };
         match files::read_open(&file, pin.size) {
             Ok(bytes) if Pin::of(&bytes) == *pin => Ok(Some(bytes)),
-            Ok(_) => self.judge(pin, &file).map(|_| None),
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => self.judge(pin, &file).map(|_| None),
+            Ok(_) => self.judge_anew(pin, &file).map(|_| None),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => self.judge_anew(pin, &file).map(|_| None),
             Err(error) => Err(StoreError::at(&self.path_of(&pin.sha256))(error)),
         }
     }
@@ -106,24 +106,52 @@ impl Store {
     /// The same in the store itself, whatever its layers have.
     pub(super) fn look(&self, pin: &Pin) -> Result<Option<(Entry, File)>, StoreError> {
         let path = self.path_of(&pin.sha256);
-        let Some(file) = self.open_blob(&pin.sha256)? else { return Ok(None) };
-        let metadata = file.metadata().map_err(StoreError::at(&path))?;
-        let as_recorded = metadata.len() == pin.size && seal::holds(&pin.sha256, &metadata);
-        // A file that root may write can change in ways that no record shows: disks fail, and so do scripts.
-        let trusted = !rustix::process::geteuid().is_root() || self.remembers(&pin.sha256, &metadata);
-        if (as_recorded && trusted) || self.judge(pin, &file)? {
+        let Some((file, metadata)) = self.open_seen(&pin.sha256)? else { return Ok(None) };
+        if self.stands(pin, &metadata) || self.judge(pin, &file, metadata)? {
             return Ok(Some((Entry { path, pin: *pin }, file)));
         }
         Ok(None)
     }
 
+    /// Whether a file that looks so is known to be the blob.
+    fn stands(&self, pin: &Pin, metadata: &Metadata) -> bool {
+        // What this process hashed or wrote needs no seal. A file that root may write can change in ways that no record shows:
+        // disks fail, and so do scripts.
+        let sealed = || !rustix::process::geteuid().is_root() && seal::holds(&pin.sha256, metadata);
+        metadata.len() == pin.size && (self.remembers(&pin.sha256, metadata) || sealed())
+    }
+
+    /// The blob's path and how its file stands, for whoever links it; looked at without opening it where what is known of it
+    /// allows that.
+    ///
+    /// # Errors
+    /// As for [`Store::find`].
+    pub fn find_seen(&self, pin: &Pin) -> Result<Option<(Entry, Metadata)>, StoreError> {
+        let path = self.path_of(&pin.sha256);
+        if self.has_no_layers()
+            && self.shard_stands(&pin.sha256)?
+            && let Ok(found) = path.symlink_metadata()
+            && found.is_file()
+            && self.stands(pin, &found)
+        {
+            return Ok(Some((Entry { path, pin: *pin }, found)));
+        }
+        let Some((entry, file)) = self.find_open(pin)? else { return Ok(None) };
+        let found = file.metadata().map_err(StoreError::at(&entry.path))?;
+        Ok(Some((entry, found)))
+    }
+
     /// Opens the blob's file, following no symlink.
     pub(super) fn open_blob(&self, digest: &Sha256) -> Result<Option<File>, StoreError> {
+        Ok(self.open_seen(digest)?.map(|(file, _)| file))
+    }
+
+    fn open_seen(&self, digest: &Sha256) -> Result<Option<(File, Metadata)>, StoreError> {
         if !self.shard_stands(digest)? {
             return Ok(None);
         }
         let path = self.path_of(digest);
-        files::open_regular(&path).map_err(|error| match path.symlink_metadata() {
+        files::open_regular_seen(&path).map_err(|error| match path.symlink_metadata() {
             Ok(found) if found.is_symlink() => {
                 StoreError::Planted { path: path.clone(), found: "a symlink", expected: "a blob" }
             }
@@ -134,26 +162,33 @@ impl Store {
         })
     }
 
+    fn judge_anew(&self, pin: &Pin, file: &File) -> Result<bool, StoreError> {
+        self.judge(pin, file, file.metadata().map_err(StoreError::at(&self.path_of(&pin.sha256)))?)
+    }
+
     /// Hashes an open blob. Good ones are sealed again; bad ones are set aside.
-    fn judge(&self, pin: &Pin, file: &File) -> Result<bool, StoreError> {
+    fn judge(&self, pin: &Pin, file: &File, seen: Metadata) -> Result<bool, StoreError> {
         let path = self.path_of(&pin.sha256);
         let at = || StoreError::at(&path);
+        let mut before = seen;
         for _ in 0..TRIES {
-            let before = Stand::of(&file.metadata().map_err(at())?);
-            let found = hash::hash_open(file, &Cancel::new(), &|_| ()).map_err(at())?;
+            let found = hash::hash_seen(file, before.len()).map_err(at())?;
             let metadata = file.metadata().map_err(at())?;
-            if Stand::of(&metadata) != before {
+            if Stand::of(&metadata) != Stand::of(&before) {
                 // Touched while it was read: what was hashed may not be what is there. Or another process sealed it.
+                before = metadata;
                 continue;
             }
             if found.sha256 != pin.sha256 {
                 break;
             }
-            if !seal::holds(&pin.sha256, &metadata) {
+            if seal::holds(&pin.sha256, &metadata) {
+                self.remember(&pin.sha256, &metadata);
+            } else {
                 // A blob of another user can't be sealed: it is hashed each time.
                 let _ = seal_file(&pin.sha256, file);
+                self.remember(&pin.sha256, &file.metadata().map_err(at())?);
             }
-            self.remember(&pin.sha256, &file.metadata().map_err(at())?);
             // A pin may name the right digest and a wrong size; that is not the blob's fault.
             return Ok(found.size == pin.size);
         }
@@ -177,15 +212,28 @@ impl Store {
     }
 
     pub(super) fn remember(&self, digest: &Sha256, file: &Metadata) {
+        self.remember_stand(digest, Stand::of(file));
+    }
+
+    pub(super) fn remember_stand(&self, digest: &Sha256, stand: Stand) {
         let mut hashed = self.shared.hashed.lock().unwrap_or_else(PoisonError::into_inner);
         if hashed.len() < REMEMBERED {
-            hashed.insert(*digest, Stand::of(file));
+            hashed.insert(*digest, stand);
         }
     }
 
     pub(super) fn forget(&self, digest: &Sha256) {
         self.shared.hashed.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
     }
+}
+
+/// The same where the file system is known to keep fine times; how the file stands then.
+pub(super) fn seal_fine(digest: &Sha256, file: &File, found: &Metadata) -> io::Result<Stand> {
+    let time = seal::fine(digest, found);
+    file.set_times(FileTimes::new().set_modified(time))?;
+    let since = time.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    Ok(Stand { modified: (seconds, i64::from(since.subsec_nanos())), ..Stand::of(found) })
 }
 
 /// Gives a file the time that seals it.

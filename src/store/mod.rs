@@ -19,6 +19,7 @@ mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use crate::model::{Pin, Sha256};
 use crate::progress::{Progress, Silent};
 use crate::sys::Lease;
 
-pub use insert::Inserted;
+pub use insert::{Inserted, Inserting};
 pub use survey::Hashed;
 
 pub use collect::{Collected, Rules};
@@ -69,6 +70,8 @@ impl Default for Voice {
 struct Shared {
     /// Blobs that this process has hashed, as they stood then.
     hashed: Mutex<BTreeMap<Sha256, look::Stand>>,
+    /// The file system was seen to keep times as fine as a seal needs them.
+    fine: AtomicBool,
     /// Folders `ab` that were found to be folders.
     shards: Mutex<BTreeSet<String>>,
     /// The mark that tells collections that this process is at work.

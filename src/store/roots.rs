@@ -19,8 +19,8 @@ use crate::sys::files;
 
 /// What the first line says it is.
 const TYPE: &str = "mpm.keep/1";
-/// Longest first line.
-const HEADER: usize = 16 * 1024;
+/// Longest first line: a path of 4 KiB, of which JSON may make six times as much.
+const HEADER: usize = 32 * 1024;
 /// A digest and its line end.
 const LINE: u64 = 65;
 /// The file whose presence shows that a project still keeps its blobs.

@@ -14,6 +14,13 @@ use crate::store::{DryRun, Rules, Store, seal};
 use crate::sys::{Bringing, Cancel, Copying, Digests, Existing, Staging, files};
 use crate::verify::{Verified, verify};
 
+mod collections;
+mod layers;
+mod looks;
+mod presence;
+mod roots;
+mod survey;
+
 const DAY: u64 = 86_400;
 
 struct Scene {

@@ -16,8 +16,6 @@ use crate::sys::{Cancel, Staged, Staging, files, hash};
 
 /// Bytes copied at a time; as many zeros on end become a hole.
 const PIECE: usize = 1 << 20;
-/// From this size on, a copy is hashed beside the writing, and goes to the disk while it is written.
-const LARGE: u64 = 16 << 20;
 /// Setuid, setgid, sticky: such a file is no blob.
 const SPECIAL: u32 = 0o7000;
 
@@ -331,9 +329,6 @@ impl Bringing {
         let mut reader = &existing.file;
         reader.rewind()?;
         let mut staging = Staging::create(&self.folder, what)?;
-        if existing.size() >= LARGE {
-            staging.hurry(existing.size())?;
-        }
         let whole = usize::try_from(existing.size()).unwrap_or(PIECE).saturating_add(1);
         let mut buffer = vec![0_u8; whole.min(PIECE)];
         loop {
@@ -342,10 +337,7 @@ impl Bringing {
             }
             let count = fill(reader, &mut buffer)?;
             match buffer.get(..count).unwrap_or_default() {
-                [] => {
-                    staging.trim()?;
-                    return Ok(staging.finish());
-                }
+                [] => return Ok(staging.finish()),
                 // What is sparse stays so.
                 zeros if count == PIECE && zeros.iter().all(|byte| *byte == 0) => staging.write_hole(zeros)?,
                 piece => staging.write(piece)?,

@@ -4,7 +4,7 @@
 //! the last component, and nothing opens what is no regular file: a pipe or a device in a file's place is an error.
 
 use std::ffi::OsString;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -59,6 +59,14 @@ pub fn read_whole(mut file: &File, cap: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// It is a symlink or not a regular file, or can't be opened.
 pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    Ok(open_regular_seen(path)?.map(|(file, _)| file))
+}
+
+/// The same, and how the open file stands.
+///
+/// # Errors
+/// As for [`open_regular`].
+pub fn open_regular_seen(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(handle) => File::from(handle),
@@ -66,7 +74,8 @@ pub fn open_regular(path: &Path) -> io::Result<Option<File>> {
         Err(Errno::LOOP | Errno::MLINK) => return Err(not_regular("a symlink")),
         Err(error) => return Err(error.into()),
     };
-    if file.metadata()?.is_file() { Ok(Some(file)) } else { Err(not_regular("not a regular file")) }
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok(Some((file, metadata))) } else { Err(not_regular("not a regular file")) }
 }
 
 /// Opens a regular file below a folder for reading. Symlinks on the way are followed as long as they stay below it; `None`
@@ -357,7 +366,7 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
 /// # Errors
 /// The folder can't be opened or synced.
 pub fn sync_dir(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
+    match fault::point("name-sync").and_then(|()| File::open(folder)?.sync_all()) {
         // Some network file systems can't sync folders; they order names by themselves.
         Err(error) if matches!(error.raw_os_error(), Some(22 | 95)) => Ok(()),
         result => result,
@@ -372,6 +381,7 @@ pub fn sync_dir(folder: &Path) -> io::Result<()> {
 pub fn sync_filesystem(folder: &Path) -> io::Result<bool> {
     #[cfg(target_os = "linux")]
     {
+        fault::point("name-sync")?;
         rustix::fs::syncfs(File::open(folder)?)?;
         Ok(true)
     }
@@ -399,19 +409,13 @@ pub fn free_space(path: &Path) -> io::Result<u64> {
     }
 }
 
-/// How many files this process may hold open, after it asked for as many as it may have, up to `wanted`.
-pub fn open_files(wanted: u64) -> u64 {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(wanted).min(wanted);
-    if limit.current.is_some_and(|current| current < most) {
-        let before = limit.current;
-        limit.current = Some(most);
-        if setrlimit(Resource::Nofile, limit.clone()).is_err() {
-            limit.current = before;
-        }
-    }
-    limit.current.unwrap_or(wanted)
+/// Files that this process may have open at a time, at most 16,384 of them told.
+pub fn open_limit() -> usize {
+    let most = 16_384;
+    rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .current
+        .and_then(|limit| usize::try_from(limit).ok())
+        .map_or(most, |limit| limit.min(most))
 }
 
 /// Whether an error says that the disk or a quota is full.

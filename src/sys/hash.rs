@@ -26,6 +26,31 @@ pub fn hash_open(file: &File, cancel: &Cancel, advanced: &dyn Fn(u64)) -> io::Re
     Ok(Pin { sha256: hasher.finish(), size })
 }
 
+/// The same for a file of which it is known how long it is: one that has grown or shrunk shows another digest or size, or its
+/// reader sees it afterwards.
+///
+/// # Errors
+/// It can't be read.
+pub fn hash_seen(file: &File, size: u64) -> io::Result<Pin> {
+    use std::os::unix::fs::FileExt as _;
+    let mut hasher = Sha256Hasher::new();
+    // One byte more than it has, so that one read shows the end.
+    let room = usize::try_from(size.saturating_add(1)).unwrap_or(PIECE).min(PIECE);
+    let (mut buffer, mut total) = (vec![0; room], 0_u64);
+    loop {
+        let count = match file.read_at(&mut buffer, total) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hasher.update(buffer.get(..count).unwrap_or_default());
+        total = total.saturating_add(count as u64);
+        if count == 0 || (count < room && total == size) {
+            return Ok(Pin { sha256: hasher.finish(), size: total });
+        }
+    }
+}
+
 /// The same, and the id that git gives such bytes: none where they were made to collide under SHA-1, or where the size
 /// changed meanwhile.
 ///

@@ -123,8 +123,19 @@ pub struct HttpClient {
 #[derive(Default)]
 struct Built {
     credentials: OnceLock<Credentials>,
-    clients: Mutex<BTreeMap<Reach, reqwest::Client>>,
+    clients: Mutex<BTreeMap<(Reach, Lines), reqwest::Client>>,
+    /// Origins that speak HTTP/2 alone.
+    only_http2: Mutex<BTreeSet<String>>,
     targets: Targets,
+}
+
+/// How requests to one origin share connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lines {
+    /// As the server offers: with HTTP/2 all share one.
+    Shared,
+    /// One for each request at a time, by HTTP/1.1: for large bodies, which are faster and cost less so.
+    Each,
 }
 
 /// What is asked of a small file.
@@ -239,7 +250,7 @@ impl HttpClient {
         } else if let Some(etag) = small.etag.and_then(|etag| header::HeaderValue::from_str(etag).ok()) {
             headers.insert(header::IF_NONE_MATCH, etag);
         }
-        let (at, response) = self.request(url, &headers, scope).await?;
+        let (at, response) = self.request(url, &headers, scope, Lines::Shared).await?;
         let status = response.status().as_u16();
         match status {
             200 => {
@@ -263,6 +274,7 @@ impl HttpClient {
         range: ByteRange,
         if_range: Option<&str>,
         scope: Scope,
+        lines: Lines,
     ) -> Result<RangeBody, HttpError> {
         let mut headers = header::HeaderMap::new();
         let asked = range.header();
@@ -272,7 +284,7 @@ impl HttpClient {
             let version = if_range.and_then(|etag| header::HeaderValue::from_str(etag).ok());
             headers.extend(version.map(|version| (header::IF_RANGE, version)));
         }
-        let (at, response) = self.request(url, &headers, scope).await?;
+        let (at, response) = self.request(url, &headers, scope, lines).await?;
         match response.status().as_u16() {
             200 => self.body(at, response, range),
             206 if partial => self.body(at, response, range),
@@ -291,14 +303,17 @@ impl HttpClient {
         url: &SafeUrl,
         headers: &header::HeaderMap,
         scope: Scope,
+        lines: Lines,
     ) -> Result<(Box<SafeUrl>, reqwest::Response), HttpError> {
         let mut at = Box::new(url.clone());
-        for _ in 0..=MAX_HOPS {
+        let mut hops = 0;
+        while hops <= MAX_HOPS {
             if self.settings.policy == NetworkPolicy::Offline {
                 return Err(HttpError::Offline { url: at });
             }
             let reach = self.judge(&at, scope)?;
-            let mut request = self.client(reach)?.get(at.inner().clone()).headers(headers.clone());
+            let lines = if self.speaks_only_http2(&at) { Lines::Shared } else { lines };
+            let mut request = self.client(reach, lines)?.get(at.inner().clone()).headers(headers.clone());
             // Redirected to another host, port or scheme, credentials stay behind.
             if at.inner().origin() == url.inner().origin()
                 && let Some(value) = self.credentials()?.for_url(at.inner())?
@@ -309,15 +324,33 @@ impl HttpClient {
             let patience = &self.settings.patience;
             let response = match tokio::time::timeout(patience.connect + patience.stall, request.send()).await {
                 Err(_) => return Err(HttpError::Stalled { url: at, seconds: patience.stall }),
-                Ok(Err(source)) => return Err(unreachable_or_refused(at, source)),
+                Ok(Err(source)) => match unreachable_or_refused(at, source) {
+                    HttpError::Unreachable { url, source } if lines == Lines::Each && source.is_protocol() => {
+                        self.note_only_http2(&url);
+                        at = url;
+                        continue;
+                    }
+                    error => return Err(error),
+                },
                 Ok(Ok(response)) => response,
             };
+            hops += 1;
             match redirect(&at, &response)? {
                 None => return Ok((at, response)),
                 Some(next) => *at = next,
             }
         }
         Err(HttpError::Refused { url: Box::new(url.clone()), source: AddressError::Hops { limit: MAX_HOPS } })
+    }
+
+    fn speaks_only_http2(&self, url: &SafeUrl) -> bool {
+        let origins = self.built.only_http2.lock().unwrap_or_else(PoisonError::into_inner);
+        !origins.is_empty() && origins.contains(&url.inner().origin().ascii_serialization())
+    }
+
+    fn note_only_http2(&self, url: &SafeUrl) {
+        let origin = url.inner().origin().ascii_serialization();
+        self.built.only_http2.lock().unwrap_or_else(PoisonError::into_inner).insert(origin);
     }
 
     /// How many authorities the configured file holds; 0: none is configured.
@@ -385,9 +418,9 @@ impl HttpClient {
     }
 
     /// The client for a reach. Each has its own connections: none is shared with one that may go elsewhere.
-    fn client(&self, reach: Reach) -> Result<reqwest::Client, HttpError> {
+    fn client(&self, reach: Reach, lines: Lines) -> Result<reqwest::Client, HttpError> {
         let mut clients = self.built.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&reach) {
+        if let Some(client) = clients.get(&(reach, lines)) {
             return Ok(client.clone());
         }
         install_provider();
@@ -406,11 +439,14 @@ impl HttpClient {
             .no_brotli()
             .no_zstd()
             .no_deflate();
+        if lines == Lines::Each {
+            builder = builder.http1_only();
+        }
         if let Some(path) = &self.settings.ca_file {
             builder = builder.tls_certs_merge(authorities(path)?);
         }
         let client = builder.build().map_err(|source| HttpError::Client { source })?;
-        clients.insert(reach, client.clone());
+        clients.insert((reach, lines), client.clone());
         Ok(client)
     }
 }

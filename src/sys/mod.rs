@@ -28,6 +28,7 @@ pub use clock::{Clock, FixedClock, SystemClock};
 pub use existing::{Bringing, Copying, Digests, Existing, Known, NotBrought, Way, may_link};
 pub use history::{HistoryError, file_at};
 pub use holder::Life;
+pub(crate) use http::Lines;
 pub use http::{
     AddressClass, AddressError, Answer, ByteRange, HelperAction, HelperError, HttpClient, HttpError, HttpSettings,
     NetworkPolicy, Patience, RangeBody, Reply, Said, Scope, Small, ask_helper, netrc_hosts, parse_content_range,
@@ -35,4 +36,4 @@ pub use http::{
 pub use lease::{Attempt, Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};
 pub use runtime::{block_on, run_bounded};
-pub use staged::{Grain, Staged, Staging};
+pub use staged::{Grain, Hashed, Staged, Staging};

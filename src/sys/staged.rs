@@ -3,8 +3,10 @@
 //! Owns the way of bytes from a stream to a name: written and hashed in order, made durable, renamed. Refuses to know which
 //! bytes were wanted; `verify` compares. A scratch file goes when it is dropped, a partial download stays for the next run.
 
+mod memory;
+
 use std::fmt;
-use std::fs::{File, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ use crate::model::{Pin, Sha256Hasher};
 use crate::sys::behind::{Hashing, Piece, WriteBack};
 use crate::sys::existing::Stand;
 use crate::sys::{Cancel, Lease, fault, files};
+
+pub use memory::Hashed;
 
 /// Bytes read at a time where a prefix is hashed again.
 const PIECE: usize = 256 * 1024;
@@ -370,21 +374,25 @@ impl Staged {
         Self { mode, ..self }
     }
 
-    /// Takes the right to write from everybody; `false` if somebody wrote since the bytes were hashed.
+    /// Takes the right to write from everybody, and says how the file stood before that; `None` if somebody wrote since the
+    /// bytes were hashed.
     ///
     /// # Errors
     /// The file can't be asked or changed, or a write was lost.
-    pub(crate) fn close_to_writers(&self) -> io::Result<bool> {
+    pub(crate) fn close_to_writers(&self) -> io::Result<Option<Metadata>> {
         // Also before a barrier that many files share: a lost write is told to this handle, and only once.
         let back = self.back.lock().unwrap_or_else(PoisonError::into_inner).take();
         back.map_or(Ok(()), WriteBack::end)?;
         if let Some(stand) = &self.shared
             && !stand.holds(&self.file)?
         {
-            return Ok(false);
+            return Ok(None);
         }
-        self.file.set_permissions(Permissions::from_mode(self.mode))?;
-        Ok(true)
+        let metadata = self.file.metadata()?;
+        if metadata.permissions().mode() & 0o7777 != self.mode {
+            self.file.set_permissions(Permissions::from_mode(self.mode))?;
+        }
+        Ok(Some(metadata))
     }
 
     /// The same file, with a lease that is held until it is stored or dropped.

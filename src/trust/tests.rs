@@ -1,6 +1,7 @@
 //! Each rule of the trust files, with real signatures.
 
 mod bounds;
+mod told;
 
 use std::collections::BTreeMap;
 use std::io::Cursor;

@@ -4,6 +4,7 @@
 //! and must be the same.
 
 use modelpm::catalog::{Node, PackageLog};
+use modelpm::chunk::ChunkList;
 use modelpm::hub::{next_query, parse_commit, parse_tree};
 use modelpm::keys::SecretKey;
 use modelpm::lock::{Found, Lock, LockedSource};
@@ -35,6 +36,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("log", log),
     ("statement", statement),
     ("file_list", file_list),
+    ("chunk_index", chunk_index),
     ("hub_commit", hub_commit),
     ("hub_tree", hub_tree),
     ("content", content),
@@ -66,6 +68,21 @@ pub fn lock(bytes: &[u8]) {
         let written = lock.render();
         let Ok(Found::Whole(again)) = Lock::parse(&written) else { panic!("what is written can be read: {written}") };
         assert_eq!(again.render(), written, "one lock, one form");
+    }
+}
+
+pub fn chunk_index(bytes: &[u8]) {
+    // The blob is the one that the bytes name, so that more of them than the header is read.
+    let sha256 = bytes
+        .get(24..)
+        .and_then(|rest| rest.first_chunk::<32>())
+        .map_or(Sha256::of(b""), |raw| Sha256::from_bytes(*raw));
+    let size = bytes.get(16..).and_then(|rest| rest.first_chunk::<8>()).map_or(0, |raw| u64::from_le_bytes(*raw));
+    let pin = Pin { sha256, size };
+    if let Ok(list) = ChunkList::parse(bytes, &pin) {
+        assert_eq!(list.render(), bytes, "one list, one form");
+        assert_eq!(list.iter().map(|chunk| u64::from(chunk.length)).sum::<u64>(), size);
+        assert!(list.at(size).is_none());
     }
 }
 

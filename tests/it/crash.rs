@@ -14,13 +14,21 @@ use modelpm::fetch::{Fetcher, Health, Landed, Place};
 use modelpm::model::{Pin, SafeUrl, Timestamp};
 use modelpm::progress::Silent;
 use modelpm::store::Store;
-use modelpm::sys::{Cancel, Lease, NetworkPolicy};
+use modelpm::sys::{Cancel, Lease, NetworkPolicy, Staging};
 use modelpm::verify::verify;
 
+use crate::fetch::ranges::{Site, part};
 use crate::fetch::{Server, blob, client, jobs, ranged};
 
 const HELPER: &str = "MPM_TEST_HELPER";
-const SIZE: usize = 4 << 20;
+/// A blob that comes in one stream.
+const SIZE: usize = 3 << 20;
+/// One that comes in segments: its seed, and its size.
+const LARGE: (u64, usize) = (44, 12 << 20);
+
+fn whole(seed: u64) -> Vec<u8> {
+    blob(if seed == LARGE.0 { LARGE.1 } else { SIZE }, seed)
+}
 
 /// Starts this program for one of its helpers.
 fn helper(name: &str, arguments: &[&str], fault: Option<&str>) -> Child {
@@ -43,6 +51,20 @@ fn helper_fetch() {
     let Some(given) = arguments() else { return };
     let [folder, base, seed] = &given[..] else { panic!("three arguments") };
     fetch(Path::new(folder), &SafeUrl::parse(base).unwrap(), seed.parse().unwrap());
+}
+
+/// Brings so many blobs into a store at once.
+#[test]
+fn helper_insert() {
+    let Some(given) = arguments() else { return };
+    let [folder, count] = &given[..] else { panic!("two arguments") };
+    let store = Store::open(Path::new(folder)).unwrap();
+    let staged = |seed: u64| {
+        let mut staging = Staging::create(&store.staging(), "a test").unwrap();
+        staging.write(&blob(100, seed)).unwrap();
+        verify(staging.finish(), &Pin::of(&blob(100, seed))).unwrap()
+    };
+    store.insert_all((0..count.parse().unwrap()).map(staged).collect()).unwrap();
 }
 
 /// Takes a lease and holds it until it is killed.
@@ -70,7 +92,7 @@ fn fetch(folder: &Path, base: &SafeUrl, seed: u64) {
         cancel: &Cancel::new(),
         progress: &Silent,
     };
-    let pin = Pin::of(&blob(SIZE, seed));
+    let pin = Pin::of(&whole(seed));
     let result = fetcher.fetch(&jobs(&[pin]), &[vec![place]], &mut |landed| {
         if let Landed::Blob(job, staged) = landed {
             store.insert(verify(staged, &job.pin).unwrap()).unwrap();
@@ -87,7 +109,7 @@ fn check_and_go_on(folder: &Path, base: &SafeUrl, seed: u64) {
     drop(store);
     fetch(folder, base, seed);
     let store = Store::open(folder).unwrap();
-    assert!(store.find(&Pin::of(&blob(SIZE, seed))).unwrap().is_some());
+    assert!(store.find(&Pin::of(&whole(seed))).unwrap().is_some());
     assert_eq!(store.verify(&Cancel::new(), &Silent).unwrap(), []);
     let left: Vec<_> = std::fs::read_dir(store.staging()).unwrap().map(|one| one.unwrap().file_name()).collect();
     assert_eq!(left.len(), 0, "{left:?}");
@@ -124,6 +146,42 @@ fn a_download_killed_half_way_is_gone_on_with() {
     let there = std::fs::metadata(&part).unwrap().len();
     check_and_go_on(folder.path(), server.base(), 41);
     assert_eq!(server.requests().last().unwrap().0, there, "it went on where the killed process stood");
+}
+
+#[test]
+fn a_download_in_segments_that_is_killed_near_its_end_asks_for_little_more_than_the_end() {
+    let (seed, size) = LARGE;
+    let bytes = whole(seed);
+    let pin = Pin::of(&bytes);
+    let held = size - size / 100;
+    let killed = Arc::new(AtomicBool::new(false));
+    let dead = Arc::clone(&killed);
+    let site = Site::new(move |range, stream| {
+        let dead = dead.load(Ordering::SeqCst);
+        let cut = if dead { usize::MAX } else { held.saturating_sub(range.from) };
+        let sent = part(range, stream, &bytes, "\"v1\"", cut);
+        if sent.is_err() {
+            // Holds the connection until the client is gone.
+            let _ = std::io::Read::read(stream, &mut [0]);
+        }
+        sent
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [folder.path().to_str().unwrap(), &site.name(), &seed.to_string()];
+    let mut child = helper("helper_fetch", &arguments, None);
+    let path = folder.path().join(format!("v1/partial/{}.part", pin.sha256));
+    let length = || std::fs::metadata(&path).map_or(0, |file| usize::try_from(file.len()).unwrap());
+    while length() < size - (1 << 20) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    killed.store(true, Ordering::SeqCst);
+    let (there, before) = (length(), site.asked().len());
+    check_and_go_on(folder.path(), &SafeUrl::parse(&site.name()).unwrap(), seed);
+    let again: usize = site.asked()[before..].iter().map(|range| range.to.unwrap_or(size) - range.from).sum();
+    assert_eq!(again, size - there);
+    assert!(again <= 1 << 20, "{again}: a segment at most");
 }
 
 #[test]
@@ -171,4 +229,38 @@ fn a_process_that_ends_at_any_point_leaves_a_whole_store() {
             check_and_go_on(folder.path(), server.base(), 42);
         }
     }
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn bytes_and_names_of_blobs_are_made_durable_one_by_one_or_all_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = folder.path().to_str().unwrap();
+    let insert = |count: &str, fault: Option<String>| {
+        // The folders of the blobs stand already, and none of the blobs.
+        let store = Store::open(folder.path()).unwrap();
+        for seed in 0..20 {
+            store.discard(&Pin::of(&blob(100, seed)).sha256).unwrap();
+        }
+        drop(store);
+        helper("helper_insert", &[given, count], fault.as_deref()).wait().unwrap().success()
+    };
+    let passages = |point: &str, count: &str| {
+        (1..40).take_while(|passage| !insert(count, Some(format!("{point}@{passage}:error:EIO")))).count()
+    };
+    assert!(insert("20", None));
+    assert_eq!((passages("blob-sync", "0"), passages("name-sync", "0")), (0, 0));
+    assert_eq!((passages("blob-sync", "1"), passages("name-sync", "1")), (1, 1), "the blob, its folder");
+    let folders: std::collections::BTreeSet<String> =
+        (0..3).map(|seed| Pin::of(&blob(100, seed)).sha256.hex()[..2].to_owned()).collect();
+    assert_eq!((passages("blob-sync", "3"), passages("name-sync", "3")), (3, folders.len()), "each of a few");
+    assert_eq!((passages("blob-sync", "20"), passages("name-sync", "20")), (1, 2), "the file system, before and after");
+    // A folder that is new needs a name that stays, too.
+    let shard = |seed: u64| folder.path().join("v1/blobs/sha256").join(&Pin::of(&blob(100, seed)).sha256.hex()[..2]);
+    let made = |fault: &str| {
+        assert!(insert("0", None));
+        std::fs::remove_dir_all(shard(0)).unwrap();
+        insert("1", Some(format!("name-sync@{fault}:error:EIO")))
+    };
+    assert_eq!([made("1"), made("2"), made("3")], [false, false, true]);
 }

@@ -105,7 +105,9 @@ impl Site {
 fn travel(project: &Project, arguments: &[&str]) -> (u64, u64) {
     let ran = ok(project, &[arguments, &["--json"]].concat());
     let document: Value = serde_json::from_str(&ran.stdout).expect("a document");
-    let number = |field: &str| document["travel"][field].as_u64().expect("a number");
+    // `add` tells of the sync that it does.
+    let travel = document.get("sync").unwrap_or(&document)["travel"].clone();
+    let number = |field: &str| travel[field].as_u64().unwrap_or_else(|| panic!("no {field}: {}", ran.stdout));
     (number("bytes"), number("seeded-bytes"))
 }
 
@@ -166,8 +168,34 @@ fn what_seeds_is_what_the_store_still_has() {
             "blob changed" => assert!(sent > 8_000_000 && sent <= size, "{sent}"),
             _ => assert_eq!(sent, size, "{how}\n{}", ran.stderr),
         }
-        ok(&site.project, &["verify"]);
+        let verified = site.project.mpm(&["verify"]);
+        assert_eq!(verified.code, if how == "blob changed" { 4 } else { 0 }, "{how}\n{}", verified.stderr);
     }
+}
+
+#[test]
+fn a_file_that_was_renamed_lends_too_and_lists_are_read() {
+    let mut registry = TestRegistry::of_late("acme", 3_600);
+    registry.namespace("acme");
+    // Published with a tool that makes no index.
+    registry.release("acme/big", "1.0.0").file("README.md", "#\n").file(PATH, first()).in_lists(1).publish();
+    let server = Server::start(registry.folder());
+    let project = project_at(&registry, &format!("sparse+{}", server.url()), WANTS);
+    ok(&project, &["sync"]);
+    let index = index_of(&second());
+    registry.put_blob(&index);
+    let renamed = "weights/all.safetensors";
+    let next = registry.release("acme/big", "1.1.0").file("README.md", "#\n").file(renamed, second());
+    next.chunks(renamed, &index).in_lists(1).publish();
+    let (told, lent) = travel(&project, &["add", "acme/big@1.1", "--dry-run"]);
+    assert!(lent > 9_000_000 && told < 4_000_000, "{told} {lent}");
+    ok(&project, &["update"]);
+    server.requests();
+    ok(&project, &["sync"]);
+    assert!(project.read(&format!("models/acme/big/{renamed}")) == Some(second()));
+    let path = blob_of(&second());
+    let sent: u64 = server.requests().iter().filter(|request| request.path == path).map(|request| request.sent).sum();
+    assert_eq!(sent + lent, second().len() as u64);
 }
 
 fn statement_file(registry: &TestRegistry, version: &str) -> PathBuf {
@@ -189,6 +217,7 @@ fn a_bad_index_is_a_warning_and_never_an_end() {
         ("a chunk of 8 MiB and a byte", with(56, &((8_u32 << 20) + 1).to_le_bytes()), "is not used"),
         ("of the old version", index_of(&first()), "is not used"),
         ("nothing", Vec::new(), "is not used"),
+        ("more than it could save", vec![0; 12_582_992 / 100 + 1], "is not used"),
         ("not there", b"absent".to_vec(), "can't be had"),
     ] {
         let mut site = Site::new();
@@ -216,10 +245,36 @@ fn a_lying_index_over_wrong_bytes_is_exit_4() {
     let hash = 56 + 36 * 20 + 10;
     index[hash] ^= 1;
     site.publish(&index);
-    site.server.fault(&blob_of(&second()), usize::MAX, Fault::Flip(3_000_000));
+    site.server.fault(&blob_of(&second()), usize::MAX, Fault::Flip(12_000_000));
     ok(&site.project, &["update"]);
     site.project.mpm(&["sync"]).expect(4).says(&["wrong bytes"]);
     assert!(site.project.read(&format!("models/acme/big/{PATH}")) == Some(first()), "nothing was changed");
+}
+
+#[test]
+fn an_index_of_other_bytes_that_the_base_gives_is_exit_4_and_a_good_base_mends_it() {
+    let mut site = Site::new();
+    let mut other = second();
+    other[7_000_000..7_000_100].fill(0);
+    // Chunks of the other bytes below the header of the right ones.
+    let mut index = index_of(&second());
+    let lies = index_of(&other);
+    assert_eq!(index.len(), lies.len(), "the change moved no cut");
+    index[56..].copy_from_slice(&lies[56..]);
+    site.publish(&index);
+    let honest = tempfile::tempdir().expect("a folder");
+    site.registry.copy_to(honest.path());
+    std::fs::write(site.registry.blob(&Sha256::of(&second())), &other).expect("written");
+    ok(&site.project, &["update"]);
+    let publisher = site.registry.publisher("acme").public().fingerprint().short();
+    site.project.mpm(&["sync"]).expect(4).says(&["E0729", "acme/big", &publisher]);
+    assert!(site.project.read(&format!("models/acme/big/{PATH}")) == Some(first()), "nothing was changed");
+
+    let mirror = Server::start(honest.path());
+    let root = site.registry.root_sha256().prefixed();
+    site.project = site.project.config(&format!("[mirrors]\n\"{root}\" = [\"{}\"]\n", mirror.url()));
+    ok(&site.project, &["sync"]).says(&["acme/big", "chunk index"]);
+    site.holds_second();
 }
 
 #[test]

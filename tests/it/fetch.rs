@@ -1,8 +1,10 @@
 //! Fetching against places that lie, break off, stall and come back.
 
 mod chunks;
+mod crowd;
 mod cuts;
-mod ranges;
+mod hedged;
+pub(crate) mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -16,7 +18,6 @@ use modelpm::diagnose::{Class, Diagnose as _};
 use modelpm::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds};
 use modelpm::model::{Pin, SafeUrl, Timestamp};
 use modelpm::progress::{Event, Progress, Task};
-use modelpm::store::Store;
 use modelpm::sys::{BlobReader, Cancel, HttpClient, HttpSettings, NetworkPolicy, Patience, blob_path};
 use modelpm::verify::verify;
 
@@ -146,7 +147,7 @@ impl Progress for Recorder {
                 assert_eq!(known.2 % 2, 0, "started twice");
                 *known = (bytes.expect("known"), 0, known.2 + 1);
             }
-            Event::Advanced { task, bytes } => {
+            Event::Advanced { task, bytes } | Event::Kept { task, bytes } => {
                 let known = tasks.get_mut(task).expect("started");
                 known.1 += bytes;
                 assert!(known.1 <= known.0, "more than promised");
@@ -246,6 +247,12 @@ pub(crate) fn client(policy: NetworkPolicy) -> HttpClient {
         ..Patience::default()
     };
     HttpClient::new(HttpSettings { policy, patience, ..HttpSettings::default() }).unwrap()
+}
+
+/// A client that waits for a quarter of an hour.
+fn patient() -> HttpClient {
+    let patience = Patience { stall: Duration::from_mins(15), window: Duration::from_mins(15), ..Patience::default() };
+    HttpClient::new(HttpSettings { patience, ..HttpSettings::default() }).unwrap()
 }
 
 /// A client that calls anything below a thousand bytes in half a second a drip.
@@ -577,49 +584,4 @@ fn a_planted_partial_download_is_neither_followed_nor_written_to() {
         scene.fetch_one(pin, vec![server.place(&scene.http)]).unwrap();
         assert_eq!(std::fs::read(&victim).unwrap(), b"mine");
     }
-}
-
-#[test]
-fn many_processes_on_one_store_bring_each_blob_once() {
-    let blobs: Vec<Vec<u8>> = (0..6).map(|seed| blob(if seed < 3 { 20_000 } else { LARGE }, 30 + seed)).collect();
-    let pins: Vec<Pin> = blobs.iter().map(|bytes| Pin::of(bytes)).collect();
-    let slices: Vec<&[u8]> = blobs.iter().map(Vec::as_slice).collect();
-    let server = Server::cutting(&slices, vec![]);
-    let folder = tempfile::tempdir().unwrap();
-    std::thread::scope(|scope| {
-        for number in 0..6 {
-            let (pins, server, folder) = (&pins, &server, folder.path());
-            scope.spawn(move || {
-                let http = client(NetworkPolicy::Online);
-                let store = Store::open(folder).unwrap();
-                // In another order each, and storing late: whoever waits must not keep the others waiting.
-                let mut jobs = jobs(pins);
-                jobs.rotate_left(number);
-                let known = Health::read(&folder.join("places.json"), Timestamp::from_seconds(1).unwrap());
-                let fetcher = Fetcher {
-                    known: &known,
-                    http: &http,
-                    staging: store.staging(),
-                    jobs: 2,
-                    already: &|pin| matches!(store.find(pin), Ok(Some(_))),
-                    patience: Duration::from_mins(1),
-                    cancel: &Cancel::new(),
-                    progress: &Recorder::default(),
-                };
-                let mut late = Vec::new();
-                let result = fetcher.fetch(&jobs, &[vec![server.place(&http)]], &mut |landed| {
-                    match landed {
-                        Landed::Blob(job, staged) => late.push(verify(staged, &job.pin).unwrap()),
-                        Landed::Pause => drop(store.insert_all(std::mem::take(&mut late)).unwrap()),
-                    }
-                    Ok::<(), ()>(())
-                });
-                assert!(result.is_ok(), "{result:?}");
-                store.insert_all(late).unwrap();
-                let wanted = pins.iter().copied().collect();
-                assert!(store.missing(&wanted).unwrap().is_empty());
-            });
-        }
-    });
-    assert_eq!(server.requests().len(), pins.len(), "each blob was asked for once");
 }

@@ -400,6 +400,7 @@ fn files() -> impl Strategy<Value = Vec<FileEntry>> {
                 pin: Pin { sha256: Sha256::from_bytes(sha256), size },
                 class: classes[class],
                 variant: variant.map(|variant| VariantName::parse(variant).expect("a name")),
+                pack: None,
                 chunks: (size % 3 == 0).then(|| Pin { sha256: Sha256::from_bytes(sha256), size: size % 1_000 }),
             })
             .collect();
@@ -450,6 +451,7 @@ fn statements() -> impl Strategy<Value = Statement> {
                     .collect(),
                 base_model: adapter.then(provenance),
                 trained_on: if adapter { Vec::new() } else { vec![provenance()] },
+                packs: Vec::new(),
                 upstream: adapter.then(|| Upstream {
                     repository: HubRepository::parse("Org/Name_1").expect("a repository"),
                     commit: HubCommit::parse(&"0a".repeat(20)).expect("a commit"),

@@ -73,6 +73,7 @@ fn seeds(target: &str) -> Seeds {
         "log" => golden("index", &["log"]),
         "statement" => only(golden("statement", &["statement"]), |name| !signed(name)),
         "file_list" => golden("statement", &["list"]),
+        "chunk_index" => golden("chunk", &["blob", "cut.", "E0"]),
         other => made(other),
     }
 }

@@ -45,6 +45,7 @@ mod layout;
 mod login;
 mod mirror;
 mod network;
+mod packs;
 mod perf;
 mod policy;
 mod project;

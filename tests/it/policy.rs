@@ -53,6 +53,7 @@ fn world(files: &[(&str, &[u8], FileClass)], policy: &str) -> World {
             pin: store.put_bytes(bytes).unwrap(),
             class: *class,
             variant: None,
+            pack: None,
             chunks: None,
         })
         .collect();
@@ -70,6 +71,7 @@ fn world(files: &[(&str, &[u8], FileClass)], policy: &str) -> World {
         dependencies: Vec::new(),
         base_model: None,
         trained_on: Vec::new(),
+        packs: Vec::new(),
         upstream: None,
     };
     let listed = ReleaseFiles::assemble(&statement, Vec::new()).unwrap();
@@ -221,6 +223,41 @@ fn what_names_give_away_is_refused_before_a_byte_travels() {
 }
 
 #[test]
+fn settings_that_git_would_obey_are_code() {
+    fn check(what: &str, files: &[&str], class: FileClass, policy: &str, expected: &[&str]) {
+        let files: Vec<(&str, &[u8], FileClass)> = files
+            .iter()
+            .map(|path| {
+                let settings = path.to_ascii_lowercase().ends_with("config") || path.ends_with("commondir");
+                (*path, b"x\n".as_slice(), if settings { class } else { FileClass::Doc })
+            })
+            .collect();
+        let world = world(&files, policy);
+        let refused = world.policy.judge(&world.selected).err();
+        let objections = refused.iter().flat_map(|refused| refused.objections());
+        let found: Vec<&str> = objections.map(|objection| objection.path.as_str()).collect();
+        assert_eq!(found, expected, "{what}");
+    }
+    let whole = ["HEAD", "config", "objects/x", "refs/x"];
+    let allow =
+        |rule: &str| format!("[policy.unsafe]\n\"acme/old@1.2.0\" = {{ formats = [\"{rule}\"], reason = \"ours\" }}");
+    let other = FileClass::Doc;
+    check("a whole repository", &whole, other, "", &["config"]);
+    check("declared as code", &whole, FileClass::Code, "", &[]);
+    check("allowed", &whole, other, &allow("script"), &[]);
+    check("something else allowed", &whole, other, &allow("pickle"), &["config"]);
+    check("no head", &["config", "objects/x", "refs/x"], other, "", &[]);
+    check("no objects", &["HEAD", "config", "refs/x"], other, "", &[]);
+    check("no references", &["HEAD", "config", "objects/x"], other, "", &[]);
+    check("references in a file", &["HEAD", "config", "objects/x", "refs"], other, "", &[]);
+    check("in other letters", &["A/Config", "A/Objects/x", "A/REFS/x", "A/head"], other, "", &["A/Config"]);
+    check("below", &["a/HEAD", "a/config", "a/objects/x", "a/refs/x", "config"], other, "", &["a/config"]);
+    check("apart", &["HEAD", "a/config", "objects/x", "refs/x"], other, "", &[]);
+    check("what leads to another folder", &["HEAD", "commondir"], other, "", &["commondir"]);
+    check("what leads nowhere", &["commondir"], other, "", &[]);
+}
+
+#[test]
 fn sources_that_nobody_signs_are_refused_by_the_word_deny_alone() {
     let sources = || [SourceId::path("../a"), SourceId::path("../b")];
     let declared = |policy: &str| manifest("m = { path = \"../a\" }", policy).policy;
@@ -297,6 +334,8 @@ fn a_folder_passes_the_same_gate_and_can_not_be_overridden() {
     let refused = policy.judge(&selected).unwrap_err();
     assert!(refused.allowing_lines().is_empty());
     assert!(!refused.hints().iter().any(|hint| matches!(hint, Hint::Add { .. })));
+    let why = "a folder has no signed statement that an exception could be bound to";
+    assert!(refused.hints().contains(&Hint::Note(why.to_owned())), "{:?}", refused.hints());
 }
 
 #[test]

@@ -235,6 +235,7 @@ impl TestRegistry {
             dependencies: Vec::new(),
             base_model: None,
             trained_on: Vec::new(),
+            packs: Vec::new(),
             upstream: None,
         };
         ReleaseBuilder { registry: self, statement, files: Vec::new(), signers: None }
@@ -551,7 +552,7 @@ impl ReleaseBuilder<'_> {
         };
         let path = RelPath::parse(path).expect("a path of a test");
         self.registry.put_blob(bytes);
-        self.files.push(FileEntry { path, pin: Pin::of(bytes), class, variant, chunks: None });
+        self.files.push(FileEntry { path, pin: Pin::of(bytes), class, variant, pack: None, chunks: None });
         self
     }
 

@@ -28,9 +28,10 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("layout", &[WORDS, &["manifest", "statement", "lock", "select"]]),
     ("hub", &[WORDS, &["statement"]]),
     ("chunk", &[WORDS]),
+    ("pack", &[WORDS, &["statement"]]),
     // Stages.
     ("index", &[WORDS, EFFECTS, &["catalog", "trust", "statement", "manifest"]]),
-    ("fetch", &[WORDS, EFFECTS, &["select", "hub", "chunk"]]),
+    ("fetch", &[WORDS, EFFECTS, &["select", "hub", "chunk", "pack"]]),
     ("verify", &[WORDS, EFFECTS]),
     ("store", &[WORDS, EFFECTS, &["verify"]]),
     ("inspect", &[WORDS, EFFECTS, &["store", "formats", "scan", "select", "policy"]]),
@@ -62,6 +63,7 @@ const PURE: &[&str] = &[
     "layout",
     "hub",
     "chunk",
+    "pack",
 ];
 const STAGES: &[&str] =
     &["index", "fetch", "verify", "store", "inspect", "install", "mirror", "keys", "registry", "publish"];

@@ -9,7 +9,7 @@ use crate::fetch::hub::listing::address;
 use crate::fetch::hub::{Hub, HubFetchError};
 use crate::model::{GitBlobId, HubCommit, HubId, RelPath};
 use crate::progress::{Doing, Event, Task};
-use crate::sys::{ByteRange, HttpError, RangeBody, Staged, Staging, block_on};
+use crate::sys::{ByteRange, HttpError, Lines, RangeBody, Staged, Staging, block_on};
 
 /// Tries for one file.
 const TRIES: u32 = 4;
@@ -107,7 +107,7 @@ impl Hub<'_> {
         loop {
             self.pass_gate()?;
             let mut growing = Staging::create(staging, what).map_err(local)?;
-            let opened = block_on(self.http.open_range(&url, ByteRange::from(0), None, self.scope));
+            let opened = block_on(self.http.open_range(&url, ByteRange::from(0), None, self.scope, Lines::Shared));
             let error = match opened {
                 Ok(body) => match self.take(body, file.size, &mut growing) {
                     Ok(()) => return Ok(growing.finish()),

@@ -13,7 +13,7 @@ mod plan;
 mod worker;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ pub(super) const LEAST: u64 = 4 << 20;
 /// Connections that a download begins with.
 const FIRST: usize = 2;
 /// Most connections of one download to one base.
-const MOST: usize = 4;
+const MOST: usize = 8;
 /// Time between two looks at a wish to stop, and at what is there.
 const LOOK: Duration = Duration::from_millis(50);
 /// Time over which a speed is measured before another connection is tried.
@@ -98,6 +98,9 @@ pub(super) trait Sink {
     /// The next bytes of the blob.
     fn write(&mut self, piece: Piece) -> Result<(), Self::Error>;
 
+    /// So many bytes more need not be fetched.
+    fn kept(&mut self, bytes: u64);
+
     /// So many bytes are here, written or not.
     fn reached(&mut self, bytes: u64);
 
@@ -119,6 +122,9 @@ pub(super) enum Ended {
     Stopped,
 }
 
+/// Places, and how many bytes they gave.
+pub(super) type Given = Vec<(usize, u64)>;
+
 /// What the workers of one download share.
 struct Shared {
     http: HttpClient,
@@ -132,6 +138,8 @@ struct Shared {
     taking: tokio::sync::Mutex<()>,
     memory: Arc<Memory>,
     lent: Option<Lent>,
+    /// Bytes that were lent and not told of.
+    lent_bytes: AtomicU64,
     connections: Arc<Semaphore>,
     workers: AtomicUsize,
     pause: fn(&HttpClient, &Pin, u32, &Problem) -> Duration,
@@ -158,7 +166,7 @@ pub(super) fn bring<S: Sink>(
     wanted: &Wanted<'_>,
     sources: Vec<Source>,
     sink: &mut S,
-) -> Result<(Ended, Vec<(usize, u64)>), S::Error> {
+) -> Result<(Ended, Given), S::Error> {
     let bases: Vec<Base> =
         sources.into_iter().map(|source| Base::new(source.place, source.url, source.scope, source.etag)).collect();
     let most = wanted.common.most.clamp(1, MOST + bases.len().saturating_sub(1));
@@ -176,6 +184,7 @@ pub(super) fn bring<S: Sink>(
         moved: Notify::new(),
         taking: tokio::sync::Mutex::new(()),
         memory: Arc::clone(&wanted.common.memory),
+        lent_bytes: AtomicU64::new(0),
         lent: wanted.list.and_then(|list| Lent::new(list, wanted.seeds)),
         connections: Arc::clone(&wanted.common.connections),
         workers: AtomicUsize::new(0),
@@ -329,6 +338,10 @@ impl<S: Sink> Writer<'_, S> {
     }
 
     fn look(&mut self) -> Result<(), S::Error> {
+        let lent = self.shared.lent_bytes.swap(0, Ordering::Relaxed);
+        if lent > 0 {
+            self.sink.kept(lent);
+        }
         let held = self.shared.board().held();
         self.sink.reached(self.written.saturating_add(held).min(self.shared.pin.size));
         for (number, base) in self.shared.bases.iter().enumerate() {

@@ -57,13 +57,11 @@ impl Plan {
 
     /// Where a segment begins, and its length.
     pub(super) fn at(&self, number: usize) -> (u64, usize) {
-        let (offset, end) = match &self.chunked {
-            Some(chunked) => (chunked.start(number, self.size), chunked.start(number.saturating_add(1), self.size)),
-            None => {
-                let offset = self.from.saturating_add((number as u64).saturating_mul(SEGMENT as u64));
-                (offset, offset.saturating_add(SEGMENT as u64).min(self.size))
-            }
-        };
+        let plain = self.from.saturating_add((number as u64).saturating_mul(SEGMENT as u64));
+        let (offset, end) = self.chunked.as_ref().map_or_else(
+            || (plain, plain.saturating_add(SEGMENT as u64).min(self.size)),
+            |chunked| (chunked.start(number, self.size), chunked.start(number.saturating_add(1), self.size)),
+        );
         (offset, usize::try_from(end.saturating_sub(offset)).unwrap_or(0))
     }
 

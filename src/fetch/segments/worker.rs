@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::fetch::segments::Shared;
@@ -9,7 +10,7 @@ use crate::fetch::segments::bases::{Base, Out};
 use crate::fetch::segments::board::Turn;
 use crate::fetch::segments::part::Part;
 use crate::fetch::{Found, Problem};
-use crate::sys::{ByteRange, HttpError, RangeBody, blob_path};
+use crate::sys::{ByteRange, HttpError, Lines, RangeBody, blob_path};
 
 /// Time between two looks at what is to be done.
 const LOOK: Duration = Duration::from_millis(50);
@@ -89,6 +90,8 @@ async fn fresh(shared: &Shared, base: usize) -> Option<Part> {
             if let Some(lent) = &shared.lent {
                 // Reading from the store's disk is work that the runtime has to know of.
                 tokio::task::block_in_place(|| part.seed(&mut |at, bytes| lent.read(at, bytes)));
+                let there = part.there.load(Ordering::Relaxed);
+                shared.lent_bytes.fetch_add(there as u64, Ordering::Relaxed);
             }
             return Some(part);
         }
@@ -159,7 +162,9 @@ async fn fly(shared: &Shared, asked: &Base, part: &mut Part) -> Flown {
         let from = part.offset.saturating_add(missing.start as u64);
         let range = ByteRange { from, to: Some(from.saturating_add(missing.len() as u64)) };
         let etag = asked.etag();
-        let opened = race(shared, part.number, shared.http.open_range(&url, range, etag.as_deref(), asked.scope)).await;
+        let opened =
+            race(shared, part.number, shared.http.open_range(&url, range, etag.as_deref(), asked.scope, Lines::Each))
+                .await;
         let mut body = match opened {
             None => return Flown::Settled,
             Some(Err(HttpError::Status { status: 404 | 410, .. })) => return Flown::Failed(Problem::Absent),
@@ -230,7 +235,7 @@ impl<'s> Present<'s> {
 
 impl Drop for Present<'_> {
     fn drop(&mut self) {
-        self.0.workers.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+        self.0.workers.fetch_sub(1, Ordering::SeqCst);
         self.0.landed.notify_all();
     }
 }

@@ -54,7 +54,7 @@ fn a_link_is_made_of_the_inode_that_was_hashed() {
         scene.bringing.bring(scene.known("file"), "a file", Copying::Below(0), &Cancel::new()).expect("brought");
     assert_eq!((way, staged.pin()), (Way::Hard, Pin::of(b"hello")));
     assert_eq!(staged.file().metadata().expect("open").ino(), path.metadata().expect("there").ino());
-    assert!(staged.close_to_writers().expect("asked"));
+    assert!(staged.close_to_writers().expect("asked").is_some());
     assert_eq!(path.metadata().expect("there").mode() & 0o222, 0);
     drop(staged);
     assert!(files::list(&scene.folder.path().join("store")).expect("listed").is_empty(), "what is dropped goes");
@@ -81,7 +81,7 @@ fn a_file_that_was_replaced_or_written_to_after_it_was_hashed_is_not_brought() {
     let known = scene.known("file");
     let (staged, _) = scene.bringing.bring(known, "a file", Copying::Allowed, &Cancel::new()).expect("brought");
     write(&scene.from().join("file"), b"OTHER");
-    assert!(!staged.close_to_writers().expect("asked"), "written to between the link and the store");
+    assert!(staged.close_to_writers().expect("asked").is_none(), "written to between the link and the store");
 }
 
 #[test]

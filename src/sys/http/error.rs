@@ -144,9 +144,20 @@ impl std::error::Error for NoAnswer {}
 impl NoAnswer {
     /// Whether the connection ended over the server's certificate.
     fn is_certificate(&self) -> bool {
+        self.any(&|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+    }
+
+    /// Whether the server refused to speak the protocol that was offered.
+    pub(super) fn is_protocol(&self) -> bool {
+        let refused = rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol);
+        self.any(&|error| *error == refused || *error == rustls::Error::NoApplicationProtocol)
+    }
+
+    /// Whether something in it is such an error of TLS.
+    fn any(&self, is: &dyn Fn(&rustls::Error) -> bool) -> bool {
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&self.0);
         while let Some(error) = next {
-            if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+            if error.downcast_ref().is_some_and(is) {
                 return true;
             }
             // An I/O error shows what it holds, which may be another one, but names only the source of that as its own.

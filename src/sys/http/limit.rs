@@ -55,7 +55,7 @@ mod tests {
             due = limit.due(500, now);
         }
         assert_eq!(due.duration_since(now), Duration::from_millis(4800));
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         assert_eq!(limit.due(1000, later).duration_since(later), Duration::from_millis(800), "silence is not saved up");
     }
 }

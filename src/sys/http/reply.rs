@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 
 use crate::model::SafeUrl;
-use crate::sys::http::{ByteRange, HttpClient, HttpError, Scope, pause};
+use crate::sys::http::{ByteRange, HttpClient, HttpError, Lines, Scope, pause};
 use crate::sys::runtime::block_on;
 
 /// Longest text that explains a refusal, in characters.
@@ -94,7 +94,7 @@ impl HttpClient {
     }
 
     async fn ask_once(&self, url: &SafeUrl, cap: u64, scope: Scope) -> Result<Reply, HttpError> {
-        let (at, response) = self.request(url, &HeaderMap::new(), scope).await?;
+        let (at, response) = self.request(url, &HeaderMap::new(), scope, Lines::Shared).await?;
         let status = response.status().as_u16();
         if matches!(status, 408 | 425 | 500..=599) {
             return Err(super::refused_status(at, &response));

@@ -134,6 +134,7 @@ fn reasons_numbers_and_days_have_their_edges() {
     assert_eq!(code(YankRecord::parse(&yank(&format!("{longest}x")).render())), "E0101");
     let counted = |counter| code(YankRecord::parse(&YankRecord { counter, ..yank("x") }.render()));
     assert_eq!([counted(0), counted(1), counted(MAX_NUMBER), counted(MAX_NUMBER + 1)], ["E0101", "", "", "E0101"]);
+    assert_eq!(MAX_NUMBER, 9_007_199_254_740_991, "what every reader of JSON holds exactly");
     let house = House::new();
     let root = |change: &dyn Fn(&mut TrustRoot)| {
         let mut root = house.root();

@@ -16,30 +16,30 @@ use modelpm::sys::{HttpClient, HttpSettings};
 use super::{Scene, blob, plain};
 
 /// Large enough for segments.
-pub(super) const SIZE: usize = 9 << 20;
+pub(crate) const SIZE: usize = 9 << 20;
 
 /// What was asked: which bytes, of which version, as the how-manieth request.
 #[derive(Debug, Clone)]
-pub(super) struct Asking {
+pub(crate) struct Asking {
     /// The digest in the path.
-    pub(super) name: String,
-    pub(super) from: usize,
-    pub(super) to: Option<usize>,
-    pub(super) if_range: Option<String>,
-    pub(super) number: usize,
+    pub(crate) name: String,
+    pub(crate) from: usize,
+    pub(crate) to: Option<usize>,
+    pub(crate) if_range: Option<String>,
+    pub(crate) number: usize,
 }
 
 type Answer = dyn Fn(&Asking, &mut TcpStream) -> std::io::Result<()> + Send + Sync;
 
 /// A server that keeps its connections and remembers what it was asked and what it sent.
-pub(super) struct Site {
+pub(crate) struct Site {
     base: SafeUrl,
     asked: Arc<Mutex<Vec<Asking>>>,
-    pub(super) sent: Arc<AtomicUsize>,
+    pub(crate) sent: Arc<AtomicUsize>,
 }
 
 impl Site {
-    pub(super) fn new(answer: impl Fn(&Asking, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(answer: impl Fn(&Asking, &mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = SafeUrl::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -54,20 +54,20 @@ impl Site {
     }
 
     /// One that honours ranges, with these bytes.
-    pub(super) fn honest(bytes: &[u8]) -> Self {
+    pub(crate) fn honest(bytes: &[u8]) -> Self {
         let bytes = bytes.to_vec();
         Self::new(move |range, stream| part(range, stream, &bytes, "\"v1\"", usize::MAX))
     }
 
-    pub(super) fn place(&self, http: &HttpClient) -> Place {
+    pub(crate) fn place(&self, http: &HttpClient) -> Place {
         Place::Http(self.base.clone(), http.scope_of(&self.base).unwrap())
     }
 
-    pub(super) fn asked(&self) -> Vec<Asking> {
+    pub(crate) fn asked(&self) -> Vec<Asking> {
         self.asked.lock().unwrap().clone()
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.base.to_string()
     }
 
@@ -117,7 +117,7 @@ fn hang_up() -> std::io::Result<()> {
 }
 
 /// The part that was asked for, cut off after so many bytes.
-pub(super) fn part(
+pub(crate) fn part(
     range: &Asking,
     stream: &mut TcpStream,
     bytes: &[u8],
@@ -148,12 +148,12 @@ fn whole(stream: &mut TcpStream, bytes: &[u8], etag: &str) -> std::io::Result<()
 }
 
 /// Chunks of a quarter of a MiB.
-pub(super) fn listed(bytes: &[u8]) -> Arc<ChunkList> {
+pub(crate) fn listed(bytes: &[u8]) -> Arc<ChunkList> {
     let chunks = bytes.chunks(256 << 10).map(|chunk| (u32::try_from(chunk.len()).unwrap(), ChunkHash::of(chunk)));
     Arc::new(ChunkList::new(Pin::of(bytes), chunks).unwrap())
 }
 
-pub(super) fn job(bytes: &[u8], list: Option<Arc<ChunkList>>) -> Job {
+pub(crate) fn job(bytes: &[u8], list: Option<Arc<ChunkList>>) -> Job {
     Job { pin: Pin::of(bytes), what: "a large file".to_owned(), places: 0, chunks: list, seeds: Seeds::default() }
 }
 

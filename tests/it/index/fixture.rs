@@ -189,11 +189,13 @@ impl Index {
                 pin: Pin::of(number.as_bytes()),
                 class: FileClass::Weights,
                 variant: None,
+                pack: None,
                 chunks: None,
             }]),
             dependencies: Vec::new(),
             base_model: None,
             trained_on: Vec::new(),
+            packs: Vec::new(),
             upstream: None,
         }
     }

@@ -227,3 +227,34 @@ fn a_lock_chooses_among_what_a_copy_has_where_that_is_asked_for() {
     let ran = other.mpm(&["lock", "--available"]);
     ran.expect(1).says(&["0 of 0 releases of acme/lora are not in this copy"]);
 }
+
+#[test]
+fn packs_come_whole_and_the_files_in_them_install() {
+    let author = crate::support::project::Project::new();
+    ok(&author, &["key", "new", "main.key", "--no-password"]);
+    ok(&author, &["index", "init", "index", "--id", "mine", "--namespace", "me", "--demo"]);
+    for number in 0..300 {
+        author.write(&format!("pub/out/rows/{number:03}.txt"), format!("row {number}\n").repeat(40));
+    }
+    let package = "[package]\nname = \"me/rows\"\nversion = \"1.0.0\"\nkind = \"dataset\"\ndir = \"out\"\n";
+    author.write("pub/Model.toml", package);
+    let keys = ["--key", "../main.key", "--index-key", "../index.key"];
+    ok(&author, &[&["-C", "pub", "publish", "--registry", "../index"][..], &keys].concat());
+    let index = author.folder().join("index");
+    let root = modelpm::model::Sha256::of(&std::fs::read(index.join("trust/root/1.json")).unwrap()).prefixed();
+    let manifest = |index: &str| {
+        format!(
+            "[project]\nname = \"p\"\n[registries.mine]\nindex = \"{index}\"\nroot = \"{root}\"\n[datasets]\n\"me/rows\" = \"1\"\n"
+        )
+    };
+    let keeper = crate::support::project::Project::new().manifest(&manifest(&index.display().to_string()));
+    let to = keeper.home().join("mirror").display().to_string();
+    let made = ok(&keeper, &["--json", "mirror", "sync", &to, "--all"]).json();
+    assert!(made["fetched"]["files"].as_u64().unwrap() < 10, "300 files in packs: {made}");
+    let looked = ok(&keeper, &["--json", "mirror", "verify", &to]).json();
+    assert_eq!((&looked["releases"]["whole"], &looked["extra"]), (&1.into(), &serde_json::json!([])));
+    let machine = crate::support::project::Project::new().manifest(&manifest(&to));
+    ok(&machine, &["sync"]);
+    assert_eq!(placed(&machine).len(), 300);
+    assert_eq!(machine.text("datasets/me/rows/rows/007.txt").unwrap(), "row 7\n".repeat(40));
+}
