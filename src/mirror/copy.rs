@@ -68,6 +68,7 @@ struct Work<'a> {
 }
 
 /// What became of one blob.
+#[expect(clippy::large_enum_variant, reason = "one at a time is handed over")]
 enum Copied {
     Here(Verified),
     /// No folder has it, or its bytes are others there.

@@ -137,7 +137,9 @@ impl Destination {
 
     /// Says where blobs lie: below the first base that is relative.
     pub(super) fn set_base(&mut self, bases: &[String]) {
-        let relative = bases.iter().find(|base| !base.contains("://"));
+        // The mirror's own notes are no place for what an index names.
+        let ours = |base: &str| base.split('/').find(|part| *part != ".") == Some(OWN);
+        let relative = bases.iter().find(|base| !base.contains("://") && !ours(base));
         relative.map_or(".", String::as_str).trim_end_matches('/').clone_into(&mut self.base);
     }
 
@@ -351,4 +353,30 @@ fn mark_of(folder: &Path) -> Result<Option<(RegistryId, Sha256)>, MirrorError> {
         Some((RegistryId::parse(id).ok()?, Sha256::parse(root).ok()?))
     };
     parse().map(Some).ok_or(MirrorError::Note { path })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mirror::Destination;
+    use crate::model::{RegistryId, Sha256};
+
+    #[test]
+    fn blobs_lie_below_the_first_base_that_is_relative_and_never_among_the_notes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let id = RegistryId::parse("acme").expect("an id");
+        let mut destination = Destination::at(folder.path(), &id, Sha256::of(b"root")).expect("empty");
+        let digest = Sha256::of(b"x");
+        for (bases, expected) in [
+            (&["."][..], "blobs/"),
+            (&[], "blobs/"),
+            (&["https://cdn.example/", "data/"], "data/blobs/"),
+            (&["a/b", "."], "a/b/blobs/"),
+            (&[".mpm-mirror", ".mpm-mirror/placing", "./.mpm-mirror"], "blobs/"),
+            (&[".mpm-mirror/x", "y"], "y/blobs/"),
+        ] {
+            let bases: Vec<String> = bases.iter().map(|base| (*base).to_owned()).collect();
+            destination.set_base(&bases);
+            assert!(destination.blob(&digest).starts_with(expected), "{bases:?}: {}", destination.blob(&digest));
+        }
+    }
 }

@@ -107,9 +107,7 @@ pub fn survey(
                 counted.extra.push(path.clone());
             }
             blobs.push((path, digest, size));
-        } else if kind != Kind::File {
-            counted.extra.push(path);
-        } else if !known.contains(&path) && !own(&path) && !record.has(&path) {
+        } else if kind != Kind::File || !(known.contains(&path) || own(&path) || record.has(&path)) {
             counted.extra.push(path);
         }
     }

@@ -121,7 +121,8 @@ pub(super) fn choose(registry: &Registry, wish: &Wish) -> Result<Chosen, MirrorE
             chosen.entry(listing.package.name.clone()).or_default().extend(own);
         }
     }
-    for (pattern, _) in wish.patterns.iter().zip(&answered).filter(|(_, answered)| !**answered) {
+    let mut asked = wish.patterns.iter().zip(&answered);
+    if let Some((pattern, _)) = asked.find(|(_, answered)| !**answered) {
         let why = match pattern {
             Pattern::Name(_, None) => "there is no such package",
             Pattern::Name(_, Some(_)) => "no version of it fits",

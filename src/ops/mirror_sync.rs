@@ -15,6 +15,7 @@ use crate::ops::{PipelineError, Services, Travel, pipeline, project};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 pub struct Request {
     /// Where to look for a Model.toml; there need not be one.
     pub start: PathBuf,

@@ -105,16 +105,15 @@ fn identify(
     if ids.is_empty() {
         ids = manifest.registries.keys().cloned().collect();
     }
-    match ids.as_slice() {
-        [only] => Ok(only.clone()),
-        _ => {
-            let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
-            let question = match names.len() {
-                0 => "which registry is to be mirrored? No project is around that names one".to_owned(),
-                _ => format!("which registry is to be mirrored? There are {}", names.join(", ")),
-            };
-            Err(PipelineError::Unanswered { question, flag: "--registry ID" })
-        }
+    if let [only] = ids.as_slice() {
+        Ok(only.clone())
+    } else {
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let question = match names.len() {
+            0 => "which registry is to be mirrored? No project is around that names one".to_owned(),
+            _ => format!("which registry is to be mirrored? There are {}", names.join(", ")),
+        };
+        Err(PipelineError::Unanswered { question, flag: "--registry ID" })
     }
 }
 
@@ -140,14 +139,11 @@ fn declared(
     if let Some(known) = known {
         return Ok(Some(RegistryDeclaration { index, ..known.clone() }));
     }
-    let root = match source.root {
-        Some(root) => root,
-        None => {
-            let claimed = folder_of(start, source).and_then(|folder| Destination::claimed(&folder).ok().flatten());
-            let claims = claimed.map_or_else(String::new, |(_, root)| format!(": the copy says sha256:{root}"));
-            let question = format!("which root has registry {id}? Compare it with what its owners say{claims}");
-            return Err(PipelineError::Unanswered { question, flag: "--root SHA256" });
-        }
+    let Some(root) = source.root else {
+        let claimed = folder_of(start, source).and_then(|folder| Destination::claimed(&folder).ok().flatten());
+        let claims = claimed.map_or_else(String::new, |(_, root)| format!(": the copy says sha256:{root}"));
+        let question = format!("which root has registry {id}? Compare it with what its owners say{claims}");
+        return Err(PipelineError::Unanswered { question, flag: "--root SHA256" });
     };
     Ok(Some(RegistryDeclaration { index, root, root_at: None, namespaces: Vec::new(), default: false, line: 0 }))
 }

@@ -118,12 +118,12 @@ impl Source {
                 }
             }
         }
-        self.from_elsewhere(wanted, &mut found);
+        self.fill_in(wanted, &mut found);
         wanted.iter().zip(found).map(|(pinned, bytes)| self.expect(pinned, bytes)).collect()
     }
 
     /// Fills in what other places have of what is wrong or absent here. What can't be had there stays as it is.
-    fn from_elsewhere(&self, wanted: &[Pinned], found: &mut [Option<Vec<u8>>]) {
+    fn fill_in(&self, wanted: &[Pinned], found: &mut [Option<Vec<u8>>]) {
         let right = |pinned: &Pinned, bytes: &Option<Vec<u8>>| {
             bytes.as_deref().is_some_and(|bytes| Sha256::of(bytes) == pinned.sha256)
         };

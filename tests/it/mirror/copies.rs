@@ -22,7 +22,7 @@ fn a_whole_copy_is_the_registry_and_stock_servers_serve_it() {
     let stale: Vec<&String> = own.keys().filter(|path| !copy.contains_key(*path)).collect();
     let spent =
         |path: &&String| ["tree/", "trust/registrar/", ".mpm", ".git"].iter().any(|start| path.starts_with(start));
-    assert!(stale.iter().all(|path| spent(path)), "{stale:?}");
+    assert!(stale.iter().all(spent), "{stale:?}");
     assert!(copy.iter().all(|(path, bytes)| own.get(path) == Some(bytes)), "nothing else, and no other bytes");
     keeper.verify();
 
