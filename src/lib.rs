@@ -24,6 +24,7 @@
 //! | `store/v1/facts/` | [`inspect`] |
 //! | `trust/<root>/` in the state folder, copies of indexes in the cache folder | [`index`] |
 //! | a registry's folder | read by [`index`], written by [`registry`] and [`publish`] |
+//! | a mirror's folder: `.mpm-mirror/`, `copy.json`, `checkpoints/` | [`mirror`] |
 //! | key files | [`keys`] |
 //! | leases | [`sys`] |
 //!
@@ -59,6 +60,7 @@ pub mod index;
 pub mod inspect;
 pub mod install;
 pub mod keys;
+pub mod mirror;
 pub mod publish;
 pub mod registry;
 pub mod store;

@@ -124,6 +124,7 @@ impl AcceptArgs {
             keys: self.accept_key.iter().copied().collect(),
             roots: self.accept_root.iter().copied().collect(),
             yes: self.yes,
+            available: false,
         }
     }
 }

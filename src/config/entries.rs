@@ -79,6 +79,11 @@ impl Config {
                 put(&format!("mirrors.{:?}", root.prefixed()), base.clone());
             }
         }
+        for (root, places) in &self.index_mirrors {
+            for place in places {
+                put(&format!("index-mirrors.{:?}", root.prefixed()), place.clone());
+            }
+        }
         all
     }
 }

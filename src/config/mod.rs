@@ -97,6 +97,8 @@ pub struct Config {
     pub trusted: BTreeMap<Sha256, String>,
     /// `[mirrors]`: by registry root, bases that are tried before the registry's own.
     pub mirrors: BTreeMap<Sha256, Vec<String>>,
+    /// `[index-mirrors]`: by registry root, copies of the index that are asked before the registry's own.
+    pub index_mirrors: BTreeMap<Sha256, Vec<String>>,
     /// `unsigned = "deny"`: sources, where nobody signs, are refused whatever a project says.
     pub deny_unsigned: bool,
     /// `minimum-age`: how long a release must have been in its index, whatever a project says.
@@ -163,6 +165,10 @@ impl Config {
         for (root, bases) in self.mirrors {
             mirrors.entry(root).or_default().extend(bases);
         }
+        let mut index_mirrors = over.index_mirrors;
+        for (root, places) in self.index_mirrors {
+            index_mirrors.entry(root).or_default().extend(places);
+        }
         Self {
             store: over.store.or(self.store),
             layers: over.layers.into_iter().chain(self.layers).collect(),
@@ -178,6 +184,7 @@ impl Config {
             registry_rule,
             trusted,
             mirrors,
+            index_mirrors,
             deny_unsigned: self.deny_unsigned || over.deny_unsigned,
             // The longer one counts.
             minimum_age: self.minimum_age.max(over.minimum_age),

@@ -42,6 +42,8 @@ pub(super) enum Rule {
     Helper,
     #[error("a mirror is an https or http address, or an absolute folder")]
     Mirror,
+    #[error("a mirror of an index is `sparse+https://…`, `sparse+http://…`, or an absolute folder")]
+    IndexMirror,
 }
 
 /// Parses a configuration file; `path` is for messages.
@@ -103,7 +105,10 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
         }
     }
     if let Some(value) = top.take("mirrors") {
-        config.mirrors = mirrors(value.table()?)?;
+        config.mirrors = mirrors(value.table()?, mirror)?;
+    }
+    if let Some(value) = top.take("index-mirrors") {
+        config.index_mirrors = mirrors(value.table()?, index_mirror)?;
     }
     top.finish(&[
         "registries",
@@ -116,6 +121,7 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
         "credentials",
         "trusted",
         "mirrors",
+        "index-mirrors",
         "hub",
     ])?;
     Ok(config)
@@ -158,11 +164,14 @@ fn hosts(value: Option<Value<'_>>) -> Result<BTreeSet<String>, TomlError> {
     value.map_or(Ok(BTreeSet::new()), |value| Ok(value.parse_list(host)?.into_iter().collect()))
 }
 
-fn mirrors(table: Table<'_>) -> Result<BTreeMap<Sha256, Vec<String>>, TomlError> {
+fn mirrors(
+    table: Table<'_>,
+    parse: fn(&str) -> Result<String, MirrorError>,
+) -> Result<BTreeMap<Sha256, Vec<String>>, TomlError> {
     let mut mirrors = BTreeMap::new();
     for (root, value) in table.into_entries() {
         let root = Sha256::parse(&root).map_err(|error| value.refused(error))?;
-        mirrors.insert(root, value.parse_list(mirror)?);
+        mirrors.insert(root, value.parse_list(parse)?);
     }
     Ok(mirrors)
 }
@@ -226,6 +235,14 @@ enum MirrorError {
     Url(#[from] UrlError),
     #[error(transparent)]
     Rule(#[from] Rule),
+}
+
+fn index_mirror(text: &str) -> Result<String, MirrorError> {
+    match text.strip_prefix("sparse+") {
+        Some(url) if url.starts_with("https://") || url.starts_with("http://") => drop(SafeUrl::parse(url)?),
+        _ => drop(absolute(text).map_err(|_| Rule::IndexMirror)?),
+    }
+    Ok(text.to_owned())
 }
 
 fn mirror(text: &str) -> Result<String, MirrorError> {

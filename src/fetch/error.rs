@@ -113,7 +113,7 @@ pub enum Problem {
     #[error(transparent)]
     Read(io::Error),
     /// It is not there.
-    #[error("it is not there")]
+    #[error("it is not there: it is not in this copy")]
     Absent,
     /// Fewer bytes came than are pinned, and then no more.
     #[error("only {received} bytes came")]

@@ -69,6 +69,10 @@ impl Origin for Folder {
         self.root.display().to_string()
     }
 
+    fn may_be_written(&self) -> bool {
+        true
+    }
+
     fn blobs(&self, _: &str) -> Option<Arc<dyn BlobReader>> {
         None
     }

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::index::IndexError;
-use crate::model::{CheckpointNumber, Fingerprint, Floor, Namespace, PackageName, Pin, RegistryId, Sha256, Timestamp};
+use crate::model::{
+    CheckpointNumber, Fingerprint, Floor, Namespace, PackageName, Pin, RegistryId, Sha256, Signature, Timestamp,
+};
 use crate::progress::Progress;
 use crate::sys::{Lease, fault, files};
 use crate::trust::{Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations, TrustRoot};
@@ -38,6 +40,8 @@ pub(super) struct State {
     pub(super) registrar_bytes: Vec<u8>,
     pub(super) checkpoint: Checkpoint,
     pub(super) checkpoint_bytes: Vec<u8>,
+    /// Those that the checkpoint was read with; none where it comes from the memory.
+    pub(super) signatures: Vec<Signature>,
 }
 
 /// The prefix of a log that was read, and under which epoch.
@@ -86,6 +90,11 @@ impl State {
 }
 
 impl Memory {
+    /// No memory: for a look at a copy as it stands.
+    pub(super) fn none() -> Self {
+        Self { folder: PathBuf::new(), state: None, nothing: Revocations::default() }
+    }
+
     /// Reads the memory of the registry with this first root; empty if there is none.
     ///
     /// # Errors
@@ -164,6 +173,9 @@ impl Memory {
 
     /// Writes what was learnt, under a lease. Another process may have learnt more meanwhile: nothing is lowered.
     pub(super) fn remember(&self, learnt: &Learnt<'_>, progress: &dyn Progress) -> Result<(), IndexError> {
+        if self.folder.as_os_str().is_empty() {
+            return Ok(());
+        }
         files::create_private_dirs(&self.folder).map_err(|error| self.damaged("", &error.to_string()))?;
         let _lease = Lease::take(&self.folder.join("lease"), WAIT, &|holder| {
             let registry = learnt.state.root.registry.as_str();
@@ -244,6 +256,7 @@ impl Memory {
             root_bytes,
             registrar_bytes,
             checkpoint_bytes,
+            signatures: Vec::new(),
         }))
     }
 
@@ -285,6 +298,9 @@ impl Memory {
     }
 
     fn read(&self, path: &str, cap: u64) -> Result<Option<Vec<u8>>, IndexError> {
+        if self.folder.as_os_str().is_empty() {
+            return Ok(None);
+        }
         files::read_capped(&self.folder.join(path), cap).map_err(|error| self.damaged(path, &error.to_string()))
     }
 

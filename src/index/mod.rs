@@ -26,7 +26,7 @@ use crate::sys::{BlobReader, HttpClient, Scope};
 pub use error::IndexError;
 pub use memory::{Memory, Remembered};
 pub use origin::{Freshness, Origin, OriginError};
-pub use reader::{Extent, Familiarity, Names, Registry};
+pub use reader::{Carried, CarriedHead, Extent, Familiarity, Head, Names, Registry, Walk, Walked};
 
 /// Fingerprint of the first root of the registry that is compiled in.
 pub fn builtin_root() -> Sha256 {
@@ -45,6 +45,8 @@ pub struct Opening {
     pub root_at: Option<(u64, Sha256)>,
     /// Where its index is; folders absolute.
     pub address: IndexAddress,
+    /// Copies of it that are asked first, in order.
+    pub mirrors: Vec<IndexAddress>,
     /// The lock's floor, if there is one.
     pub floor: Option<Floor>,
     /// New trust, or what a lock already pins.

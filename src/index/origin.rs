@@ -42,6 +42,11 @@ pub trait Origin: Send + Sync {
         false
     }
 
+    /// Whether somebody may be writing its files this moment, so that a second look an instant later can help.
+    fn may_be_written(&self) -> bool {
+        false
+    }
+
     /// Blobs below a relative base that only this place can read; `None` where a base is a folder or an address.
     fn blobs(&self, base: &str) -> Option<Arc<dyn BlobReader>>;
 }

@@ -3,9 +3,11 @@
 //! `roots` and `head` open a registry, `lookup` follows hashes from the checkpoint to a log, `statement` and `signers` from
 //! the registrar file to a signature. Nothing is written before `remember`.
 
+mod carry;
 mod head;
 mod lookup;
 mod names;
+mod places;
 mod roots;
 mod signers;
 mod source;
@@ -14,6 +16,7 @@ mod statement;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crate::catalog::{ListedRelease, Listing};
 use crate::index::builtin::Builtin;
@@ -30,9 +33,11 @@ use crate::trust::{Freshness as Life, Revocations, YankRecord};
 
 use head::Judge;
 use lookup::Looked;
+use places::{Elsewhere, Standing};
 use source::Source;
 use statement::KnownEntry;
 
+pub use carry::{Carried, CarriedHead, Head, Walk, Walked};
 pub use names::{Extent, Names};
 
 /// An opened registry: roots walked, checkpoint and registrar file checked.
@@ -76,8 +81,37 @@ impl Registry {
     /// `E0111` and following; class trust for what is wrong, network for what can't be reached.
     pub fn open(opening: &Opening, world: &World<'_>) -> Result<Self, IndexError> {
         let memory = Memory::load(&world.trust, &opening.root)?;
-        let (origin, scope) = open_origin(opening, world)?;
-        Self::read(opening, world, memory, origin, scope)
+        let mut places: Vec<IndexAddress> = opening.mirrors.clone();
+        places.push(opening.address.clone());
+        while places.len() > 1 {
+            let mirror = places.remove(0);
+            match Self::open_mirror(opening, world, memory.clone(), &mirror, &places) {
+                Ok(registry) => return Ok(registry),
+                // A second history is no fault of a place.
+                Err(error @ IndexError::Equivocation { .. }) => return Err(error),
+                Err(error) => world.progress.warn("index-mirror", mirror_failed(&error)),
+            }
+        }
+        let (origin, scope) = open_origin(opening, &opening.address, world)?;
+        Self::read(
+            opening,
+            world,
+            memory,
+            At { origin, scope, address: opening.address.clone(), elsewhere: Vec::new() },
+        )
+    }
+
+    /// Opens a registry at a copy, with other places for what that lacks.
+    fn open_mirror(
+        opening: &Opening,
+        world: &World<'_>,
+        memory: Memory,
+        address: &IndexAddress,
+        others: &[IndexAddress],
+    ) -> Result<Self, IndexError> {
+        let (origin, scope) = open_origin(opening, address, world)?;
+        let elsewhere = others.iter().map(|other| Elsewhere::new(opening, other, world)).collect();
+        Self::read(opening, world, memory, At { origin, scope, address: address.clone(), elsewhere })
     }
 
     /// The same over files that come in some way of the caller's.
@@ -86,20 +120,29 @@ impl Registry {
     /// As [`Registry::open`].
     pub fn open_from(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
         let memory = Memory::load(&world.trust, &opening.root)?;
-        Self::read(opening, world, memory, origin, Scope::public())
+        let (scope, address) = (Scope::public(), opening.address.clone());
+        Self::read(opening, world, memory, At { origin, scope, address, elsewhere: Vec::new() })
     }
 
-    fn read(
-        opening: &Opening,
-        world: &World<'_>,
-        memory: Memory,
-        origin: Arc<dyn Origin>,
-        scope: Scope,
-    ) -> Result<Self, IndexError> {
+    /// Opens a copy as it stands, without what this machine remembers: nothing is compared with it, and nothing becomes of it.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn examine(opening: &Opening, world: &World<'_>) -> Result<Self, IndexError> {
+        let (origin, scope) = open_origin(opening, &opening.address, world)?;
+        let address = opening.address.clone();
+        Self::read(opening, world, Memory::none(), At { origin, scope, address, elsewhere: Vec::new() })
+    }
+
+    fn read(opening: &Opening, world: &World<'_>, memory: Memory, at: At) -> Result<Self, IndexError> {
+        let At { origin, scope, address, elsewhere } = at;
+        let other_places = !elsewhere.is_empty();
         let source = Source {
             registry: opening.id.clone(),
             origin,
-            lag: world.http.settings().patience.lag,
+            // Where others can be asked, nobody waits for long.
+            lag: if other_places { Duration::ZERO } else { world.http.settings().patience.lag },
+            elsewhere,
             behind: OnceLock::new(),
         };
         let builtin = opening.address == IndexAddress::Builtin;
@@ -121,6 +164,7 @@ impl Registry {
             now: world.now,
             network: world.http.policy(),
             progress: world.progress,
+            other_places,
         };
         let state = judge.head()?;
         if !builtin && state.root.demo {
@@ -138,7 +182,6 @@ impl Registry {
                 ),
             );
         }
-        let address = opening.address.clone();
         Ok(Self { source, address, scope, memory, state, seen: Mutex::default() })
     }
 
@@ -261,7 +304,32 @@ impl Registry {
     /// # Errors
     /// `E0124`: a base that the rules refuse.
     pub fn bases(&self) -> Result<Vec<Base>, IndexError> {
-        self.state.checkpoint.bases.iter().map(|base| self.base(base)).collect()
+        let named = &self.state.checkpoint.bases;
+        let own = Standing { address: &self.address, scope: self.scope, origin: Some(&*self.source.origin) };
+        let mut bases: Vec<Base> = Vec::new();
+        if !self.source.elsewhere.is_empty() && named.iter().all(|base| base.contains("://")) {
+            // A mirror has blobs of its own, whatever the checkpoint says of the place that it is a copy of.
+            bases.extend(self.base(&own, ".").ok());
+        }
+        for base in named {
+            bases.push(self.base(&own, base)?);
+        }
+        Ok(bases)
+    }
+
+    /// Further places of blobs: where the registry is read from a mirror, those beside the places behind it. Names may be looked up
+    /// for this.
+    pub fn further_bases(&self) -> Vec<Base> {
+        let relative = || self.state.checkpoint.bases.iter().filter(|base| !base.contains("://"));
+        let there = self.source.elsewhere.iter().map(Elsewhere::standing);
+        there
+            .flat_map(|there| relative().filter_map(move |base| self.base(&there, base).ok()).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// Whether it is read from a mirror, with other places behind it.
+    pub fn has_further_places(&self) -> bool {
+        !self.source.elsewhere.is_empty()
     }
 
     /// Writes what was learnt into the memory, under a lease: after verification, at the end of a run that succeeded.
@@ -280,27 +348,27 @@ impl Registry {
         self.memory.remember(&learnt, progress)
     }
 
-    fn base(&self, base: &str) -> Result<Base, IndexError> {
+    fn base(&self, at: &Standing<'_>, base: &str) -> Result<Base, IndexError> {
         let refused = |rule| IndexError::Base { registry: self.id().clone(), base: base.to_owned(), rule };
         if base.contains("://") {
             let url = SafeUrl::parse(base).map_err(|_| refused("it is no address that carries no credentials"))?;
             return match url.inner().scheme() {
                 // Whether plain http and private addresses are met is judged at each request, with this scope.
-                "https" | "http" => Ok(Base::Http(url, self.scope)),
+                "https" | "http" => Ok(Base::Http(url, at.scope)),
                 _ => Err(refused("bases are relative paths, https, or http where that is allowed")),
             };
         }
         if base.starts_with('/') || base.contains('\\') || base.split('/').any(|part| part == "..") {
             return Err(refused("a relative base stays below its index"));
         }
-        if let Some(blobs) = self.source.origin.blobs(base) {
+        if let Some(blobs) = at.origin.and_then(|origin| origin.blobs(base)) {
             return Ok(Base::Objects(blobs));
         }
-        match &self.address {
+        match at.address {
             IndexAddress::Sparse(url) => {
                 // `./` keeps a first part with a colon from being taken for a scheme.
                 let below = url.below(&format!("./{base}")).map_err(|_| refused("it is no relative path"))?;
-                Ok(Base::Http(below, self.scope))
+                Ok(Base::Http(below, at.scope))
             }
             IndexAddress::Folder(folder) => Ok(Base::Folder(Path::new(folder).join(base))),
             IndexAddress::Git(_) | IndexAddress::Builtin => Err(refused("this kind of index holds no blobs")),
@@ -312,17 +380,46 @@ impl Registry {
     }
 }
 
+/// A place that is read, and those behind it.
+struct At {
+    origin: Arc<dyn Origin>,
+    scope: Scope,
+    address: IndexAddress,
+    elsewhere: Vec<Elsewhere>,
+}
+
+/// What is told of a mirror that could not be used.
+fn mirror_failed(error: &IndexError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    format!("a mirror that this machine's configuration names can't be used: {text}; the next place is asked")
+}
+
 /// The way that an address is read.
-fn open_origin(opening: &Opening, world: &World<'_>) -> Result<(Arc<dyn Origin>, Scope), IndexError> {
+fn open_origin(
+    opening: &Opening,
+    at: &IndexAddress,
+    world: &World<'_>,
+) -> Result<(Arc<dyn Origin>, Scope), IndexError> {
     let address = |source: HttpError| IndexError::Address { registry: opening.id.clone(), source: Box::new(source) };
     let place = |source: OriginError| IndexError::Origin { registry: opening.id.clone(), source: Box::new(source) };
     let copies = world.cache.join("indexes").join(opening.root.hex());
-    Ok(match &opening.address {
+    Ok(match at {
         IndexAddress::Builtin => (Arc::new(Builtin::new()), Scope::public()),
         IndexAddress::Folder(folder) => (Arc::new(Folder::new(Path::new(folder))), Scope::public()),
         IndexAddress::Sparse(url) => {
             let scope = world.http.scope_of(url).map_err(address)?;
-            (Arc::new(Sparse::new(url, &copies.join("sparse"), world.http, scope, world.now)), scope)
+            // What changes under its name is kept for each place.
+            let kept = if *at == opening.address {
+                "sparse".to_owned()
+            } else {
+                format!("sparse-{}", Sha256::of(url.inner().as_str().as_bytes()).short())
+            };
+            (Arc::new(Sparse::new(url, &copies.join(kept), world.http, scope, world.now)), scope)
         }
         IndexAddress::Git(url) => {
             let scope = world.http.scope_of(url).map_err(address)?;

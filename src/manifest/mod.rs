@@ -25,6 +25,7 @@ pub use edit::{
     set_requirement,
 };
 pub use error::ManifestError;
+pub use registry::AddressError;
 
 /// The parsed Model.toml.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::manifest::error::{ManifestError, Rule};
 use crate::manifest::parse::{finish, misplaced};
 use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
@@ -84,6 +85,41 @@ enum IndexError {
     Url(#[from] crate::model::UrlError),
     #[error(transparent)]
     Rule(#[from] Rule),
+}
+
+/// A text that is no address of an index.
+#[derive(Debug, thiserror::Error)]
+#[error("{found:?} is no address of an index")]
+pub struct AddressError {
+    /// What was found, without what may be a credential.
+    pub found: String,
+    #[source]
+    source: IndexError,
+}
+
+impl Diagnose for AddressError {
+    fn code(&self) -> Code {
+        Code("E0314")
+    }
+    fn class(&self) -> Class {
+        Class::Usage
+    }
+    fn hints(&self) -> Vec<Hint> {
+        vec![Hint::Note("an index is `sparse+https://…`, `git+https://…`, `git+ssh://…` or a folder".to_owned())]
+    }
+}
+
+impl IndexAddress {
+    /// An address as Model.toml writes it.
+    ///
+    /// # Errors
+    /// `E0314`: it is none.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        index(text).map_err(|source| {
+            let found = text.rsplit('@').next().unwrap_or_default().chars().take(100).collect();
+            AddressError { found, source }
+        })
+    }
 }
 
 fn index(text: &str) -> Result<IndexAddress, IndexError> {

@@ -145,7 +145,7 @@ pub(super) fn seed(services: &Services, store: &Store, wanted: &[Wanted]) -> Res
     Ok(Travel { adopted_blobs: seeded.blobs, adopted_bytes: seeded.bytes, ..Travel::default() })
 }
 
-/// Brings what the store lacks.
+/// Brings what the store lacks: from mirrors of a registry first, and what they can't give from the places behind them.
 pub(super) fn bring(
     services: &Services,
     store: &Store,
@@ -158,6 +158,26 @@ pub(super) fn bring(
 /// The same, with what earlier releases lend. Chunk indexes are used that the store has; one by one, where a blob can't be
 /// had with its index, it is tried once more without.
 pub(super) fn bring_from(
+    services: &Services,
+    store: &Store,
+    registries: &mut Registries<'_>,
+    wanted: &[Wanted],
+    older: &Older,
+) -> Result<Travel, PipelineError> {
+    let (_, travel) = missing(store, wanted)?;
+    match bring_once(services, store, registries, wanted, older) {
+        Err(PipelineError::Fetch(error))
+            if matches!(error.class(), Class::Network | Class::Trust) && registries.reach_further() =>
+        {
+            services.progress.note("mirror-lacks", "what the mirror can't give is asked of the places behind it");
+            bring_once(services, store, registries, wanted, older).map(|_| travel)
+        }
+        other => other,
+    }
+}
+
+/// The same from the places that are asked now.
+fn bring_once(
     services: &Services,
     store: &Store,
     registries: &mut Registries<'_>,
@@ -332,7 +352,7 @@ fn jobs(
 }
 
 /// Where the files of a commit can be had: configured mirrors, then the hub.
-fn hub_places(
+pub(super) fn hub_places(
     services: &Services,
     id: &HubId,
     commit: &HubCommit,
@@ -343,7 +363,7 @@ fn hub_places(
     Ok(mirrors.chain([Place::Hub(Arc::new(hub))]).collect())
 }
 
-fn place(base: Base) -> Place {
+pub(super) fn place(base: Base) -> Place {
     match base {
         Base::Http(url, scope) => Place::Http(url, scope),
         Base::Folder(folder) => Place::Folder(folder),

@@ -11,7 +11,8 @@ use crate::inspect::InspectError;
 use crate::install::InstallError;
 use crate::layout::LayoutError;
 use crate::lock::LockError;
-use crate::manifest::ManifestError;
+use crate::manifest::{AddressError, ManifestError};
+use crate::mirror::MirrorError;
 use crate::model::{Fingerprint, Namespace, PackageName, RegistryId, Sha256, Version};
 use crate::policy::Refused;
 use crate::resolve::NoSolution;
@@ -148,6 +149,12 @@ pub enum PipelineError {
     /// Installing.
     #[error(transparent)]
     Install(#[from] InstallError),
+    /// A mirror.
+    #[error(transparent)]
+    Mirror(#[from] Box<MirrorError>),
+    /// An address of an index that is none.
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// Somebody else's lease.
     #[error(transparent)]
     Lease(#[from] LeaseError),
@@ -309,6 +316,12 @@ pub enum PipelineError {
     },
 }
 
+impl From<MirrorError> for PipelineError {
+    fn from(error: MirrorError) -> Self {
+        Self::Mirror(Box::new(error))
+    }
+}
+
 impl From<crate::ops::bringing::Broken> for PipelineError {
     fn from(broken: crate::ops::bringing::Broken) -> Self {
         match broken {
@@ -351,6 +364,8 @@ impl PipelineError {
             Self::Store(error) => error,
             Self::Inspect(error) => error,
             Self::Install(error) => error,
+            Self::Mirror(error) => &**error,
+            Self::Address(error) => error,
             Self::Lease(error) => error,
             _ => return None,
         })

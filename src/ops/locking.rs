@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{ListedRelease, Snapshot};
-use crate::index::{Familiarity, Memory, VerifiedStatement};
+use crate::catalog::{ListedRelease, Listing, Snapshot};
+use crate::index::{Familiarity, IndexError, Memory, VerifiedStatement};
 use crate::lock::{Lock, LockedPackage, LockedRegistry, SourceId, Target, expected_overrides};
 use crate::manifest::{DependencySource, Manifest};
 use crate::model::{Fingerprint, Namespace, PackageId, PackageName, PackageRef, RegistryId};
@@ -128,13 +128,51 @@ impl Making<'_, '_> {
             by_registry.entry(package.registry.clone()).or_default().insert(package.name.clone());
         }
         for (registry, names) in by_registry {
-            for (name, listing) in self.registries.open(&registry)?.listings(&names)? {
+            let listings = if self.accepted.available {
+                self.available(&registry, &names)?
+            } else {
+                self.registries.open(&registry)?.listings(&names)?
+            };
+            for (name, listing) in listings {
                 let package = PackageRef { registry: registry.clone(), name };
                 self.check_still_listed(&package)?;
                 snapshot.listings.insert(package, listing);
             }
         }
         Ok(())
+    }
+
+    /// Listings of what is in the copy that is read: releases whose statements are not there are left out, with a word.
+    fn available(
+        &mut self,
+        registry: &RegistryId,
+        names: &BTreeSet<PackageName>,
+    ) -> Result<BTreeMap<PackageName, Option<Listing>>, PipelineError> {
+        let opened = self.registries.open(registry)?;
+        let mut found = BTreeMap::new();
+        for name in names {
+            let package = PackageRef { registry: registry.clone(), name: name.clone() };
+            let mut listing = match opened.listings(&BTreeSet::from([name.clone()])) {
+                Ok(mut found) => found.remove(name).flatten(),
+                // It is not in this copy, which does not mean that it does not exist.
+                Err(IndexError::Missing { .. }) => Some(Listing { package, releases: BTreeMap::new() }),
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(listing) = &mut listing {
+                let all = listing.releases.len();
+                let here = opened.here(listing.releases.values())?;
+                listing.releases.retain(|_, release| here.contains(&release.event.statement.sha256));
+                let left = all.saturating_sub(listing.releases.len());
+                if left > 0 || all == 0 {
+                    let text = format!(
+                        "{left} of {all} releases of {name} are not in this copy of {registry}, and passed over"
+                    );
+                    self.services.progress.note("available", text);
+                }
+            }
+            found.insert(name.clone(), listing);
+        }
+        Ok(found)
     }
 
     /// Logs only grow: what the old lock pins of a package is still there, or somebody took it away. Otherwise a cut log would

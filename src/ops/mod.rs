@@ -14,6 +14,7 @@ mod hub_cache;
 mod hubs;
 mod indexes;
 mod locking;
+mod mirroring;
 mod named;
 mod pipeline;
 mod project;
@@ -39,6 +40,8 @@ pub mod key_new;
 pub mod list;
 pub mod lock;
 pub mod login;
+pub mod mirror_sync;
+pub mod mirror_verify;
 pub mod outdated;
 pub mod path;
 pub mod publish;
@@ -57,6 +60,7 @@ pub mod why;
 pub use adopting::{Left, Refused};
 pub use authoring::{AuthoringError, Protection};
 pub use error::{PipelineError, ProjectError};
+pub use mirroring::Source;
 pub use named::Name;
 pub use report::{Change, FilesChange, LaidOut, PackageLine, Travel};
 pub use services::{Ask, HubSettings, Nobody, Question, Services};
@@ -80,4 +84,6 @@ pub struct Accepted {
     pub roots: std::collections::BTreeSet<crate::model::Sha256>,
     /// Every other question (`--yes`).
     pub yes: bool,
+    /// That versions which a copy of a part lacks are passed over (`lock --available`).
+    pub available: bool,
 }

@@ -109,7 +109,7 @@ impl Project {
     }
 }
 
-fn source_table(folder: &Path, pin: &Pin) -> Result<Vec<SourceFile>, PipelineError> {
+pub(super) fn source_table(folder: &Path, pin: &Pin) -> Result<Vec<SourceFile>, PipelineError> {
     let path = folder.join("Model.lock.d").join(format!("{}.json", pin.sha256));
     let bytes = files::read_capped(&path, MAX_TABLE)
         .and_then(|found| found.ok_or_else(|| std::io::ErrorKind::NotFound.into()))

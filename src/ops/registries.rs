@@ -18,6 +18,10 @@ pub(super) struct Registries<'a> {
     declared: BTreeMap<RegistryId, RegistryDeclaration>,
     locked: BTreeMap<RegistryId, (Sha256, Floor)>,
     gate: Gate,
+    /// Whether mirrors that configuration names are passed over.
+    at_the_source: bool,
+    /// Whether places behind mirrors are asked for blobs.
+    further: bool,
     opened: BTreeMap<RegistryId, Registry>,
 }
 
@@ -39,8 +43,15 @@ impl<'a> Registries<'a> {
             declared: manifest.registries.clone(),
             locked: locked.unwrap_or_default(),
             gate,
+            at_the_source: false,
+            further: false,
             opened: BTreeMap::new(),
         }
+    }
+
+    /// The same, read where Model.toml says, whatever mirrors of indexes configuration names: for who makes one.
+    pub(super) fn at_the_source(self) -> Self {
+        Self { at_the_source: true, ..self }
     }
 
     /// The ids that are configured.
@@ -80,6 +91,13 @@ impl<'a> Registries<'a> {
         self.opened.iter()
     }
 
+    /// Has the places behind mirrors asked for blobs from now on; whether that is news.
+    pub(super) fn reach_further(&mut self) -> bool {
+        let news = !self.further && self.opened.values().any(Registry::has_further_places);
+        self.further = true;
+        news
+    }
+
     /// Where the blobs of a registry can be had: configured mirrors first.
     pub(super) fn bases(&mut self, id: &RegistryId) -> Result<Vec<Base>, PipelineError> {
         let root = self.declaration(id)?.root;
@@ -88,12 +106,22 @@ impl<'a> Registries<'a> {
             bases.push(self::mirror(self.services, mirror));
         }
         // A dead index must not stop a site that has mirrors: what the lock pins can come from there.
-        match self.open(id).and_then(|registry| Ok(registry.bases()?)) {
+        match self.open_bases(id) {
             Ok(own) => bases.extend(own),
             Err(error) if error.class() == Class::Network && !bases.is_empty() => {
                 self.services.progress.warn("index-unreachable", format!("{error}; only mirrors are asked for blobs"));
             }
             Err(error) => return Err(error),
+        }
+        Ok(bases)
+    }
+
+    fn open_bases(&mut self, id: &RegistryId) -> Result<Vec<Base>, PipelineError> {
+        let further = self.further;
+        let registry = self.open(id)?;
+        let mut bases = registry.bases()?;
+        if further {
+            bases.extend(registry.further_bases());
         }
         Ok(bases)
     }
@@ -105,6 +133,13 @@ impl<'a> Registries<'a> {
             }
             other => other.clone(),
         };
+        let configured = self.services.config.index_mirrors.get(&declaration.root);
+        let mirrors = match declaration.index {
+            IndexAddress::Builtin => Vec::new(),
+            _ if self.at_the_source => Vec::new(),
+            // Configuration admits nothing else.
+            _ => configured.into_iter().flatten().filter_map(|text| IndexAddress::parse(text).ok()).collect(),
+        };
         // A floor belongs to a root: under another one it says nothing.
         let floor = self.locked.get(id).filter(|(root, _)| *root == declaration.root).map(|(_, floor)| *floor);
         Opening {
@@ -112,6 +147,7 @@ impl<'a> Registries<'a> {
             root: declaration.root,
             root_at: declaration.root_at,
             address,
+            mirrors,
             floor,
             gate: self.gate,
         }

@@ -280,6 +280,18 @@ impl Bringing {
         }
     }
 
+    /// A copy with an inode of its own, hashed on the way: a clone where the file system has such, else the bytes in one pass.
+    ///
+    /// # Errors
+    /// It can't be read, or the disk refuses; `Interrupted` if `cancel` was set.
+    pub fn duplicate(&self, existing: &Existing, what: &str, cancel: &Cancel) -> io::Result<(Staged, Way)> {
+        if let Some((place, clone)) = self.clone_of(existing)? {
+            let pin = hash::hash_open(&clone, cancel, &|_| ())?;
+            return Ok((Staged::of_clone(pin, what, place, clone, 0o444), Way::Reflink));
+        }
+        Ok((self.copy(existing, what, cancel)?, Way::Copy))
+    }
+
     /// A further name for the inode that was hashed; `None` where that can't be.
     fn link(&self, existing: &Existing, pin: Pin, what: &str) -> Result<Option<Staged>, NotBrought> {
         let file = &existing.file;
@@ -317,7 +329,8 @@ impl Bringing {
         let mut reader = &existing.file;
         reader.rewind()?;
         let mut staging = Staging::create(&self.folder, what)?;
-        let mut buffer = vec![0_u8; PIECE];
+        let whole = usize::try_from(existing.size()).unwrap_or(PIECE).saturating_add(1);
+        let mut buffer = vec![0_u8; whole.min(PIECE)];
         loop {
             if cancel.is_cancelled() {
                 return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));

@@ -12,6 +12,7 @@ pub const POINTS: &[(&str, &str)] = &[
     ("gc-remove", "a blob is removed by a collection"),
     ("lease-link", "a lease that is written gets its name"),
     ("lock-write", "Model.lock is written"),
+    ("many-rename", "one of many files that share their barriers gets its name"),
     ("name-sync", "names in a folder, or all that a file system was told, are made durable"),
     ("pending-clear", "what was about to be placed is forgotten"),
     ("place-file", "a file is placed in a project"),

@@ -17,6 +17,9 @@ use tempfile::NamedTempFile;
 
 use crate::sys::fault;
 
+/// From so many files on, one barrier for the whole file system is cheaper than one for each.
+const SHARED_BARRIER: usize = 8;
+
 /// Reads a regular file of at most `cap` bytes; `None` if it is not there. A symlink is not followed.
 ///
 /// # Errors
@@ -183,6 +186,43 @@ fn replace(path: &Path, folder: &Path, bytes: &[u8], create: u32, mode: Option<u
     fault::point("atomic-rename")?;
     temporary.persist(path).map_err(|error| bare(&error.error))?;
     sync_dir(folder)
+}
+
+/// Writes many whole files with shared barriers: all bytes first, in `staging` (on the same file system), then their names, in
+/// the order given. Mode 0644. Folders that are missing are made; a symlink in a file's place is replaced, not followed.
+///
+/// # Errors
+/// The folders can't be written; those files that have their names by then are whole.
+pub fn write_many(staging: &Path, files: &[(PathBuf, &[u8])]) -> io::Result<()> {
+    let mut folders = std::collections::BTreeSet::new();
+    let mut written = Vec::with_capacity(files.len());
+    for (path, bytes) in files {
+        let folder = parent(path)?;
+        if !folders.contains(&folder) {
+            std::fs::create_dir_all(&folder)?;
+            folders.insert(folder);
+        }
+        let mut temporary = unfinished(staging, 0o600)?;
+        temporary.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        temporary.write_all(bytes).map_err(|error| bare(&error))?;
+        written.push((temporary, path));
+    }
+    let shared = written.len() >= SHARED_BARRIER;
+    if !(shared && sync_filesystem(staging)?) {
+        for (temporary, _) in &written {
+            temporary.as_file().sync_all()?;
+        }
+    }
+    for (temporary, path) in written {
+        fault::point("many-rename")?;
+        temporary.persist(path).map_err(|error| bare(&error.error))?;
+    }
+    if !(shared && sync_filesystem(staging)?) {
+        for folder in folders {
+            sync_dir(&folder)?;
+        }
+    }
+    Ok(())
 }
 
 /// A file that is still written, in the folder where it will stand, with a name by which [`clear_unfinished`] knows it.

@@ -129,7 +129,7 @@ impl Verified {
         &self.pin
     }
 
-    /// Gives up the bytes, for the store alone.
+    /// Gives up the bytes, for the store and for mirrors alone.
     pub(crate) fn into_staged(self) -> Staged {
         self.staged
     }

@@ -155,11 +155,14 @@ enum Course {
     /// A sync that takes away what no longer belongs.
     Remove,
     Collect,
+    /// Making a mirror: it/mirror/crash.rs.
+    Mirror,
 }
 
 fn course(point: &str) -> Course {
     match point {
         "gc-remove" => Course::Collect,
+        "many-rename" => Course::Mirror,
         "place-remove" => Course::Remove,
         _ => Course::Sync,
     }

@@ -43,6 +43,7 @@ mod kills;
 mod layers;
 mod layout;
 mod login;
+mod mirror;
 mod network;
 mod packs;
 mod perf;

@@ -85,6 +85,9 @@ fn every_command_writes_what_its_schema_says() {
         ["-C", "pub", "publish", "--registry", "../index", "--key", "../main.key", "--index-key", "../index.key"];
     run(&publish, 0);
     run(&["index", "checkpoint", "index", "--key", "index.key"], 0);
+    run(&["mirror", "sync", "mirror", "acme/lora", "--registry", "acme"], 0);
+    run(&["mirror", "verify", "mirror"], 0);
+    run(&["mirror", "status", "mirror"], 0);
     run(&["sync", "--nonsense"], 2);
     seen.take(&crate::login::typed(&project, &["login", "a.example"], "t0ken\n").expect(0));
     let git = |arguments: &[&str]| crate::support::registry::git(&project.folder(), arguments);

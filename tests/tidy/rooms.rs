@@ -36,13 +36,14 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("store", &[WORDS, EFFECTS, &["verify"]]),
     ("inspect", &[WORDS, EFFECTS, &["store", "formats", "scan", "select", "policy"]]),
     ("install", &[WORDS, EFFECTS, &["store", "select", "policy", "layout"]]),
+    ("mirror", &[WORDS, EFFECTS, PURE, &["index", "fetch", "verify"]]),
     ("keys", &[WORDS, EFFECTS, &["trust"]]),
     ("registry", &[WORDS, EFFECTS, PURE, &["index", "keys"]]),
     ("publish", &[WORDS, EFFECTS, PURE, &["keys", "registry", "inspect"]]),
     // Composition.
     ("ops", &[WORDS, EFFECTS, PURE, STAGES]),
     // The terminal: words and verbs, what it takes to build the services, and types that requests and outcomes hold.
-    ("cli", &[WORDS, EFFECTS, &["ops", "select", "statement", "trust", "store", "install", "registry"]]),
+    ("cli", &[WORDS, EFFECTS, &["ops", "select", "statement", "trust", "store", "install", "mirror", "registry"]]),
 ];
 
 const WORDS: &[&str] = &["model", "diagnose", "progress"];
@@ -64,7 +65,8 @@ const PURE: &[&str] = &[
     "chunk",
     "pack",
 ];
-const STAGES: &[&str] = &["index", "fetch", "verify", "store", "inspect", "install", "keys", "registry", "publish"];
+const STAGES: &[&str] =
+    &["index", "fetch", "verify", "store", "inspect", "install", "mirror", "keys", "registry", "publish"];
 
 /// Rooms whose public functions may be async: the server, and sys for the two private users of async.
 const ASYNC: &[&str] = &["serve", "sys"];

@@ -7,7 +7,7 @@ use crate::cli::commands::{Context, Status};
 use crate::cli::errors::Failed;
 use crate::cli::settings::Settings;
 use crate::cli::{json, text};
-use crate::ops::lock;
+use crate::ops::{Accepted, lock};
 
 /// Resolve Model.toml into Model.lock
 #[derive(Debug, Args)]
@@ -15,6 +15,9 @@ pub(in crate::cli) struct Lock {
     /// Only check that Model.lock answers Model.toml, and say why it does not
     #[arg(long)]
     check: bool,
+    /// Choose among the releases that are in the copy of the registry which is read, and say what that leaves out
+    #[arg(long, conflicts_with = "check")]
+    available: bool,
     /// Only tell what would change
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -33,7 +36,7 @@ impl Lock {
             check: self.check,
             lock_rule: self.rule.rule(),
             dry_run: self.dry_run,
-            accepted: self.accept.accepted(),
+            accepted: Accepted { available: self.available, ..self.accept.accepted() },
             wait: self.wait.duration(),
         }
     }

@@ -15,6 +15,7 @@ mod key;
 mod list;
 mod lock;
 mod login;
+mod mirror;
 mod outdated;
 mod path;
 mod publish;
@@ -111,6 +112,7 @@ pub(super) enum Command {
     Key(key::Key),
     Publish(publish::Publish),
     Index(index::Index),
+    Mirror(mirror::Mirror),
     Config(config::Config),
     Doctor(doctor::Doctor),
     Login(login::Login),
@@ -147,6 +149,7 @@ impl Command {
             Self::Key(command) => command.exec(context),
             Self::Publish(command) => command.exec(context),
             Self::Index(command) => command.exec(context),
+            Self::Mirror(command) => command.exec(context),
             Self::Config(command) => command.exec(context),
             Self::Doctor(command) => command.exec(context),
             Self::Login(command) => command.exec(context),

@@ -2,6 +2,7 @@
 
 use crate::index::error::age;
 use crate::index::memory::{Memory, State};
+use crate::index::reader::carry::checkpoint_by_digest;
 use crate::index::reader::roots::{Chain, walk};
 use crate::index::reader::source::{Behind, Source};
 use crate::index::{Freshness, Gate, IndexError, Opening};
@@ -21,6 +22,8 @@ pub(super) struct Judge<'a> {
     pub(super) now: Timestamp,
     pub(super) network: NetworkPolicy,
     pub(super) progress: &'a dyn Progress,
+    /// Whether another place can be asked, so that the stored state is not needed yet.
+    pub(super) other_places: bool,
 }
 
 impl Judge<'_> {
@@ -30,6 +33,7 @@ impl Judge<'_> {
         let read = self.source.patiently(Freshness::Revalidate, |freshness| self.attempt(freshness, &mut newest));
         let state = match read {
             Ok(state) => state,
+            Err(error) if self.other_places => return Err(error),
             Err(error) => self.stored(error, newest)?,
         };
         self.tell_epoch(&state);
@@ -42,15 +46,31 @@ impl Judge<'_> {
         let chain = walk(self.source, self.opening, self.memory, roots)?;
         *newest = Some(chain.newest.number);
         // The signature is written first and read first: what comes apart all the same is asked for again.
-        let signatures = self.source.signatures(CHECKPOINT, &chain.newest.keys(Role::Index).keys, freshness)?;
+        let keys = &chain.newest.keys(Role::Index).keys;
+        let mut signatures = self.source.signatures(CHECKPOINT, keys, freshness)?;
         let bytes = self.source.required(CHECKPOINT, MAX_CHECKPOINT, freshness)?;
+        if chain.newest.check(Role::Index, &bytes, &signatures).is_err() {
+            // A copy that is written just now, or whose writer was killed between the two, has them under a name that never
+            // changes as well.
+            let fixed = self.source.signatures(&checkpoint_by_digest(&bytes), keys, Freshness::Immutable);
+            signatures.extend(fixed.unwrap_or_default());
+        }
         let checkpoint =
             Checkpoint::check(&bytes, &signatures, &chain.newest, self.now).map_err(self.source.refused(CHECKPOINT))?;
         self.check_numbers(&chain, &checkpoint)?;
         self.check_same("checkpoint", &checkpoint, &bytes)?;
         let (registrar, registrar_bytes) = self.registrar(&chain, &checkpoint, roots)?;
         let Chain { newest: root, bytes: root_bytes, digests: roots } = chain;
-        let state = State { root, root_bytes, roots, registrar, registrar_bytes, checkpoint, checkpoint_bytes: bytes };
+        let state = State {
+            root,
+            root_bytes,
+            roots,
+            registrar,
+            registrar_bytes,
+            checkpoint,
+            checkpoint_bytes: bytes,
+            signatures,
+        };
         self.check_expiry(&state)?;
         Ok(state)
     }

@@ -117,37 +117,37 @@ impl Registry {
     /// The pinned prefixes of logs, in order. Any copy that begins with the prefix will do; one that is shorter or differs
     /// is asked for again, past caches.
     pub(super) fn logs(&self, leaves: &[&PackageLeaf]) -> Result<Vec<Vec<u8>>, IndexError> {
-        let mut found: Vec<Option<Vec<u8>>> = vec![None; leaves.len()];
-        let mut open: Vec<usize> = (0..leaves.len()).collect();
+        let mut asked = Asked { leaves, found: vec![None; leaves.len()], open: (0..leaves.len()).collect() };
         for freshness in [Freshness::Immutable, Freshness::Revalidate] {
-            if open.is_empty() {
-                break;
+            if !asked.open.is_empty() {
+                let answers = self.source.get_many_or_none(&asked.paths(), freshness)?;
+                asked.take(answers);
             }
-            let paths: Vec<_> = open
-                .iter()
-                .filter_map(|place| leaves.get(*place))
-                .map(|leaf| (log_path(&leaf.name), cap_of(leaf)))
-                .collect();
-            let answers = self.source.get_many(&paths, freshness)?;
-            for (place, bytes) in std::mem::take(&mut open).into_iter().zip(answers) {
-                let prefix = leaves.get(place).and_then(|leaf| prefix(bytes?, &leaf.log).ok());
-                match (prefix, found.get_mut(place)) {
-                    (Some(bytes), Some(slot)) => *slot = Some(bytes),
-                    _ => open.push(place),
-                }
-            }
+        }
+        // Opening another place costs a look-up of its name: only where something is open.
+        let mut others = self.source.other_origins();
+        while !asked.open.is_empty()
+            && let Some(origin) = others.next()
+        {
+            asked.take(origin.get_many(&asked.paths(), Freshness::Revalidate).unwrap_or_default());
         }
         // What is still open is behind or wrong: one by one, with patience.
         let finish = |(leaf, bytes): (&&PackageLeaf, Option<Vec<u8>>)| match bytes {
             Some(bytes) => Ok(bytes),
             None => self.source.patiently(Freshness::PastCaches, |freshness| self.log(leaf, freshness)),
         };
-        leaves.iter().zip(found).map(finish).collect()
+        leaves.iter().zip(asked.found).map(finish).collect()
     }
 
     fn log(&self, leaf: &PackageLeaf, freshness: Freshness) -> Result<Vec<u8>, IndexError> {
         let path = log_path(&leaf.name);
-        let bytes = self.source.required(&path, cap_of(leaf), freshness)?;
+        let bytes = self.source.get(&path, cap_of(leaf), freshness)?;
+        let bytes = bytes.ok_or_else(|| self.source.missing(&format!("the log of {} ({path})", leaf.name)))?;
+        self.pinned_prefix(leaf, &path, bytes)
+    }
+
+    /// Cuts a file that grows to what is pinned of it as the log of this leaf.
+    pub(super) fn pinned_prefix(&self, leaf: &PackageLeaf, path: &str, bytes: Vec<u8>) -> Result<Vec<u8>, IndexError> {
         prefix(bytes, &leaf.log).map_err(|odd| match odd {
             Odd::Short(found) => IndexError::Behind {
                 registry: self.id().clone(),
@@ -158,7 +158,8 @@ impl Registry {
                 witness: "its checkpoint",
             },
             Odd::Differs(found) => {
-                IndexError::WrongBytes { registry: self.id().clone(), path, expected: leaf.log.sha256, found }
+                let (registry, path) = (self.id().clone(), path.to_owned());
+                IndexError::WrongBytes { registry, path, expected: leaf.log.sha256, found }
             }
         })
     }
@@ -202,6 +203,34 @@ impl Registry {
     }
 }
 
+/// Logs that are asked for, here and there.
+struct Asked<'a> {
+    leaves: &'a [&'a PackageLeaf],
+    found: Vec<Option<Vec<u8>>>,
+    /// Places in the list that have no answer yet.
+    open: Vec<usize>,
+}
+
+impl Asked<'_> {
+    /// What is still open, with how much of it may be read.
+    fn paths(&self) -> Vec<(String, u64)> {
+        let open = self.open.iter().filter_map(|place| self.leaves.get(*place));
+        open.map(|leaf| (log_path(&leaf.name), cap_of(leaf))).collect()
+    }
+
+    /// Takes answers to what was open, in order; those that do not begin with the pinned prefix are none.
+    fn take(&mut self, answers: Vec<Option<Vec<u8>>>) {
+        let answers = answers.into_iter().chain(std::iter::repeat(None));
+        for (place, bytes) in std::mem::take(&mut self.open).into_iter().zip(answers) {
+            let prefix = self.leaves.get(place).and_then(|leaf| prefix(bytes?, &leaf.log).ok());
+            match (prefix, self.found.get_mut(place)) {
+                (Some(bytes), Some(slot)) => *slot = Some(bytes),
+                _ => self.open.push(place),
+            }
+        }
+    }
+}
+
 /// Why bytes do not begin with a pinned prefix.
 enum Odd {
     Short(usize),
@@ -224,7 +253,7 @@ fn cap_of(leaf: &PackageLeaf) -> u64 {
     leaf.log.size.saturating_add(MAX_LEAD).min(MAX_LOG)
 }
 
-fn log_path(name: &PackageName) -> String {
+pub(super) fn log_path(name: &PackageName) -> String {
     format!("packages/{name}.jsonl")
 }
 

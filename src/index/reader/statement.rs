@@ -7,7 +7,7 @@ use crate::catalog::{Node, ReleaseEvent, YankAction, YankEvent};
 use crate::index::reader::Registry;
 use crate::index::reader::lookup::Looked;
 use crate::index::reader::source::Pinned;
-use crate::index::{Freshness, IndexError, VerifiedStatement};
+use crate::index::{IndexError, VerifiedStatement};
 use crate::model::{Namespace, PackageName, Pin, PublicKey, Sha256, Version};
 use crate::statement::{MAX_STATEMENT, Statement};
 use crate::trust::{MAX_NAMESPACE, MAX_YANK, NamespaceEntry, RetiredKey, Role, TrustError, YankRecord, Yanked};
@@ -34,7 +34,11 @@ impl Registry {
         let told = format!("the release statement of {} {version} ({path})", looked.leaf.name);
         let cap = pin.size.min(MAX_STATEMENT);
         let wanted = [Pinned { path: path.clone(), sha256: pin.sha256, cap }];
-        let bytes = self.source.pinned(&wanted)?.pop().ok_or_else(|| self.source.missing(&path))?;
+        let bytes = match self.source.pinned(&wanted) {
+            Err(IndexError::Missing { .. }) => None,
+            other => other?.pop(),
+        };
+        let bytes = bytes.ok_or_else(|| self.source.missing(&told))?;
         let known = self.entry(&looked.leaf.name.namespace())?;
         let prefixes = self.counting_prefixes(looked, &known.entry)?;
         let retired_counts = |key: &RetiredKey| {
@@ -44,12 +48,10 @@ impl Registry {
                     && prefixes.contains(&(prefix.size, prefix.sha256))
             })
         };
-        let signed = self.source.patiently(Freshness::Immutable, |freshness| {
-            let signatures = self.source.signatures(&path, keys_of(&known.entry), freshness)?;
-            known
-                .entry
-                .check(&bytes, &signatures, self.revocations(), &retired_counts)
-                .map_err(self.source.refused(&told))
+        let keys: Vec<&PublicKey> = keys_of(&known.entry).collect();
+        let signed = self.source.signed(&path, &keys, |signatures| {
+            let check = known.entry.check(&bytes, signatures, self.revocations(), &retired_counts);
+            check.map_err(self.source.refused(&told))
         })?;
         if let Some(reason) = self.revocations().releases.get(&pin.sha256) {
             let error = TrustError::RevokedRelease { statement: pin.sha256, reason: reason.clone() };
@@ -191,11 +193,11 @@ impl Registry {
                     && prefixes.contains(&(prefix.size, prefix.sha256))
             })
         };
-        self.source.patiently(Freshness::Immutable, |freshness| {
-            let registrars = &self.state.root.keys(Role::Registrar).keys;
-            let signatures = self.source.signatures(path, keys_of(entry).chain(registrars), freshness)?;
-            let by_publishers = entry.check(bytes, &signatures, self.revocations(), &retired_counts);
-            if by_publishers.is_ok() || self.state.root.check(Role::Registrar, bytes, &signatures).is_ok() {
+        let registrars = &self.state.root.keys(Role::Registrar).keys;
+        let keys: Vec<&PublicKey> = keys_of(entry).chain(registrars).collect();
+        self.source.signed(path, &keys, |signatures| {
+            let by_publishers = entry.check(bytes, signatures, self.revocations(), &retired_counts);
+            if by_publishers.is_ok() || self.state.root.check(Role::Registrar, bytes, signatures).is_ok() {
                 return Ok(());
             }
             by_publishers.map(drop).map_err(&refused)
@@ -248,6 +250,6 @@ pub(super) fn entry_path(digest: &Sha256) -> String {
 }
 
 /// All keys whose signatures may count.
-fn keys_of(entry: &NamespaceEntry) -> impl Iterator<Item = &PublicKey> {
+pub(super) fn keys_of(entry: &NamespaceEntry) -> impl Iterator<Item = &PublicKey> {
     entry.keys.iter().chain(entry.retired.iter().map(|retired| &retired.key))
 }

@@ -432,6 +432,7 @@ impl Machine {
             id: RegistryId::parse("acme").unwrap(),
             root: index.root_digest,
             root_at: self.root_at,
+            mirrors: Vec::new(),
             address,
             floor: self.floor,
             gate: self.gate,

@@ -90,6 +90,7 @@ fn a_git_index_over_http_is_fetched_read_and_followed() {
             id: RegistryId::parse("acme").unwrap(),
             root: index.root_digest,
             root_at: None,
+            mirrors: Vec::new(),
             address: IndexAddress::Git(SafeUrl::parse(&url).unwrap()),
             floor: None,
             gate: Gate::NewTrust,

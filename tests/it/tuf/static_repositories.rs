@@ -21,6 +21,7 @@ fn static_repository() {
         id: RegistryId::parse("mpm-demo").unwrap(),
         root,
         root_at: None,
+        mirrors: Vec::new(),
         address: IndexAddress::Folder(folder.to_str().unwrap().to_owned()),
         floor: None,
         gate: Gate::NewTrust,

@@ -1,0 +1,164 @@
+//! Which registry a mirror is of, and where it is copied from.
+
+use std::path::{Path, PathBuf};
+
+use crate::index::Gate;
+use crate::lock::{Found, Lock, LockedRegistry};
+use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
+use crate::mirror::{Destination, MirrorError};
+use crate::model::{RegistryId, Sha256};
+use crate::ops::project::{self, Project};
+use crate::ops::registries::Registries;
+use crate::ops::{PipelineError, ProjectError, Services};
+
+/// What says which registry is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Source {
+    /// The registry's id, if it must be named.
+    pub registry: Option<RegistryId>,
+    /// Where the copy comes from, in place of the project's index: an address as in Model.toml, or a folder.
+    pub from: Option<String>,
+    /// Digest of the registry's first root, where no project names it.
+    pub root: Option<Sha256>,
+}
+
+/// A lock with the folder that it lies in.
+pub(super) struct ReadLock {
+    pub(super) folder: PathBuf,
+    pub(super) lock: Lock,
+}
+
+/// Reads the locks that were named.
+pub(super) fn locks(paths: &[PathBuf]) -> Result<Vec<ReadLock>, PipelineError> {
+    let mut locks = Vec::with_capacity(paths.len());
+    for path in paths {
+        let text = project::read_text(path)?
+            .ok_or_else(|| ProjectError::Read { path: path.clone(), source: std::io::ErrorKind::NotFound.into() })?;
+        let lock = match Lock::parse(&text)? {
+            Found::Whole(lock) | Found::Conflict { merged: lock } => lock,
+        };
+        locks.push(ReadLock { folder: path.parent().unwrap_or(Path::new(".")).to_owned(), lock });
+    }
+    Ok(locks)
+}
+
+/// The registries that may be meant, and which of them is.
+pub(super) fn choose<'a>(
+    services: &'a Services,
+    start: &'a Path,
+    source: &Source,
+    locks: &[ReadLock],
+) -> Result<(Registries<'a>, RegistryId), PipelineError> {
+    let mut manifest = around(start, locks)?;
+    let id = identify(start, source, locks, &manifest)?;
+    if let Some(declaration) = declared(start, source, &manifest, &id)? {
+        manifest.registries.insert(id.clone(), declaration);
+    }
+    let mut floors = Lock::default();
+    for lock in locks {
+        let Some(locked) = lock.lock.registries.get(&id) else { continue };
+        if let Some(declaration) = manifest.registries.get(&id)
+            && declaration.root != locked.root
+        {
+            let (found, locked) = (declaration.root, locked.root);
+            return Err(PipelineError::RootChanged { registry: id, found, locked });
+        }
+        let floor = floors.registries.get(&id).map_or(locked.floor, |before| before.floor.highest(locked.floor));
+        floors.registries.insert(id.clone(), LockedRegistry { root: locked.root, floor });
+    }
+    // A copy gives no trust: what has expired is told, and readers decide.
+    Ok((Registries::new(services, start, &manifest, Some(&floors), Gate::Locked).at_the_source(), id))
+}
+
+/// The project around, or the one of the first lock that has one.
+fn around(start: &Path, locks: &[ReadLock]) -> Result<Manifest, PipelineError> {
+    let places = std::iter::once(start).chain(locks.iter().map(|lock| lock.folder.as_path()));
+    for place in places {
+        if let Ok(folder) = project::find(place) {
+            let mut manifest = Project::open(&folder)?.manifest;
+            for declaration in manifest.registries.values_mut() {
+                if let IndexAddress::Folder(path) = &declaration.index {
+                    declaration.index = IndexAddress::Folder(folder.join(path).to_string_lossy().into_owned());
+                }
+            }
+            return Ok(manifest);
+        }
+    }
+    Ok(Manifest::default())
+}
+
+fn identify(
+    start: &Path,
+    source: &Source,
+    locks: &[ReadLock],
+    manifest: &Manifest,
+) -> Result<RegistryId, PipelineError> {
+    if let Some(id) = &source.registry {
+        return Ok(id.clone());
+    }
+    let mut ids: Vec<RegistryId> = locks.iter().flat_map(|lock| lock.lock.registries.keys()).cloned().collect();
+    ids.sort();
+    ids.dedup();
+    if let (true, Some(folder)) = (ids.len() != 1, folder_of(start, source)) {
+        ids.extend(Destination::claimed(&folder)?.map(|(id, _)| id));
+    }
+    if ids.is_empty() {
+        ids = manifest.registries.keys().cloned().collect();
+    }
+    if let [only] = ids.as_slice() {
+        Ok(only.clone())
+    } else {
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let question = match names.len() {
+            0 => "which registry is to be mirrored? No project is around that names one".to_owned(),
+            _ => format!("which registry is to be mirrored? There are {}", names.join(", ")),
+        };
+        Err(PipelineError::Unanswered { question, flag: "--registry ID" })
+    }
+}
+
+/// The declaration with what was typed in its place; none: the project's own stands.
+fn declared(
+    start: &Path,
+    source: &Source,
+    manifest: &Manifest,
+    id: &RegistryId,
+) -> Result<Option<RegistryDeclaration>, PipelineError> {
+    let known = manifest.registries.get(id);
+    let index = match (&source.from, folder_of(start, source)) {
+        (None, _) => None,
+        (_, Some(folder)) => Some(IndexAddress::Folder(folder.to_string_lossy().into_owned())),
+        (Some(text), None) => Some(IndexAddress::parse(text)?),
+    };
+    if let (Some(known), Some(root)) = (known, source.root)
+        && known.root != root
+    {
+        return Err(PipelineError::RootChanged { registry: id.clone(), found: root, locked: known.root });
+    }
+    let Some(index) = index else { return Ok(None) };
+    if let Some(known) = known {
+        return Ok(Some(RegistryDeclaration { index, ..known.clone() }));
+    }
+    let Some(root) = source.root else {
+        let claimed = folder_of(start, source).and_then(|folder| Destination::claimed(&folder).ok().flatten());
+        let claims = claimed.map_or_else(String::new, |(_, root)| format!(": the copy says sha256:{root}"));
+        let question = format!("which root has registry {id}? Compare it with what its owners say{claims}");
+        return Err(PipelineError::Unanswered { question, flag: "--root SHA256" });
+    };
+    Ok(Some(RegistryDeclaration { index, root, root_at: None, namespaces: Vec::new(), default: false, line: 0 }))
+}
+
+/// The folder that a copy comes from, where it is one.
+pub(super) fn folder_of(start: &Path, source: &Source) -> Option<PathBuf> {
+    let from = source.from.as_deref()?;
+    (from != "builtin" && !from.contains("://")).then(|| start.join(from))
+}
+
+/// Refuses a copy of a folder into itself.
+pub(super) fn apart(index: &IndexAddress, to: &Path) -> Result<(), MirrorError> {
+    let IndexAddress::Folder(from) = index else { return Ok(()) };
+    match (Path::new(from).canonicalize(), to.canonicalize()) {
+        (Ok(from), Ok(to)) if from == to => Err(MirrorError::Itself { path: to }),
+        _ => Ok(()),
+    }
+}
