@@ -18,8 +18,8 @@ use crate::verify::{Verified, verify};
 const TASK: Task = Task((1 << 60) + 1);
 /// Bytes that share their barriers.
 const BYTES: u64 = 256 << 20;
-/// Most copies at a time.
-const MOST: usize = 64;
+/// From this size on, a blob is made durable by the thread that copied it.
+const LARGE: u64 = 8 << 20;
 /// Most files that share their barriers: each is held open.
 const FILES: usize = 4096;
 
@@ -54,13 +54,8 @@ pub(super) fn copy(
     let most = (files::open_limit() / 2).clamp(64, FILES);
     let what = folders.first().map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
     rules.progress.on(&Event::Started { task: TASK, doing: Doing::Fetch, what: &what, bytes: Some(bytes) });
-    let work = Work {
-        folders: &folders,
-        bringing: Bringing::into(partial),
-        jobs: rules.jobs,
-        cancel: rules.cancel,
-        progress: rules.progress,
-    };
+    let work =
+        Work { folders: &folders, bringing: Bringing::into(partial), cancel: rules.cancel, progress: rules.progress };
     let here: Vec<(Pin, String)> = here.into_iter().collect();
     let result = work.run(destination, &here, most, &mut left);
     rules.progress.on(&Event::Finished { task: TASK, ok: result.is_ok() });
@@ -70,7 +65,6 @@ pub(super) fn copy(
 struct Work<'a> {
     folders: &'a [PathBuf],
     bringing: Bringing,
-    jobs: usize,
     cancel: &'a Cancel,
     progress: &'a dyn Progress,
 }
@@ -93,9 +87,9 @@ impl Work<'_> {
         most: usize,
         left: &mut Blobs,
     ) -> Result<(), MirrorError> {
-        // More than there are cores: some wait for disks while others hash.
+        // Twice as many as cores: some wait for the disk while others hash.
         let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
-        let workers = cores.max(self.jobs).min(MOST).min(blobs.len());
+        let workers = cores.saturating_mul(2).min(blobs.len());
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (sender, receiver) = sync_channel::<Copied>(most / 2);
         std::thread::scope(|scope| {
@@ -152,6 +146,10 @@ impl Work<'_> {
             }
             let (staged, _) = self.bringing.duplicate(&existing, what, self.cancel)?;
             self.progress.on(&Event::Advanced { task: TASK, bytes: pin.size });
+            if pin.size >= LARGE {
+                // Here, and not with the rest of its batch: meanwhile other threads hash.
+                staged.sync()?;
+            }
             if let Ok(verified) = verify(staged, pin) {
                 return Ok(Some(verified));
             }
