@@ -18,6 +18,8 @@ use crate::verify::{Verified, verify};
 const TASK: Task = Task((1 << 60) + 1);
 /// Bytes that share their barriers.
 const BYTES: u64 = 256 << 20;
+/// From this size on, a blob is made durable by the thread that copied it.
+const LARGE: u64 = 8 << 20;
 /// Most files that share their barriers: each is held open.
 const FILES: usize = 4096;
 
@@ -85,7 +87,9 @@ impl Work<'_> {
         most: usize,
         left: &mut Blobs,
     ) -> Result<(), MirrorError> {
-        let workers = std::thread::available_parallelism().map_or(2, NonZero::get).min(blobs.len());
+        // Twice as many as cores: some wait for the disk while others hash.
+        let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
+        let workers = cores.saturating_mul(2).min(blobs.len());
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (sender, receiver) = sync_channel::<Copied>(most / 2);
         std::thread::scope(|scope| {
@@ -142,6 +146,10 @@ impl Work<'_> {
             }
             let (staged, _) = self.bringing.duplicate(&existing, what, self.cancel)?;
             self.progress.on(&Event::Advanced { task: TASK, bytes: pin.size });
+            if pin.size >= LARGE {
+                // Here, and not with the rest of its batch: meanwhile other threads hash.
+                staged.sync()?;
+            }
             if let Ok(verified) = verify(staged, pin) {
                 return Ok(Some(verified));
             }

@@ -8,7 +8,7 @@ import sys
 import peers
 from ground import NOBODY, TREE
 from measure import MIB, Contest, Failed
-from rows_transfer import many_files
+from rows_transfer import many_files, one_blob
 
 
 def relink(world, report):
@@ -167,6 +167,27 @@ def resolving(world, report):
     return report.line(label, ours=figure, target="≤ 32 KiB", met=total <= 32 * 1024)
 
 
-def mirror(_world, report):
-    """copy of a mirror to another folder, verified, beside cp"""
-    report.note("copy of a mirror: not built (there is no `mpm mirror`)")
+def mirror(world, report):
+    """copy of a mirror to another folder, verified and durable, beside cp -r, and beside cp -r with the sync that makes it durable"""
+    for label, release in (("1 blob of 2 GiB", one_blob(world)), ("20,000 files of 10 KiB in packs", many_files(world))):
+        first, second, plain = (world.fresh(name) for name in ("mirror", "mirror-copy", "mirror-plain"))
+        name, root = release.key, f"sha256:{world.root}"
+        world.call("mirror", "sync", first, name, "--from", world.registry, "--root", root)
+        ours = [world.mpm, "mirror", "sync", second, name, "--from", first, "--root", root]
+
+        def ground(words, folder):
+            def command():
+                shutil.rmtree(folder, ignore_errors=True)
+                return words
+
+            return command
+
+        contest = Contest(world)
+        contest.enter("mpm", ground(ours, second))
+        contest.enter("cp -r", ground(["cp", "-r", first, plain], plain))
+        durable = ["sh", "-c", 'cp -r "$0" "$1" && sync -f "$1"', first, plain]
+        contest.enter("cp -r, then sync", ground(durable, plain))
+        contest.run(world.pairs)
+        report.compare(f"mirror of {label}", contest, "cp -r", 1.1)
+        report.compare(f"mirror of {label}", contest, "cp -r, then sync")
+        report.seen(f"mirror of {label}", contest)
