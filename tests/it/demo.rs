@@ -52,6 +52,10 @@ const TOUR: &[(&str, &str)] = &[
     (r#"sed -i "s|index = \"registry\"|index = \"git+file://$PWD/registry\"|" Model.toml"#, ""),
     ("mpm lock --check", "Model.lock answers Model.toml: 3 packages"),
     ("mpm info acme/tiny", "0.1.0"),
+    ("mpm update --dry-run", "Nothing newer"),
+    ("mpm sync --dry-run", "Nothing to do"),
+    ("mpm mirror sync site --lock Model.lock --registry acme", "1 release of 1 package"),
+    ("mpm mirror verify site", "all good"),
 ];
 
 /// Stands between the outputs of two commands.

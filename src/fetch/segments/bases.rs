@@ -33,6 +33,8 @@ pub(super) struct Base {
 struct State {
     failures: u32,
     gained: u64,
+    /// It got further by that much since it failed last.
+    moving: bool,
     rests_since: Option<Instant>,
     rests_until: Option<Instant>,
     out: Option<Out>,
@@ -82,7 +84,7 @@ impl Base {
         state.given = state.given.saturating_add(bytes);
         state.gained = state.gained.saturating_add(bytes);
         if state.gained >= GAIN {
-            (state.gained, state.failures) = (0, 0);
+            (state.gained, state.failures, state.moving) = (0, 0, true);
         }
         state.good = state.good.saturating_add(bytes);
         if state.good >= FORGIVEN {
@@ -158,8 +160,10 @@ impl Base {
             return;
         }
         let now = Instant::now();
+        // One that gets on between two breaks is asked for the rest at once, unless it asks to be left alone.
+        let at_once = std::mem::take(&mut state.moving) && is_break(&problem);
         state.rests_since = Some(now);
-        state.rests_until = Some(now + pause(state.failures, &problem));
+        state.rests_until = Some(if at_once { now } else { now + pause(state.failures, &problem) });
     }
 
     /// It is asked no more.
@@ -171,6 +175,11 @@ impl Base {
     pub(super) fn take_out(&self) -> Option<Out> {
         self.state().out.take()
     }
+}
+
+/// Whether a connection broke, rather than that a server said something.
+fn is_break(problem: &Problem) -> bool {
+    matches!(problem, Problem::Short { .. } | Problem::Http(HttpError::Unreachable { .. }))
 }
 
 /// Whether the same place may do better when it is asked again.

@@ -44,8 +44,8 @@ const FIRST: usize = 2;
 const MOST: usize = 8;
 /// Time between two looks at a wish to stop, and at what is there.
 const LOOK: Duration = Duration::from_millis(50);
-/// Time over which a speed is measured before another connection is tried.
-const MEASURED: Duration = Duration::from_millis(500);
+/// Time over which a speed is measured before more connections are tried: on a long line, some round trips.
+const MEASURED: Duration = Duration::from_millis(250);
 /// How long those who work are waited for when a download ends early.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -220,12 +220,16 @@ impl Crew {
         }
     }
 
-    /// One more, who asks the base that gave most so far and is still asked.
-    fn hire_another(&mut self) {
+    /// As many again, up to the most, who ask the base that gave most so far and is still asked: what a long line needs is
+    /// found in a few steps.
+    fn hire_more(&mut self) {
         let now = Instant::now();
         let bases = self.shared.bases.iter().enumerate().filter(|(_, base)| base.rest(now).is_some());
         if let Some((base, _)) = bases.max_by_key(|(_, base)| base.given()) {
-            self.hire(base);
+            let there = self.tasks.len();
+            for _ in there..there.saturating_mul(2).min(self.most) {
+                self.hire(base);
+            }
         }
     }
 
@@ -307,7 +311,7 @@ impl<S: Sink> Writer<'_, S> {
                     return Ok(Ended::Whole);
                 }
                 if pace.wants_more(bytes) && crew.tasks.len() < crew.most {
-                    crew.hire_another();
+                    crew.hire_more();
                 }
             }
             if looked.elapsed() >= LOOK {
