@@ -155,6 +155,9 @@ pub(super) fn synced(outcome: &sync::Outcome, verbose: bool, printer: &mut Print
         printer.say(&format!("Resolved {}", count(outcome.lock_entries.max(packages), "package")));
     }
     travel(&outcome.travel, outcome.dry_run, verbose, printer);
+    if outcome.dry_run && outcome.travel.blobs == 0 {
+        printer.say("Would fetch nothing: the store has it all");
+    }
     let applied = &outcome.applied;
     if applied.placed > 0 {
         let by = applied.link.map(|link| format!(" by {link}")).unwrap_or_default();

@@ -53,7 +53,7 @@ const TOUR: &[(&str, &str)] = &[
     ("mpm lock --check", "Model.lock answers Model.toml: 3 packages"),
     ("mpm info acme/tiny", "0.1.0"),
     ("mpm update --dry-run", "Nothing newer"),
-    ("mpm sync --dry-run", "Nothing to do"),
+    ("mpm sync --dry-run", "Would fetch nothing"),
     ("mpm mirror sync site --lock Model.lock --registry acme", "1 release of 1 package"),
     ("mpm mirror verify site", "all good"),
 ];
