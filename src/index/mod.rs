@@ -6,6 +6,7 @@
 mod builtin;
 mod builtin_table;
 mod error;
+mod expected;
 mod folder;
 mod git;
 mod memory;
@@ -24,6 +25,7 @@ use crate::statement::Statement;
 use crate::sys::{BlobReader, HttpClient, Scope};
 
 pub use error::IndexError;
+pub use expected::{Ahead, Expected};
 pub use memory::{Memory, Remembered};
 pub use origin::{Freshness, Origin, OriginError};
 pub use reader::{Carried, CarriedHead, Extent, Familiarity, Head, Names, Registry, Walk, Walked};

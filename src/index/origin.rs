@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
+use crate::index::Ahead;
 use crate::sys::git::GitError;
 use crate::sys::{BlobReader, HttpError};
 
@@ -33,6 +34,10 @@ pub trait Origin: Send + Sync {
     fn get_many(&self, paths: &[(String, u64)], freshness: Freshness) -> Result<Vec<Option<Vec<u8>>>, OriginError> {
         paths.iter().map(|(path, cap)| self.get(path, *cap, freshness)).collect()
     }
+
+    /// These files will be asked for soon: a place that is far away may begin to bring them. What comes answers the first
+    /// question for it, and is believed no more than any other answer.
+    fn expect(&self, _: &[Ahead]) {}
 
     /// What to call it in messages; no credentials.
     fn describe(&self) -> String;

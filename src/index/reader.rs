@@ -24,7 +24,7 @@ use crate::index::folder::Folder;
 use crate::index::git::Git;
 use crate::index::memory::{Learnt, Memory, State};
 use crate::index::sparse::Sparse;
-use crate::index::{Base, IndexError, Opening, Origin, OriginError, VerifiedStatement, World};
+use crate::index::{Base, Expected, IndexError, Opening, Origin, OriginError, VerifiedStatement, World};
 use crate::manifest::IndexAddress;
 use crate::model::{Fingerprint, Floor, Namespace, PackageName, Pin, RegistryId, SafeUrl, Sha256, Version, nearest};
 use crate::progress::Progress;
@@ -33,6 +33,7 @@ use crate::trust::{Freshness as Life, Revocations, YankRecord};
 
 use head::Judge;
 use lookup::Looked;
+pub(super) use lookup::log_path;
 use places::{Elsewhere, Standing};
 use source::Source;
 use statement::KnownEntry;
@@ -80,12 +81,20 @@ impl Registry {
     /// # Errors
     /// `E0111` and following; class trust for what is wrong, network for what can't be reached.
     pub fn open(opening: &Opening, world: &World<'_>) -> Result<Self, IndexError> {
+        Self::open_expecting(opening, world, &Expected::default())
+    }
+
+    /// The same; what is expected is asked for ahead where that saves time.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn open_expecting(opening: &Opening, world: &World<'_>, expected: &Expected) -> Result<Self, IndexError> {
         let memory = Memory::load(&world.trust, &opening.root)?;
         let mut places: Vec<IndexAddress> = opening.mirrors.clone();
         places.push(opening.address.clone());
         while places.len() > 1 {
             let mirror = places.remove(0);
-            match Self::open_mirror(opening, world, memory.clone(), &mirror, &places) {
+            match Self::open_mirror(opening, world, (memory.clone(), expected), &mirror, &places) {
                 Ok(registry) => return Ok(registry),
                 // A second history is no fault of a place.
                 Err(error @ IndexError::Equivocation { .. }) => return Err(error),
@@ -96,7 +105,7 @@ impl Registry {
         Self::read(
             opening,
             world,
-            memory,
+            (memory, expected),
             At { origin, scope, address: opening.address.clone(), elsewhere: Vec::new() },
         )
     }
@@ -105,13 +114,13 @@ impl Registry {
     fn open_mirror(
         opening: &Opening,
         world: &World<'_>,
-        memory: Memory,
+        known: (Memory, &Expected),
         address: &IndexAddress,
         others: &[IndexAddress],
     ) -> Result<Self, IndexError> {
         let (origin, scope) = open_origin(opening, address, world)?;
         let elsewhere = others.iter().map(|other| Elsewhere::new(opening, other, world)).collect();
-        Self::read(opening, world, memory, At { origin, scope, address: address.clone(), elsewhere })
+        Self::read(opening, world, known, At { origin, scope, address: address.clone(), elsewhere })
     }
 
     /// The same over files that come in some way of the caller's.
@@ -121,7 +130,8 @@ impl Registry {
     pub fn open_from(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
         let memory = Memory::load(&world.trust, &opening.root)?;
         let (scope, address) = (Scope::public(), opening.address.clone());
-        Self::read(opening, world, memory, At { origin, scope, address, elsewhere: Vec::new() })
+        let known = (memory, &Expected::default());
+        Self::read(opening, world, known, At { origin, scope, address, elsewhere: Vec::new() })
     }
 
     /// Opens a copy as it stands, without what this machine remembers: nothing is compared with it, and nothing becomes of it.
@@ -131,10 +141,16 @@ impl Registry {
     pub fn examine(opening: &Opening, world: &World<'_>) -> Result<Self, IndexError> {
         let (origin, scope) = open_origin(opening, &opening.address, world)?;
         let address = opening.address.clone();
-        Self::read(opening, world, Memory::none(), At { origin, scope, address, elsewhere: Vec::new() })
+        let known = (Memory::none(), &Expected::default());
+        Self::read(opening, world, known, At { origin, scope, address, elsewhere: Vec::new() })
     }
 
-    fn read(opening: &Opening, world: &World<'_>, memory: Memory, at: At) -> Result<Self, IndexError> {
+    fn read(
+        opening: &Opening,
+        world: &World<'_>,
+        (memory, expected): (Memory, &Expected),
+        at: At,
+    ) -> Result<Self, IndexError> {
         let At { origin, scope, address, elsewhere } = at;
         let other_places = !elsewhere.is_empty();
         let source = Source {
@@ -165,6 +181,7 @@ impl Registry {
             network: world.http.policy(),
             progress: world.progress,
             other_places,
+            expected,
         };
         let state = judge.head()?;
         if !builtin && state.root.demo {

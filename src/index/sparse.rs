@@ -3,13 +3,16 @@
 //! What never changes is kept as it is; what changes is kept behind a line with its `ETag`, in one file, so that the two
 //! can't come apart. Nothing here is trusted: readers check every byte, and ask past caches where a copy is wrong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::index::{Freshness, Origin, OriginError};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::index::{Ahead, Freshness, Origin, OriginError};
 use crate::model::{SafeUrl, Timestamp};
-use crate::sys::{BlobReader, HttpClient, HttpError, NetworkPolicy, Scope, Small, block_on, files, run_bounded};
+use crate::sys::{BlobReader, HttpClient, HttpError, NetworkPolicy, Scope, Small, begin, block_on, files, run_bounded};
 
 /// Requests at a time.
 const PARALLEL: usize = 16;
@@ -18,8 +21,27 @@ const LEFT: i64 = 86_400;
 /// Longest `ETag` that is kept.
 const MAX_ETAG: usize = 1024;
 
+/// Most files that are asked for ahead and that nobody has asked for yet.
+const MOST_AHEAD: usize = 512;
+
 /// Reads below an address.
 pub(super) struct Sparse {
+    place: Arc<Place>,
+    /// What was asked for ahead, by path.
+    ahead: Mutex<BTreeMap<String, Early>>,
+    /// Of those, at a time.
+    lines: Arc<Semaphore>,
+}
+
+/// A question that was put before somebody needed the answer.
+struct Early {
+    freshness: Freshness,
+    cap: u64,
+    answer: JoinHandle<Result<Option<Vec<u8>>, OriginError>>,
+}
+
+/// An address, and the copies of what is there.
+struct Place {
     url: SafeUrl,
     copies: PathBuf,
     http: HttpClient,
@@ -37,9 +59,37 @@ struct Copy {
 
 impl Sparse {
     pub(super) fn new(url: &SafeUrl, copies: &Path, http: &HttpClient, scope: Scope, now: Timestamp) -> Self {
-        Self { url: url.clone(), copies: copies.to_owned(), http: http.clone(), scope, now, swept: Mutex::default() }
+        let (url, copies, http) = (url.clone(), copies.to_owned(), http.clone());
+        let place = Place { url, copies, http, scope, now, swept: Mutex::default() };
+        Self { place: Arc::new(place), ahead: Mutex::default(), lines: Arc::new(Semaphore::new(PARALLEL)) }
     }
 
+    async fn fetch(&self, path: &str, cap: u64, freshness: Freshness) -> Result<Option<Vec<u8>>, OriginError> {
+        let early = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        let fits = |early: &Early| {
+            early.cap <= cap && (early.freshness == freshness || early.freshness == Freshness::Revalidate)
+        };
+        if let Some(early) = early.filter(|early| freshness != Freshness::PastCaches && fits(early)) {
+            match early.answer.await {
+                // More of it than was asked for ahead is wanted.
+                Ok(Err(OriginError::TooLarge { .. })) if early.cap < cap => {}
+                Ok(answer) => return answer,
+                Err(_) => {}
+            }
+        }
+        self.place.fetch(path, cap, freshness).await
+    }
+}
+
+impl Drop for Sparse {
+    fn drop(&mut self) {
+        for early in self.ahead.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            early.answer.abort();
+        }
+    }
+}
+
+impl Place {
     async fn fetch(&self, path: &str, cap: u64, freshness: Freshness) -> Result<Option<Vec<u8>>, OriginError> {
         let changes = changes(path);
         // A copy that can't be read is as good as none.
@@ -101,7 +151,11 @@ impl Sparse {
         bytes.extend_from_slice(body);
         let Some(folder) = place.parent() else { return };
         self.sweep(folder);
-        let _ = std::fs::create_dir_all(folder).and_then(|()| files::write_atomic(&place, &bytes));
+        let _ = std::fs::create_dir_all(folder).and_then(|()| files::write_copy(&place, &bytes));
+    }
+
+    fn describe(&self) -> String {
+        format!("sparse+{}", self.url)
     }
 
     /// Removes what processes that were killed while they kept a copy left in a folder, once a run. No lease guards copies, so
@@ -129,12 +183,33 @@ impl Origin for Sparse {
         block_on(run_bounded(PARALLEL, jobs)).into_iter().collect()
     }
 
+    fn expect(&self, files: &[Ahead]) {
+        if self.place.http.policy() == NetworkPolicy::Offline {
+            return;
+        }
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        for Ahead { path, cap, freshness } in files {
+            let kept = *freshness == Freshness::Immutable && self.place.copies.join(path).exists();
+            if kept || ahead.contains_key(path) || ahead.len() >= MOST_AHEAD {
+                continue;
+            }
+            let (place, lines) = (Arc::clone(&self.place), Arc::clone(&self.lines));
+            let (asked, cap, freshness) = (path.clone(), *cap, *freshness);
+            let answer = begin(async move {
+                // It is never closed.
+                let _line = lines.acquire_owned().await;
+                place.fetch(&asked, cap, freshness).await
+            });
+            ahead.insert(path.clone(), Early { freshness, cap, answer });
+        }
+    }
+
     fn describe(&self) -> String {
-        format!("sparse+{}", self.url)
+        self.place.describe()
     }
 
     fn may_lag(&self) -> bool {
-        self.http.policy() == NetworkPolicy::Online
+        self.place.http.policy() == NetworkPolicy::Online
     }
 
     fn blobs(&self, _: &str) -> Option<Arc<dyn BlobReader>> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::config::RegistryRule;
 use crate::diagnose::{Class, Diagnose as _};
-use crate::index::{Base, Gate, Opening, Registry, World};
+use crate::index::{Base, Expected, Gate, Opening, Registry, World};
 use crate::lock::Lock;
 use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
 use crate::model::{Floor, RegistryId, Sha256};
@@ -17,6 +17,7 @@ pub(super) struct Registries<'a> {
     project: &'a Path,
     declared: BTreeMap<RegistryId, RegistryDeclaration>,
     locked: BTreeMap<RegistryId, (Sha256, Floor)>,
+    expected: BTreeMap<RegistryId, Expected>,
     gate: Gate,
     /// Whether mirrors that configuration names are passed over.
     at_the_source: bool,
@@ -42,6 +43,7 @@ impl<'a> Registries<'a> {
             project,
             declared: manifest.registries.clone(),
             locked: locked.unwrap_or_default(),
+            expected: lock.map(expected).unwrap_or_default(),
             gate,
             at_the_source: false,
             further: false,
@@ -80,10 +82,16 @@ impl<'a> Registries<'a> {
         if !self.opened.contains_key(id) {
             let declaration = self.declaration(id)?.clone();
             self.admit(id, &declaration)?;
-            let registry = Registry::open(&self.opening(id, &declaration), &self.world())?;
+            let registry = self.opened_at(id, &declaration)?;
             self.opened.insert(id.clone(), registry);
         }
         self.opened.get(id).ok_or_else(|| PipelineError::NotConfigured { registry: id.clone() })
+    }
+
+    fn opened_at(&self, id: &RegistryId, declaration: &RegistryDeclaration) -> Result<Registry, PipelineError> {
+        let (opening, none) = (self.opening(id, declaration), Expected::default());
+        let expected = self.expected.get(id).unwrap_or(&none);
+        Ok(Registry::open_expecting(&opening, &self.world(), expected)?)
     }
 
     /// Registries that were opened so far.
@@ -169,6 +177,17 @@ impl<'a> Registries<'a> {
         }
         Ok(())
     }
+}
+
+/// What a run over a lock is likely to read.
+fn expected(lock: &Lock) -> BTreeMap<RegistryId, Expected> {
+    let mut all: BTreeMap<RegistryId, Expected> = BTreeMap::new();
+    for (id, package) in &lock.packages {
+        let of = all.entry(id.package.registry.clone()).or_default();
+        of.packages.insert(id.package.name.clone());
+        of.statements.push((package.statement, package.signers.clone()));
+    }
+    all
 }
 
 /// A mirror that the machine's configuration names, as a base.

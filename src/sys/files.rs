@@ -158,6 +158,18 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, &folder, bytes, 0o666, mode)
 }
 
+/// The same without barriers, for copies that can be had again and that whoever reads them checks: after a power cut the file
+/// may be short or empty.
+///
+/// # Errors
+/// The folder can't be written.
+pub fn write_copy(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = unfinished(&parent(path)?, 0o666)?;
+    temporary.write_all(bytes).map_err(|error| bare(&error))?;
+    fault::point("atomic-rename")?;
+    temporary.persist(path).map(drop).map_err(|error| bare(&error.error))
+}
+
 /// The same with mode 0644 whatever the umask, in a folder that exists: what others may read and nobody else may write.
 ///
 /// # Errors

@@ -21,6 +21,18 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     runtime().block_on(future)
 }
 
+/// Begins a future on the process's runtime; its answer can be waited for, or left.
+///
+/// # Panics
+/// The machine can't start a thread.
+pub fn begin<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    runtime().spawn(future)
+}
+
 /// Runs at most `limit` of the futures at a time; results in the order of the jobs.
 pub fn run_bounded<F: Future>(limit: usize, jobs: Vec<F>) -> impl Future<Output = Vec<F::Output>> {
     futures_util::stream::iter(jobs).buffered(limit.max(1)).collect()

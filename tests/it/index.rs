@@ -1,6 +1,7 @@
 //! Reading an index: each rule of docs/trust.md for the client, over all ways to get files.
 #![allow(clippy::disallowed_methods, clippy::struct_field_names, reason = "tests write plain files, and keys by role")]
 
+mod ahead;
 mod attacks;
 mod endless;
 pub mod fixture;

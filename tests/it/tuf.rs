@@ -86,6 +86,8 @@ impl Client {
     fn asked(&self) -> Vec<String> {
         let mut paths: Vec<String> =
             self.machine.server.requests().into_iter().map(|request| plain(&request.path)).collect();
+        // Several are asked for at once.
+        paths.sort();
         paths.dedup();
         paths
     }

@@ -47,6 +47,8 @@ struct State {
     untold: Vec<Range<u64>>,
     /// How often it held the others up.
     slow: u32,
+    /// The shortest time from a request to its answer's first byte.
+    nearest: Option<Duration>,
 }
 
 /// Why a base is asked no more.
@@ -117,6 +119,14 @@ impl Base {
         let mut state = self.state();
         state.slow += 1;
         state.rests_until = Some(Instant::now() + pause(state.slow.saturating_add(SLOW)));
+    }
+
+    /// An answer began after so long; the shortest such time so far.
+    pub(super) fn answered_after(&self, first: Duration) -> Duration {
+        let mut state = self.state();
+        let nearest = state.nearest.map_or(first, |nearest| nearest.min(first));
+        state.nearest = Some(nearest);
+        nearest
     }
 
     /// Bytes that came from it.

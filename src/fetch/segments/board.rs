@@ -56,7 +56,9 @@ pub(super) struct Board {
     landed: BTreeMap<usize, Part>,
     took: VecDeque<Duration>,
     /// Segments that may be in memory.
-    pub(super) window: usize,
+    window: usize,
+    /// Answers take long to begin.
+    pub(super) far: bool,
     /// Somebody ended it.
     pub(super) ended: bool,
 }
@@ -72,6 +74,7 @@ impl Board {
             landed: BTreeMap::new(),
             took: VecDeque::new(),
             window,
+            far: false,
             ended: false,
         }
     }
@@ -102,6 +105,12 @@ impl Board {
     /// Whether there is a segment that nobody has taken, and that is near enough to the front.
     pub(super) fn has_room(&self) -> bool {
         !self.ended && self.next < self.plan.count() && self.next < self.front.saturating_add(self.window)
+    }
+
+    /// The way is long: so many segments may be in memory from now on, if not more already.
+    pub(super) fn stretch(&mut self, segments: usize) {
+        self.window = self.window.max(segments);
+        self.far = true;
     }
 
     /// Where the next segment begins that nobody has taken, and its length.

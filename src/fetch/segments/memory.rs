@@ -8,7 +8,7 @@ use crate::fetch::segments::SEGMENT;
 
 /// Bytes that wait for their turn to be written, over all downloads of a run. A segment may be larger than usual where a
 /// chunk is: the largest that is possible must fit.
-const BUDGET: usize = 24 << 20;
+pub(super) const BUDGET: usize = 32 << 20;
 /// Bytes that a permit stands for.
 const GRAIN: usize = 1 << 10;
 
@@ -32,10 +32,15 @@ impl Memory {
 
     /// So many bytes, as soon as they are free.
     pub(super) async fn take(self: &Arc<Self>, length: usize) -> Buffer {
-        let grains = u32::try_from(length.div_ceil(GRAIN).min(BUDGET / GRAIN)).unwrap_or(u32::MAX);
         // It is never closed.
-        let permit = Arc::clone(&self.permits).acquire_many_owned(grains).await.ok();
+        let permit = Arc::clone(&self.permits).acquire_many_owned(grains(length)).await.ok();
         Buffer { bytes: self.bytes(length), memory: Arc::clone(self), _permit: permit }
+    }
+
+    /// So many bytes, if they are free now.
+    pub(super) fn take_now(self: &Arc<Self>, length: usize) -> Option<Buffer> {
+        let permit = Arc::clone(&self.permits).try_acquire_many_owned(grains(length)).ok()?;
+        Some(Buffer { bytes: self.bytes(length), memory: Arc::clone(self), _permit: Some(permit) })
     }
 
     /// So many bytes now, beside the budget: for one second request a download.
@@ -52,6 +57,11 @@ impl Memory {
         bytes.resize(length, 0);
         bytes
     }
+}
+
+/// Permits for so many bytes.
+fn grains(length: usize) -> u32 {
+    u32::try_from(length.div_ceil(GRAIN).min(BUDGET / GRAIN)).unwrap_or(u32::MAX)
 }
 
 impl Buffer {

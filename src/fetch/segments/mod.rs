@@ -220,14 +220,14 @@ impl Crew {
         }
     }
 
-    /// As many again, up to the most, who ask the base that gave most so far and is still asked: what a long line needs is
-    /// found in a few steps.
-    fn hire_more(&mut self) {
+    /// So many more, up to the most, who ask the base that gave most so far and is still asked: what a line needs is found in
+    /// a few steps.
+    fn hire_more(&mut self, count: usize) {
         let now = Instant::now();
         let bases = self.shared.bases.iter().enumerate().filter(|(_, base)| base.rest(now).is_some());
         if let Some((base, _)) = bases.max_by_key(|(_, base)| base.given()) {
             let there = self.tasks.len();
-            for _ in there..there.saturating_mul(2).min(self.most) {
+            for _ in there..there.saturating_add(count).min(self.most) {
                 self.hire(base);
             }
         }
@@ -310,8 +310,10 @@ impl<S: Sink> Writer<'_, S> {
                 if self.shared.board().is_done() {
                     return Ok(Ended::Whole);
                 }
-                if pace.wants_more(bytes) && crew.tasks.len() < crew.most {
-                    crew.hire_more();
+                // Where an answer takes long to begin, all that may ask are worth it, and finding that out would take long too.
+                let far = std::mem::take(&mut self.shared.board().far) && pace.grows;
+                if pace.wants_more(bytes) || far {
+                    crew.hire_more(if far { crew.most } else { crew.tasks.len() });
                 }
             }
             if looked.elapsed() >= LOOK {

@@ -1,11 +1,14 @@
 //! Steps 3 and 4 of the client's rules: the checkpoint and the registrar file, against memory, floor and clock.
 
+use crate::catalog::MAX_NODE;
 use crate::index::error::age;
+use crate::index::expected::{registrar_path, signatures_of};
 use crate::index::memory::{Memory, State};
 use crate::index::reader::carry::checkpoint_by_digest;
+use crate::index::reader::lookup::node_path;
 use crate::index::reader::roots::{Chain, walk};
 use crate::index::reader::source::{Behind, Source};
-use crate::index::{Freshness, Gate, IndexError, Opening};
+use crate::index::{Ahead, Expected, Freshness, Gate, IndexError, Opening};
 use crate::model::{Floor, Sha256, Timestamp};
 use crate::progress::Progress;
 use crate::sys::NetworkPolicy;
@@ -24,6 +27,8 @@ pub(super) struct Judge<'a> {
     pub(super) progress: &'a dyn Progress,
     /// Whether another place can be asked, so that the stored state is not needed yet.
     pub(super) other_places: bool,
+    /// What the run will need.
+    pub(super) expected: &'a Expected,
 }
 
 impl Judge<'_> {
@@ -42,8 +47,13 @@ impl Judge<'_> {
     }
 
     fn attempt(&self, freshness: Freshness, newest: &mut Option<u64>) -> Result<State, IndexError> {
+        if freshness == Freshness::Revalidate {
+            let known = self.memory.and_then(Memory::state).map_or(0, |state| state.root.number);
+            self.source.origin.expect(&self.expected.at_once(self.opening, known));
+        }
         let roots = if freshness == Freshness::PastCaches { freshness } else { Freshness::Immutable };
         let chain = walk(self.source, self.opening, self.memory, roots)?;
+        self.expect_head(&chain, freshness);
         *newest = Some(chain.newest.number);
         // The signature is written first and read first: what comes apart all the same is asked for again.
         let keys = &chain.newest.keys(Role::Index).keys;
@@ -59,6 +69,7 @@ impl Judge<'_> {
             Checkpoint::check(&bytes, &signatures, &chain.newest, self.now).map_err(self.source.refused(CHECKPOINT))?;
         self.check_numbers(&chain, &checkpoint)?;
         self.check_same("checkpoint", &checkpoint, &bytes)?;
+        self.expect_trees(&chain, &checkpoint, freshness);
         let (registrar, registrar_bytes) = self.registrar(&chain, &checkpoint, roots)?;
         let Chain { newest: root, bytes: root_bytes, digests: roots } = chain;
         let state = State {
@@ -73,6 +84,30 @@ impl Judge<'_> {
         };
         self.check_expiry(&state)?;
         Ok(state)
+    }
+
+    /// Signatures of the head, by keys that the newest root names.
+    fn expect_head(&self, chain: &Chain, freshness: Freshness) {
+        if freshness != Freshness::Revalidate {
+            return;
+        }
+        let mut ahead = signatures_of(CHECKPOINT, &chain.newest.keys(Role::Index).keys, freshness);
+        if let Some(floor) = self.opening.floor {
+            ahead.extend(registrar_signatures(chain, floor.registrar));
+        }
+        self.source.origin.expect(&ahead);
+    }
+
+    /// What the checkpoint leads to.
+    fn expect_trees(&self, chain: &Chain, checkpoint: &Checkpoint, freshness: Freshness) {
+        if freshness != Freshness::Revalidate {
+            return;
+        }
+        let mut ahead = registrar_signatures(chain, checkpoint.registrar);
+        if !self.expected.packages.is_empty() {
+            ahead.push(Ahead::fixed(node_path(&checkpoint.packages), MAX_NODE));
+        }
+        self.source.origin.expect(&ahead);
     }
 
     /// Nothing may be lower than what this machine or the lock has seen. A higher epoch resets all but the roots.
@@ -106,7 +141,7 @@ impl Judge<'_> {
         checkpoint: &Checkpoint,
         freshness: Freshness,
     ) -> Result<(Registrar, Vec<u8>), IndexError> {
-        let path = format!("trust/registrar/{}.json", checkpoint.registrar);
+        let path = registrar_path(checkpoint.registrar);
         let bytes = self.source.required(&path, MAX_REGISTRAR, freshness)?;
         let signatures = self.source.signatures(&path, &chain.newest.keys(Role::Registrar).keys, freshness)?;
         let refused = self.source.refused(&path);
@@ -119,6 +154,9 @@ impl Judge<'_> {
                 return Err(self.equivocation(what, &state.registrar_bytes, &bytes));
             }
             registrar.grows_from(&state.registrar.revocations).map_err(refused)?;
+        }
+        if freshness == Freshness::Immutable && !self.expected.packages.is_empty() {
+            self.source.origin.expect(&[Ahead::fixed(node_path(&registrar.namespaces), MAX_NODE)]);
         }
         Ok((registrar, bytes))
     }
@@ -189,6 +227,12 @@ impl Judge<'_> {
         let registry = self.source.registry.clone();
         IndexError::Equivocation { registry, what, stored: Sha256::of(stored), found: Sha256::of(found) }
     }
+}
+
+/// The signatures of a registrar file.
+fn registrar_signatures(chain: &Chain, number: u64) -> Vec<Ahead> {
+    let keys = &chain.newest.keys(Role::Registrar).keys;
+    signatures_of(&registrar_path(number), keys, Freshness::Immutable)
 }
 
 /// What expired, and how long ago.

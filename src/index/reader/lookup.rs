@@ -253,10 +253,15 @@ fn cap_of(leaf: &PackageLeaf) -> u64 {
     leaf.log.size.saturating_add(MAX_LEAD).min(MAX_LOG)
 }
 
-pub(super) fn log_path(name: &PackageName) -> String {
+pub(in crate::index) fn log_path(name: &PackageName) -> String {
     format!("packages/{name}.jsonl")
 }
 
+/// Where a node lies.
+pub(super) fn node_path(digest: &Sha256) -> String {
+    format!("tree/{digest}")
+}
+
 fn node(digest: &Sha256) -> Pinned {
-    Pinned { path: format!("tree/{digest}"), sha256: *digest, cap: MAX_NODE }
+    Pinned { path: node_path(digest), sha256: *digest, cap: MAX_NODE }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::index::expected::{registrar_path, signatures_of};
 use crate::index::memory::Memory;
 use crate::index::reader::source::Source;
 use crate::index::{Freshness, IndexError, Opening};
@@ -82,6 +83,15 @@ fn first(source: &Source, opening: &Opening, freshness: Freshness) -> Result<Cha
         return Err(refused(TrustError::Fingerprint { expected: opening.root, found }));
     }
     let keys = TrustRoot::parse(&bytes).map_err(&refused)?;
+    if freshness == Freshness::Immutable {
+        // The pin says that it is the root: what its keys sign can be asked for at once.
+        let index = &keys.keys(Role::Index).keys;
+        source.origin.expect(&signatures_of("checkpoint.json", index, Freshness::Revalidate));
+        if let Some(floor) = opening.floor {
+            let registrars = &keys.keys(Role::Registrar).keys;
+            source.origin.expect(&signatures_of(&registrar_path(floor.registrar), registrars, freshness));
+        }
+    }
     let signatures = source.signatures(&path, &keys.keys(Role::Root).keys, freshness)?;
     let newest = TrustRoot::first(&bytes, &signatures, &opening.root, &opening.id).map_err(refused)?;
     Ok(Chain { newest, bytes, digests: BTreeMap::from([(1, found)]) })

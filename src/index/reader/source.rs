@@ -3,13 +3,12 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::index::expected::{MAX_SIGNATURE, signature_path};
 use crate::index::reader::places::Elsewhere;
 use crate::index::{Freshness, IndexError, Origin, OriginError};
 use crate::model::{PublicKey, RegistryId, Sha256, Signature};
 use crate::trust::TrustError;
 
-/// Largest signature file, in bytes.
-const MAX_SIGNATURE: u64 = 8 * 1024;
 /// Longest pause between two questions to a place that is behind.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -247,10 +246,10 @@ fn signatures_at<'k>(
     keys: impl IntoIterator<Item = &'k PublicKey>,
     freshness: Freshness,
 ) -> Result<Vec<Signature>, OriginError> {
-    let mut names: Vec<String> = keys.into_iter().map(|key| key.fingerprint().short()).collect();
+    let mut names: Vec<String> = keys.into_iter().map(|key| signature_path(path, &key.fingerprint())).collect();
     names.sort();
     names.dedup();
-    let paths: Vec<_> = names.iter().map(|key| (format!("{path}.{key}.minisig"), MAX_SIGNATURE)).collect();
+    let paths: Vec<_> = names.into_iter().map(|path| (path, MAX_SIGNATURE)).collect();
     let found = origin.get_many(&paths, freshness)?;
     Ok(found.into_iter().flatten().filter_map(|bytes| Signature::parse(&bytes).ok()).collect())
 }

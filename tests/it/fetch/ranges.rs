@@ -231,7 +231,7 @@ fn a_file_that_changes_half_way_is_begun_anew() {
     for honest in [true, false] {
         let (before, after) = (old.clone(), new.clone());
         let site = Site::new(move |range, stream| match range.number {
-            1..=4 => part(range, stream, &before, "\"old\"", usize::MAX),
+            1..=2 => part(range, stream, &before, "\"old\"", usize::MAX),
             _ if honest => part(range, stream, &after, "\"new\"", usize::MAX),
             _ => part(&Asking { if_range: None, ..range.clone() }, stream, &after, "\"new\"", usize::MAX),
         });

@@ -187,9 +187,10 @@ fn a_sparse_index_asks_only_for_what_may_have_changed() {
     };
     look(&index);
     let again = look(&index);
-    let plain: Vec<_> = again.iter().map(|(path, status)| (path.split(".json").next().unwrap(), *status)).collect();
+    let mut plain: Vec<_> = again.iter().map(|(path, status)| (path.split(".json").next().unwrap(), *status)).collect();
+    plain.sort_unstable();
     // The root that is not there yet, and the two that may have changed: unchanged.
-    assert_eq!(plain, [("trust/root/2", 404), ("checkpoint", 304), ("checkpoint", 304)]);
+    assert_eq!(plain, [("checkpoint", 304), ("checkpoint", 304), ("trust/root/2", 404)]);
     index.release("acme/minilm", "1.2.0");
     index.checkpoint();
     let changed = look(&index);
