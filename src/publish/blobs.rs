@@ -12,9 +12,11 @@ use crate::progress::{Doing, Event, Progress, Task};
 use crate::publish::indexing::Indexes;
 use crate::publish::{Assigned, PublishError};
 use crate::registry::Folder;
-use crate::sys::{Cancel, blob_path, files};
+use crate::sys::{Cancel, blob_path, fault, files};
 
 const TASK: Task = Task(0);
+/// In the registry's folder.
+const DRAFTS: &str = ".mpm-drafts";
 
 /// Hashes files on all cores; pins in the order of the files.
 pub(super) fn hash_all(
@@ -91,14 +93,62 @@ fn digest(mut file: &File, path: &Path, cancel: &Cancel, advanced: &dyn Fn(u64))
     }
 }
 
+/// Where copies and packs are written before they get their names: a folder of the registry's, which goes with this value.
+/// The lease on the registry guards it, so that what a killed process left there goes as well.
+pub(super) struct Drafts {
+    path: PathBuf,
+}
+
+impl Drafts {
+    pub(super) fn new(folder: &Folder) -> Result<Self, PublishError> {
+        // Asked for what stands in it, so that it is no symlink.
+        let path = folder.inside(&format!("{DRAFTS}/draft"))?;
+        let path = path.parent().unwrap_or(folder.path()).to_owned();
+        let wrap = |source| PublishError::File { path: path.clone(), source };
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(wrap(error)),
+            _ => {}
+        }
+        std::fs::create_dir_all(&path).map_err(wrap)?;
+        Ok(Self { path })
+    }
+
+    /// A folder of its own for one draft; it goes when it is dropped.
+    pub(super) fn draft(&self) -> Result<tempfile::TempDir, PublishError> {
+        let wrap = |source| PublishError::File { path: self.path.clone(), source };
+        tempfile::TempDir::with_prefix_in("draft-", &self.path).map_err(wrap)
+    }
+}
+
+impl Drop for Drafts {
+    fn drop(&mut self) {
+        // What can't be removed now is by the next one.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Gives a draft, durable by now, its name.
+pub(super) fn name(draft: &Path, target: &Path, folder: &Folder) -> Result<(), PublishError> {
+    let parent = target.parent().unwrap_or(folder.path());
+    let wrap = |source| PublishError::File { path: target.to_owned(), source };
+    std::fs::create_dir_all(parent).map_err(wrap)?;
+    fault::point("publish-rename").map_err(wrap)?;
+    std::fs::rename(draft, target).map_err(wrap)?;
+    files::sync_dir(parent).map_err(wrap)
+}
+
 /// Brings a file into the base: reflink, else copy. Never a hard link: the next training run would write into it.
 /// What was hashed is what is placed: the placed bytes are hashed again.
-pub(super) fn place(folder: &Folder, file: &Path, pin: &Pin, cancel: &Cancel) -> Result<bool, PublishError> {
+pub(super) fn place(
+    folder: &Folder,
+    drafts: &Drafts,
+    file: &Path,
+    pin: &Pin,
+    cancel: &Cancel,
+) -> Result<bool, PublishError> {
     let Some(target) = missing(folder, pin)? else { return Ok(false) };
-    let parent = target.parent().unwrap_or(folder.path());
     let wrap = |source| PublishError::File { path: target.clone(), source };
-    std::fs::create_dir_all(parent).map_err(wrap)?;
-    let draft = tempfile::TempDir::with_prefix_in(".mpm-", parent).map_err(wrap)?;
+    let draft = drafts.draft()?;
     let copy = draft.path().join("blob");
     reflink_copy::reflink_or_copy(file, &copy).map_err(wrap)?;
     let placed = open(&copy)?;
@@ -106,8 +156,7 @@ pub(super) fn place(folder: &Folder, file: &Path, pin: &Pin, cancel: &Cancel) ->
         return Err(PublishError::FileChanged { path: file.to_owned() });
     }
     placed.sync_all().map_err(wrap)?;
-    std::fs::rename(&copy, &target).map_err(wrap)?;
-    files::sync_dir(parent).map_err(wrap)?;
+    name(&copy, &target, folder)?;
     Ok(true)
 }
 

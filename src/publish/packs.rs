@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::model::{Pin, Sha256, Sha256Hasher};
 use crate::pack::{Member, Pack, lay_out};
-use crate::publish::blobs::{missing, open};
+use crate::publish::blobs::{Drafts, missing, name, open};
 use crate::publish::{Assigned, PublishError};
 use crate::registry::Folder;
 use crate::statement::{FileEntry, PackPlace};
-use crate::sys::{Cancel, files, hash};
+use crate::sys::{Cancel, hash};
 
 /// A pack that is written and has no name yet; it goes if it gets none.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Draft {
 
 /// Writes the packs that these files make, on all cores. What was hashed before is what must be read now.
 pub(super) fn draft(
-    folder: &Folder,
+    drafts: &Drafts,
     files: &[Assigned],
     entries: &[FileEntry],
     cancel: &Cancel,
@@ -37,11 +37,7 @@ pub(super) fn draft(
     if packs.is_empty() {
         return Ok(Vec::new());
     }
-    // Asked for what stands in it, so that no part of it is a symlink.
-    let inside = folder.inside("blobs/sha256/drafts")?;
-    let parent = inside.parent().unwrap_or(folder.path()).to_owned();
-    std::fs::create_dir_all(&parent).map_err(|source| PublishError::File { path: parent.clone(), source })?;
-    let written = hash::on_all_cores(&packs, &|_, pack: &Pack| write(&parent, pack, files, entries, cancel));
+    let written = hash::on_all_cores(&packs, &|_, pack: &Pack| write(drafts, pack, files, entries, cancel));
     written.into_iter().collect()
 }
 
@@ -64,26 +60,22 @@ impl Draft {
     /// Gives the pack its name, unless it lies there already.
     pub(super) fn place(self, folder: &Folder) -> Result<bool, PublishError> {
         let Some(target) = missing(folder, &self.pin)? else { return Ok(false) };
-        let parent = target.parent().unwrap_or(folder.path());
-        let wrap = |source| PublishError::File { path: target.clone(), source };
-        std::fs::create_dir_all(parent).map_err(wrap)?;
-        std::fs::rename(&self.file, &target).map_err(wrap)?;
-        files::sync_dir(parent).map_err(wrap)?;
-        self.folder.close().map_err(wrap)?;
+        name(&self.file, &target, folder)?;
+        self.folder.close().map_err(|source| PublishError::File { path: target, source })?;
         Ok(true)
     }
 }
 
 fn write(
-    parent: &Path,
+    drafts: &Drafts,
     pack: &Pack,
     files: &[Assigned],
     entries: &[FileEntry],
     cancel: &Cancel,
 ) -> Result<Draft, PublishError> {
-    let wrap = |source| PublishError::File { path: parent.to_owned(), source };
-    let folder = tempfile::TempDir::with_prefix_in(".mpm-", parent).map_err(wrap)?;
+    let folder = drafts.draft()?;
     let path = folder.path().join("pack");
+    let wrap = |source| PublishError::File { path: path.clone(), source };
     let mut out = File::create_new(&path).map_err(wrap)?;
     let (mut whole, mut size, mut buffer) = (Sha256Hasher::new(), 0_u64, Vec::new());
     let mut places = BTreeMap::new();

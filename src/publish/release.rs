@@ -6,7 +6,7 @@ use crate::keys::SecretKey;
 use crate::manifest::PackageDeclaration;
 use crate::model::{Pin, RegistryId, Sha256};
 use crate::progress::Progress;
-use crate::publish::blobs::{hash_all, place, place_bytes};
+use crate::publish::blobs::{Drafts, hash_all, place, place_bytes};
 use crate::publish::indexing::Indexes;
 use crate::publish::packs::{draft, draw};
 use crate::publish::{PublishError, assign, gather};
@@ -85,14 +85,15 @@ pub fn publish(
             chunks: indexes.of(pin),
         })
         .collect();
-    let drafts = draft(folder, &files, &entries, cancel)?;
+    let room = Drafts::new(folder)?;
+    let drafts = draft(&room, &files, &entries, cancel)?;
     let packs = draw(&drafts, &mut entries);
     let (bytes, lists) = state_release(&state.registrar.registry, source, &entries, packs);
     let statement = Statement::parse(&bytes)?;
     crate::registry::check_version(folder, &state, &statement, &Sha256::of(&bytes))?;
     let mut new_blobs = 0;
     for (file, entry) in files.iter().zip(&entries).filter(|(_, entry)| entry.pack.is_none()) {
-        new_blobs += u64::from(place(folder, &file.file, &entry.pin, cancel)?);
+        new_blobs += u64::from(place(folder, &room, &file.file, &entry.pin, cancel)?);
     }
     for pack in drafts {
         new_blobs += u64::from(pack.place(folder)?);

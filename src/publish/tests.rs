@@ -5,7 +5,7 @@ use crate::diagnose::{Class, Diagnose as _};
 use crate::manifest::{PackageDeclaration, VariantDeclaration};
 use crate::model::{FileClass, Glob, PackageKind, Pin, RelPath, Version};
 use crate::progress::Silent;
-use crate::publish::blobs::{hash_all, place};
+use crate::publish::blobs::{Drafts, hash_all, place};
 use crate::publish::indexing::Indexes;
 use crate::publish::{Assigned, PublishError, assign, gather};
 use crate::registry::Folder;
@@ -129,7 +129,8 @@ fn a_file_that_changes_while_it_is_published_is_not_placed() {
     let (there, registry) = (folder(&["a.txt"]), tempfile::tempdir().expect("a folder"));
     let index = Folder::at(registry.path());
     let hashed = Pin::of(b"other bytes than are there now");
-    let error = place(&index, &there.path().join("a.txt"), &hashed, &Cancel::new()).expect_err("changed");
+    let drafts = Drafts::new(&index).expect("a folder");
+    let error = place(&index, &drafts, &there.path().join("a.txt"), &hashed, &Cancel::new()).expect_err("changed");
     assert_eq!((error.code().0, error.class()), ("E0860", Class::Yours), "{error}");
     assert!(!registry.path().join(blob_path(&hashed.sha256)).exists(), "the name that was hashed stays free");
     assert!(!registry.path().join(blob_path(&Pin::of(b"x").sha256)).exists());
@@ -141,7 +142,9 @@ fn stopping_ends_hashing_and_placing() {
     let files = assign(&gather(there.path()).expect("gathered"), &package(&[])).expect("assigned");
     let cancel = Cancel::new();
     cancel.cancel();
-    let placed = place(&Folder::at(registry.path()), &there.path().join("a.txt"), &Pin::of(b"x"), &cancel);
+    let index = Folder::at(registry.path());
+    let drafts = Drafts::new(&index).expect("a folder");
+    let placed = place(&index, &drafts, &there.path().join("a.txt"), &Pin::of(b"x"), &cancel);
     for error in [
         hash_all(&files, &indexes(), &cancel, &Silent).map(drop).expect_err("stopped"),
         placed.map(drop).expect_err("stopped"),

@@ -47,7 +47,8 @@ pub fn create(folder: &Folder, new: &NewRegistry<'_>) -> Result<Sha256, Registry
     let listed =
         files::list(folder.path()).map_err(|source| RegistryError::File { path: folder.path().to_owned(), source })?;
     // What a fresh repository has; blobs may be there already.
-    let harmless = [".git", ".gitattributes", ".gitignore", ".mpm-lease", "README.md", "LICENSE", "blobs"];
+    let harmless =
+        [".git", ".gitattributes", ".gitignore", ".mpm-lease", ".mpm-drafts", "README.md", "LICENSE", "blobs"];
     if let Some((name, _)) = listed.iter().find(|(name, _)| !harmless.iter().any(|known| name == known)) {
         let found = name.to_string_lossy().into_owned();
         return Err(RegistryError::NotEmpty { folder: folder.path().to_owned(), found });

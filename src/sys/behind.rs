@@ -153,4 +153,13 @@ mod tests {
             assert!(back.end().is_ok());
         }
     }
+
+    #[test]
+    fn what_a_write_back_is_told_is_handed_on() {
+        // A pipe is a file that can't be made durable.
+        let (_reader, writer) = std::io::pipe().expect("a pipe");
+        let mut back = WriteBack::start(&std::fs::File::from(std::os::fd::OwnedFd::from(writer))).expect("a thread");
+        back.wrote(EVERY);
+        assert!(back.end().is_err());
+    }
 }

@@ -17,6 +17,7 @@ pub const POINTS: &[(&str, &str)] = &[
     ("pending-clear", "what was about to be placed is forgotten"),
     ("place-file", "a file is placed in a project"),
     ("place-remove", "a file that no longer belongs is removed from a project"),
+    ("publish-rename", "a blob or pack of a release gets its name in a registry"),
     ("receipt-write", "the receipt is written"),
     ("statement-write", "a release statement goes into the store"),
     ("trust-state-write", "trust state is written"),

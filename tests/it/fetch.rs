@@ -3,6 +3,7 @@
 mod chunks;
 mod crowd;
 mod cuts;
+mod far;
 mod hedged;
 pub(crate) mod ranges;
 

@@ -157,6 +157,7 @@ enum Course {
     Collect,
     /// Making a mirror: it/mirror/crash.rs.
     Mirror,
+    Publish,
 }
 
 fn course(point: &str) -> Course {
@@ -164,6 +165,7 @@ fn course(point: &str) -> Course {
         "gc-remove" => Course::Collect,
         "many-rename" => Course::Mirror,
         "place-remove" => Course::Remove,
+        "publish-rename" => Course::Publish,
         _ => Course::Sync,
     }
 }
@@ -287,6 +289,40 @@ fn an_update_that_is_killed_leaves_the_old_or_the_new_files() {
         let beside: Vec<String> = beside.filter(|path| path.matches('/').count() < 2).collect();
         assert_eq!(beside, names, "{point}: nothing is left beside the store's folders");
     }
+}
+
+#[test]
+fn a_publisher_that_is_killed_leaves_nothing_that_grows_and_publishes_then() {
+    if !faults() {
+        return;
+    }
+    let author = Project::new();
+    ok(&author, &["key", "new", "main.key", "--no-password"]);
+    ok(&author, &["index", "init", "index", "--id", "mine", "--namespace", "me", "--demo"]);
+    // A blob with a chunk index, and enough small files for a pack.
+    author.write("pub/out/model.safetensors", blob::safetensors(9, 2_500_000));
+    for number in 0..300 {
+        author.write(&format!("pub/out/rows/{number:03}.txt"), format!("row {number}\n").repeat(40));
+    }
+    let package = "[package]\nname = \"me/rows\"\nversion = \"1.0.0\"\nkind = \"model\"\ndir = \"out\"\n";
+    author.write("pub/Model.toml", package);
+    let keys = ["--key", "../main.key", "--index-key", "../index.key"];
+    let publish = [&["-C", "pub", "publish", "--registry", "../index"][..], &keys].concat();
+    let before = tree(&author.folder().join("index/packages"));
+    let points = names().filter(|point| matches!(course(point), Course::Publish)).chain(["atomic-rename"]);
+    for (point, passage) in points.flat_map(|point| [(point, 1), (point, 2)]) {
+        let fault = format!("{point}@{passage}:kill");
+        let ran = Ran::of(&author.command(&publish).env("MPM_FAULT", &fault).output().unwrap());
+        assert_eq!(ran.code, 137, "{fault} {}", ran.stderr);
+        assert!(tree(&author.folder().join("index/packages")) == before, "{fault}: no release counts");
+        let blobs: u64 = tree(&author.folder().join("index")).values().map(|bytes| bytes.len() as u64).sum();
+        assert!(blobs < 25_000_000, "{fault}: {blobs} bytes lie there");
+    }
+    ok(&author, &publish);
+    let left = tree(&author.folder().join("index")).into_keys();
+    let left: Vec<String> = left.filter(|path| path.contains(".mpm-") && !path.ends_with(".tmp")).collect();
+    assert!(left.iter().all(|path| path == ".mpm-lease"), "{left:?}");
+    ok(&author, &["index", "checkpoint", "index", "--key", "index.key"]);
 }
 
 #[test]

@@ -85,6 +85,46 @@ fn a_liar_alone_is_a_trust_error_after_bounded_requests() {
     assert!(liar.asked().len() <= 30, "{}", liar.asked().len());
 }
 
+/// A site of which every hundredth byte is wrong, each time.
+fn hundredth(bytes: &[u8]) -> Site {
+    let wrong: Vec<u8> = bytes.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at % 100 == 99)).collect();
+    Site::honest(&wrong)
+}
+
+#[test]
+fn a_base_of_which_every_hundredth_byte_is_wrong_is_left_for_another() {
+    let bytes = blob(SIZE, 83);
+    for list in [None, Some(listed(&bytes))] {
+        let (liar, honest) = (hundredth(&bytes), Site::honest(&bytes));
+        let scene = Scene::new();
+        run(&scene, job(&bytes, list.clone()), &[&liar, &honest]).unwrap();
+        assert!(scene.warnings().contains(&liar.name()), "{}", scene.warnings());
+        assert!(asked(&liar) <= 2 * SIZE, "{:?}", liar.asked());
+        // Alone it is a trust error, after bounded requests, and nothing of it is kept.
+        let (alone, scene) = (hundredth(&bytes), Scene::new());
+        let error = run(&scene, job(&bytes, list), &[&alone]).unwrap_err();
+        assert_eq!(error.class().exit_code(), 4, "{error}");
+        assert!(alone.asked().len() <= 40, "{}", alone.asked().len());
+    }
+}
+
+#[test]
+fn of_a_base_that_lies_and_one_that_is_slow_comes_what_is_right() {
+    let bytes = blob(SIZE, 84);
+    let liar = flipping(&bytes, |chunk| chunk % 10 == 3, usize::MAX);
+    let content = bytes.clone();
+    let slow = Site::new(move |range, stream| {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        part(range, stream, &content, "\"v1\"", usize::MAX)
+    });
+    let scene = Scene::new();
+    run(&scene, job(&bytes, Some(listed(&bytes))), &[&liar, &slow]).unwrap();
+    assert!(scene.warnings().contains(&liar.name()), "{}", scene.warnings());
+    assert!(!scene.warnings().contains(&slow.name()), "{}", scene.warnings());
+    // Each wrong chunk came from the slow one.
+    assert!(asked(&slow) >= 4 * CHUNK, "{:?}", slow.asked());
+}
+
 #[test]
 fn some_flips_on_the_way_are_made_up_for() {
     let bytes = blob(SIZE, 74);

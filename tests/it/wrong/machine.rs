@@ -3,7 +3,9 @@
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use super::{bears_the_marks, fails, site, weights};
+use modelpm::model::Sha256;
+
+use super::{bears_the_marks, blob_path, fails, site, weights};
 use crate::support::blob;
 use crate::support::project::{Project, Ran};
 
@@ -25,6 +27,32 @@ fn a_disk_that_fails_while_a_blob_comes() {
     site.works(&["sync"]);
     assert_eq!(site.project.read("models/acme/tiny/model.safetensors").unwrap(), weights());
     drop(server);
+}
+
+#[test]
+fn a_disk_that_is_full_in_the_middle_keeps_what_it_has() {
+    let Some(mut site) = site() else { return };
+    let large = blob::safetensors(6, 3_000_000);
+    site.registry.release("acme/large", "1.0.0").file("model.safetensors", &large).publish();
+    let server = site.served("[models]\n\"acme/large\" = \"1\"");
+    site.works(&["lock"]);
+    let part = site.project.store().join(format!("v1/partial/{}.part", Sha256::of(&large)));
+    let mut command = site.project.command(&["sync"]);
+    let ran = Ran::of(&command.env("MPM_FAULT", "fetch-write@5:error:ENOSPC").output().unwrap());
+    let ran = ran.expect(1).says(&["E0726", "no space is left for acme/large", "mpm store gc"]);
+    bears_the_marks(&ran);
+    assert!(!site.installed());
+    let kept = part.metadata().unwrap().len();
+    assert!(kept >= 4 << 20 && kept < large.len() as u64, "{kept}");
+    let _ = server.requests();
+    site.works(&["sync"]);
+    assert_eq!(site.project.read("models/acme/large/model.safetensors").unwrap(), large);
+    let first =
+        |range: &String| range.strip_prefix("bytes=").unwrap().split('-').next().unwrap().parse::<u64>().unwrap();
+    let blob = blob_path(&large);
+    let asked = server.requests().into_iter().filter(|request| request.path == blob);
+    let from = asked.map(|request| first(&request.headers["range"])).min();
+    assert_eq!(from, Some(kept), "what was there is not asked for again");
 }
 
 #[test]
