@@ -50,8 +50,14 @@ impl Printer {
     }
 
     /// The result as a document; `schema` and its version first in mind.
-    pub(super) fn document(&mut self, schema: &str, mut document: serde_json::Value) {
+    pub(super) fn document(&mut self, schema: &str, document: serde_json::Value) {
+        self.document_of(schema, || document);
+    }
+
+    /// The same, made only where it is asked for.
+    pub(super) fn document_of(&mut self, schema: &str, document: impl FnOnce() -> serde_json::Value) {
         if self.json {
+            let mut document = document();
             if let Some(map) = document.as_object_mut() {
                 map.insert("schema".to_owned(), schema.into());
             }

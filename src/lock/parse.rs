@@ -1,5 +1,8 @@
 //! Reading Model.lock.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use crate::lock::conflict;
 use crate::lock::error::{LockError, Rule};
 use crate::lock::table::check_files;
@@ -7,7 +10,7 @@ use crate::lock::{
     Found, Lock, LockedPackage, LockedRegistry, LockedSource, LockedUnsafe, SourceFile, SourceFiles, SourceId, Target,
     VERSION,
 };
-use crate::model::tables::{Source, Table, Value};
+use crate::model::tables::{At, Source, Table, Value};
 use crate::model::{
     CheckpointNumber, DependencyKey, Fingerprint, Floor, GroupName, HubCommit, PackageId, PackageName, PackageRef, Pin,
     RegistryId, RelPath, Sha256, Version,
@@ -78,7 +81,7 @@ fn entries<'t>(top: &mut Table<'t>, key: &str, what: &'static str) -> Result<Vec
 }
 
 fn registry(entry: Value<'_>, lock: &mut Lock) -> Result<(), LockError> {
-    let spot = entry.spot();
+    let at = entry.at();
     let mut table = entry.table()?;
     let id = table.require("id")?.parse(RegistryId::parse)?;
     let root = table.require("root")?.parse(Sha256::parse)?;
@@ -90,11 +93,7 @@ fn registry(entry: Value<'_>, lock: &mut Lock) -> Result<(), LockError> {
     };
     floor.finish(&["root-number", "registrar", "checkpoint"])?;
     table.finish(&["id", "root", "floor"])?;
-    let what = format!("[[registry]] {id}");
-    match lock.registries.insert(id, LockedRegistry { root, floor: found }) {
-        None => Ok(()),
-        Some(_) => Err(LockError::Twice { spot, what }),
-    }
+    put(&mut lock.registries, id, LockedRegistry { root, floor: found }, at, "[[registry]]", ToString::to_string)
 }
 
 fn checkpoint(value: Value<'_>) -> Result<CheckpointNumber, LockError> {
@@ -106,17 +105,13 @@ fn checkpoint(value: Value<'_>) -> Result<CheckpointNumber, LockError> {
 }
 
 fn direct(entry: Value<'_>, lock: &mut Lock) -> Result<(), LockError> {
-    let spot = entry.spot();
+    let at = entry.at();
     let mut table = entry.table()?;
     let key = table.require("key")?.parse(DependencyKey::parse)?;
     let group = table.take("group").map(|value| value.parse(GroupName::parse)).transpose()?;
     let target = target(&table.require("resolved")?)?;
     table.finish(&["key", "group", "resolved"])?;
-    let what = format!("[[direct]] {key}");
-    match lock.direct.insert((key, group), target) {
-        None => Ok(()),
-        Some(_) => Err(LockError::Twice { spot, what }),
-    }
+    put(&mut lock.direct, (key, group), target, at, "[[direct]]", |(key, _)| key.to_string())
 }
 
 /// A release's id or a source's.
@@ -129,7 +124,7 @@ fn target(value: &Value<'_>) -> Result<Target, LockError> {
 }
 
 fn package(entry: Value<'_>, lock: &mut Lock) -> Result<(), LockError> {
-    let spot = entry.spot();
+    let at = entry.at();
     let mut table = entry.table()?;
     let name = table.require("name")?.parse(PackageName::parse)?;
     let version = table.require("version")?.parse(Version::parse)?;
@@ -143,12 +138,10 @@ fn package(entry: Value<'_>, lock: &mut Lock) -> Result<(), LockError> {
         },
         signers: {
             let signers = table.require("signers")?;
-            let empty = signers.refused(Rule::Empty);
-            let found = signers.parse_list(Fingerprint::parse)?;
-            if found.is_empty() {
-                return Err(empty.into());
+            if signers.is_empty_list() {
+                return Err(signers.refused(Rule::Empty).into());
             }
-            found.into_iter().collect()
+            signers.parse_list(Fingerprint::parse)?.into_iter().collect()
         },
         size: table.require("size")?.number()?,
         dependencies: match table.take("dependencies") {
@@ -167,15 +160,11 @@ fn package(entry: Value<'_>, lock: &mut Lock) -> Result<(), LockError> {
         "size",
         "dependencies",
     ])?;
-    let what = format!("[[package]] {id}");
-    match lock.packages.insert(id, package) {
-        None => Ok(()),
-        Some(_) => Err(LockError::Twice { spot, what }),
-    }
+    put(&mut lock.packages, id, package, at, "[[package]]", ToString::to_string)
 }
 
 fn locked_source(entry: Value<'_>, lock: &mut Lock, reading: Reading) -> Result<(), LockError> {
-    let spot = entry.spot();
+    let at = entry.at();
     let whole = entry.clone();
     let mut table = entry.table()?;
     let id = table.require("id")?.parse(SourceId::parse)?;
@@ -211,11 +200,7 @@ fn locked_source(entry: Value<'_>, lock: &mut Lock, reading: Reading) -> Result<
         (Err(_), Reading::Side) => return Ok(()),
         (Ok(()), _) => {}
     }
-    let what = format!("[[source]] {id}");
-    match lock.sources.insert(id, source) {
-        None => Ok(()),
-        Some(_) => Err(LockError::Twice { spot, what }),
-    }
+    put(&mut lock.sources, id, source, at, "[[source]]", ToString::to_string)
 }
 
 fn inline_files(value: Value<'_>) -> Result<Vec<SourceFile>, LockError> {
@@ -257,7 +242,7 @@ fn agrees(id: &SourceId, source: &LockedSource, digest: Sha256) -> Result<(), Lo
 }
 
 fn unsafe_release(entry: Value<'_>, lock: &mut Lock) -> Result<(), LockError> {
-    let spot = entry.spot();
+    let at = entry.at();
     let mut table = entry.table()?;
     let id = target(&table.require("package")?)?;
     let formats = table.require("formats")?;
@@ -268,16 +253,32 @@ fn unsafe_release(entry: Value<'_>, lock: &mut Lock) -> Result<(), LockError> {
     }
     let reason = table.require("reason")?.parse(text)?;
     table.finish(&["package", "formats", "reason"])?;
-    let what = format!("[[unsafe]] {id}");
-    match lock.unsafe_releases.insert(id, LockedUnsafe { formats, reason }) {
-        None => Ok(()),
-        Some(_) => Err(LockError::Twice { spot, what }),
-    }
+    put(&mut lock.unsafe_releases, id, LockedUnsafe { formats, reason }, at, "[[unsafe]]", ToString::to_string)
 }
 
 fn text(text: &str) -> Result<String, Rule> {
     let good = !text.trim().is_empty() && text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control);
     if good { Ok(text.to_owned()) } else { Err(Rule::Text) }
+}
+
+/// Puts an entry where none is yet.
+fn put<K: Ord, V>(
+    entries: &mut BTreeMap<K, V>,
+    key: K,
+    value: V,
+    at: At<'_>,
+    table: &str,
+    told: impl FnOnce(&K) -> String,
+) -> Result<(), LockError> {
+    match entries.entry(key) {
+        Entry::Vacant(free) => {
+            free.insert(value);
+            Ok(())
+        }
+        Entry::Occupied(taken) => {
+            Err(LockError::Twice { spot: at.spot(), what: format!("{table} {}", told(taken.key())) })
+        }
+    }
 }
 
 /// Every edge leads to an entry.

@@ -134,7 +134,7 @@ pub(super) fn known_key(value: &Value<'_>, known: &[&DependencyKey]) -> Result<D
     }
     Err(ManifestError::NoSuch {
         spot: value.spot(),
-        key: value.path().to_owned(),
+        key: value.path(),
         found: key.as_str().to_owned(),
         expected: "a key of [models], [datasets] or a group",
         nearest: nearest(key.as_str(), known.iter().map(|key| key.as_str())).into_iter().map(str::to_owned).collect(),

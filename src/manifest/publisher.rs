@@ -86,7 +86,7 @@ fn default_variant(
     }
     Err(ManifestError::NoSuch {
         spot: value.spot(),
-        key: value.path().to_owned(),
+        key: value.path(),
         found: name.as_str().to_owned(),
         expected: "a table of [variants]",
         nearest: nearest(name.as_str(), variants.keys().map(VariantName::as_str))

@@ -3,8 +3,10 @@
 //! Owns the reading of spans. Refuses to know what any key means. A line that is shown never holds the user part of an
 //! address, and a source made with [`Source::secret`] shows no line at all.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::rc::Rc;
 
 use toml::de::{DeTable, DeValue};
 
@@ -107,17 +109,26 @@ pub enum TomlError {
 #[derive(Debug, Clone)]
 pub struct Table<'t> {
     source: &'t Source<'t>,
-    path: String,
+    path: Rc<str>,
     offset: usize,
     /// In file order.
-    entries: Vec<(String, Value<'t>)>,
+    entries: Vec<Value<'t>>,
 }
 
-/// A value with its place and the path of its key.
+/// A place in a text, of which nothing is counted before somebody asks.
+#[derive(Debug, Clone, Copy)]
+pub struct At<'t> {
+    source: &'t Source<'t>,
+    offset: usize,
+}
+
+/// A value with its place and the path of its key, which is put together when an error needs it.
 #[derive(Debug, Clone)]
 pub struct Value<'t> {
     source: &'t Source<'t>,
-    path: String,
+    /// The path of the table.
+    above: Rc<str>,
+    name: Cow<'t, str>,
     /// Where the key begins and ends; the value itself for items of a list.
     key: (usize, usize),
     offset: usize,
@@ -146,7 +157,7 @@ impl<'t> Source<'t> {
         }
         let root = DeTable::parse(self.text)
             .map_err(|error| self.syntax(error.span().map_or(0, |span| span.start), error.message()))?;
-        Ok(Table::new(self, String::new(), 0, root.into_inner()))
+        Ok(Table::new(self, Rc::from(""), 0, root.into_inner()))
     }
 
     /// The error that the text is not TOML from `offset` on.
@@ -236,25 +247,24 @@ impl TomlError {
 }
 
 impl<'t> Table<'t> {
-    fn new(source: &'t Source<'t>, path: String, offset: usize, table: DeTable<'t>) -> Self {
-        let mut entries: Vec<(String, Value<'t>)> = table
+    fn new(source: &'t Source<'t>, path: Rc<str>, offset: usize, table: DeTable<'t>) -> Self {
+        let mut entries: Vec<Value<'t>> = table
             .into_iter()
             .map(|(name, value)| {
                 let (span, offset) = (name.span(), value.span().start);
-                let name = name.into_inner().into_owned();
                 let key = (span.start, span.end);
-                let value = Value { source, path: joined(&path, &name), key, offset, content: value.into_inner() };
-                (name, value)
+                let (above, name) = (Rc::clone(&path), name.into_inner());
+                Value { source, above, name, key, offset, content: value.into_inner() }
             })
             .collect();
-        entries.sort_by_key(|(_, value)| value.key);
+        entries.sort_by_key(|value| value.key);
         Self { source, path, offset, entries }
     }
 
     /// Takes a key out.
     pub fn take(&mut self, key: &str) -> Option<Value<'t>> {
-        let at = self.entries.iter().position(|(name, _)| name == key)?;
-        Some(self.entries.remove(at).1)
+        let at = self.entries.iter().position(|value| value.name == key)?;
+        Some(self.entries.remove(at))
     }
 
     /// Takes a key out that must be there.
@@ -271,17 +281,17 @@ impl<'t> Table<'t> {
 
     /// A key that is still there.
     pub fn get(&self, key: &str) -> Option<&Value<'t>> {
-        self.entries.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+        self.entries.iter().find(|value| value.name == key)
     }
 
     /// Whether a key is still there.
     pub fn has(&self, key: &str) -> bool {
-        self.entries.iter().any(|(name, _)| name == key)
+        self.entries.iter().any(|value| value.name == key)
     }
 
     /// All entries that are left, in file order.
     pub fn into_entries(self) -> Vec<(String, Value<'t>)> {
-        self.entries
+        self.entries.into_iter().map(|value| (value.name.clone().into_owned(), value)).collect()
     }
 
     /// Ends the table: a key that is left is unknown; the nearest of `known` are offered.
@@ -289,11 +299,12 @@ impl<'t> Table<'t> {
     /// # Errors
     /// A key is left.
     pub fn finish(self, known: &[&str]) -> Result<(), TomlError> {
-        let Some((key, value)) = self.entries.first() else { return Ok(()) };
+        let Some(value) = self.entries.first() else { return Ok(()) };
+        let key = &*value.name;
         Err(TomlError::UnknownKey {
             spot: value.key_spot(),
             table: self.title(),
-            key: key.clone(),
+            key: key.to_owned(),
             nearest: nearest(key, known.iter().copied()).into_iter().map(str::to_owned).collect(),
         })
     }
@@ -309,10 +320,22 @@ impl<'t> Table<'t> {
     }
 }
 
+impl At<'_> {
+    /// The place, as it is shown.
+    pub fn spot(self) -> Spot {
+        self.source.spot(self.offset)
+    }
+}
+
 impl<'t> Value<'t> {
     /// The key with its tables, for messages.
-    pub fn path(&self) -> &str {
-        &self.path
+    pub fn path(&self) -> String {
+        joined(&self.above, &self.name)
+    }
+
+    /// Where the value begins, for a place that may be asked for later.
+    pub fn at(&self) -> At<'t> {
+        At { source: self.source, offset: self.offset }
     }
 
     /// Where the value begins.
@@ -328,6 +351,11 @@ impl<'t> Value<'t> {
     /// Line of the key, from 1.
     pub fn line(&self) -> usize {
         self.key_spot().line()
+    }
+
+    /// Whether it is a list without items.
+    pub fn is_empty_list(&self) -> bool {
+        self.content.as_array().is_some_and(|items| items.is_empty())
     }
 
     /// Whether it is a string.
@@ -377,19 +405,20 @@ impl<'t> Value<'t> {
     /// # Errors
     /// Another type.
     pub fn list(self) -> Result<Vec<Value<'t>>, TomlError> {
-        let (source, path) = (self.source, self.path);
+        let Self { source, above, name, .. } = self;
         match self.content {
             DeValue::Array(items) => Ok(items
                 .into_iter()
                 .map(|item| {
                     let span = item.span();
                     let key = (span.start, span.end);
-                    Value { source, path: path.clone(), key, offset: span.start, content: item.into_inner() }
+                    let (above, name) = (Rc::clone(&above), name.clone());
+                    Value { source, above, name, key, offset: span.start, content: item.into_inner() }
                 })
                 .collect()),
             other => Err(TomlError::WrongType {
                 spot: source.spot(self.offset),
-                key: path,
+                key: joined(&above, &name),
                 expected: "a list",
                 found: type_name(&other),
             }),
@@ -414,19 +443,21 @@ impl<'t> Value<'t> {
     pub fn table(self) -> Result<Table<'t>, TomlError> {
         match self.content {
             // A table that dotted keys make has no place of its own: its key has.
-            DeValue::Table(table) => Ok(Table::new(self.source, self.path, self.key.0, table)),
+            DeValue::Table(table) => {
+                Ok(Table::new(self.source, Rc::from(joined(&self.above, &self.name)), self.key.0, table))
+            }
             _ => Err(self.wrong("a table")),
         }
     }
 
     /// The error that the value breaks a rule.
     pub fn refused(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> TomlError {
-        TomlError::Value { spot: self.spot(), key: self.path.clone(), source: source.into() }
+        TomlError::Value { spot: self.spot(), key: self.path(), source: source.into() }
     }
 
     /// The error that the value has another type than `expected`.
     pub fn wrong(&self, expected: &'static str) -> TomlError {
-        TomlError::WrongType { spot: self.spot(), key: self.path.clone(), expected, found: type_name(&self.content) }
+        TomlError::WrongType { spot: self.spot(), key: self.path(), expected, found: type_name(&self.content) }
     }
 }
 

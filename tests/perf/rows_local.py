@@ -1,9 +1,11 @@
 """Rows about one machine: P5 to P8, P11, P12."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import peers
 from ground import NOBODY, TREE
@@ -71,7 +73,7 @@ def as_user(world, report, release):
 
 
 def no_op(world, report):
-    """sync that has nothing to do, beside uv sync --offline that has nothing to do"""
+    """sync that has nothing to do, beside uv sync --offline that has nothing to do with as many packages"""
     several, count = world.scaled(200), world.scaled(20_000, 100)
     one = world.release("noop", {"a.safetensors": 100_000})
     some = world.release_all({f"n{number}": {"a.safetensors": 20_000} for number in range(several)})
@@ -81,13 +83,13 @@ def no_op(world, report):
         (f"{several} packages", some, 15),
         (f"a dataset of {count} files", [many], 50),
     ]
-    uv = uv_words(world, report)
     for number, (label, releases, target) in enumerate(cases):
         project = world.project(f"noop{number}", [release.key for release in releases])
         contest = Contest(world)
         contest.enter("mpm", lambda p=project: [world.mpm, "-C", p, "sync"])
+        uv = uv_words(world, report, len(releases))
         if uv:
-            contest.enter("uv sync --offline", lambda: uv)
+            contest.enter("uv sync --offline", lambda words=uv: words)
         contest.run(11, settle=False)
         milliseconds(report, f"no-op, {label}", contest, "uv sync --offline", target)
 
@@ -104,12 +106,33 @@ def milliseconds(report, label, contest, other, target):
     return report.seen(label, contest)
 
 
-def uv_words(world, report):
-    """uv in a project where it has nothing to do; None where it can't be had."""
+def wheel(folder, name):
+    """A package of Python with one line of code."""
+    metadata = {
+        f"{name}.py": "",
+        f"{name}-1.0.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{name}-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: perf\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = f"{name}-1.0.dist-info/RECORD"
+    listed = "".join(f"{path},,\n" for path in [*metadata, record])
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
+        for path, text in {**metadata, record: listed}.items():
+            archive.writestr(path, text)
+
+
+def uv_words(world, report, count):
+    """uv in a project of so many packages where it has nothing to do; None where it can't be had."""
     if not peers.UV.is_file():
         return report.note("uv is missing: mpm alone")
-    project = world.fresh("uv")
-    (project / "pyproject.toml").write_text('[project]\nname = "p"\nversion = "0"\nrequires-python = ">=3.8"\n')
+    project = world.fresh(f"uv{count}")
+    (project / "wheels").mkdir(exist_ok=True)
+    names = [f"package{number}" for number in range(count)]
+    for name in names:
+        wheel(project / "wheels", name)
+    (project / "pyproject.toml").write_text(
+        f'[project]\nname = "p"\nversion = "0"\nrequires-python = ">=3.8"\ndependencies = {json.dumps(names)}\n'
+        '[tool.uv]\nno-index = true\nfind-links = ["wheels"]\n'
+    )
     words = [peers.UV, "sync", "--offline", "--quiet", "--python", sys.executable, "--project", project]
     try:
         world.measured(words)

@@ -65,7 +65,7 @@ impl Sync {
         let outcome = sync::run(&services, &request)?;
         context.bars.finish();
         text::synced(&outcome, context.settings.verbose, context.printer);
-        context.printer.document("mpm.sync/1", json::synced(&outcome));
+        context.printer.document_of("mpm.sync/1", || json::synced(&outcome));
         Ok(Status::Done)
     }
 }
