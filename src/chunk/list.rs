@@ -41,7 +41,12 @@ impl ChunkList {
     /// # Errors
     /// `E0233`: too many chunks, an empty or a too large one, or chunks that are not as long as the blob.
     pub fn new(blob: Pin, chunks: impl IntoIterator<Item = (u32, ChunkHash)>) -> Result<Self, ChunkError> {
-        let mut list = Self { blob, ends: Vec::new(), hashes: Vec::new() };
+        Self::of(blob, 0, chunks)
+    }
+
+    /// The same, with memory for so many from the start.
+    fn of(blob: Pin, count: usize, chunks: impl IntoIterator<Item = (u32, ChunkHash)>) -> Result<Self, ChunkError> {
+        let mut list = Self { blob, ends: Vec::with_capacity(count), hashes: Vec::with_capacity(count) };
         let mut end = 0_u64;
         for (number, (length, hash)) in (0_u32..).zip(chunks) {
             if number >= MAX_CHUNKS {
@@ -81,7 +86,7 @@ impl ChunkList {
         if bytes.len() as u64 != expected {
             return Err(ChunkError::Length { count, expected, found: bytes.len() as u64 });
         }
-        Self::new(*blob, entries.chunks_exact(ENTRY).filter_map(entry))
+        Self::of(*blob, entries.len() / ENTRY, entries.chunks_exact(ENTRY).filter_map(entry))
     }
 
     /// The index as it is stored.
