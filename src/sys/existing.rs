@@ -16,6 +16,8 @@ use crate::sys::{Cancel, Staged, Staging, files, hash};
 
 /// Bytes copied at a time; as many zeros on end become a hole.
 const PIECE: usize = 1 << 20;
+/// From so many bytes on a copy is hashed and written back on threads of their own.
+const MANY: u64 = 64 << 20;
 /// Setuid, setgid, sticky: such a file is no blob.
 const SPECIAL: u32 = 0o7000;
 
@@ -329,6 +331,10 @@ impl Bringing {
         let mut reader = &existing.file;
         reader.rewind()?;
         let mut staging = Staging::create(&self.folder, what)?;
+        if existing.size() >= MANY {
+            staging.work_behind();
+            return copy_pieces(reader, staging, cancel);
+        }
         let whole = usize::try_from(existing.size()).unwrap_or(PIECE).saturating_add(1);
         let mut buffer = vec![0_u8; whole.min(PIECE)];
         loop {
@@ -339,9 +345,30 @@ impl Bringing {
             match buffer.get(..count).unwrap_or_default() {
                 [] => return Ok(staging.finish()),
                 // What is sparse stays so.
-                zeros if count == PIECE && zeros.iter().all(|byte| *byte == 0) => staging.write_hole(zeros)?,
+                zeros if count == PIECE && zeros.iter().all(|byte| *byte == 0) => {
+                    staging.write_hole(Box::new(zeros.to_vec()))?;
+                }
                 piece => staging.write(piece)?,
             }
+        }
+    }
+}
+
+/// The rest of a large file, in pieces that are hashed while the next is read.
+fn copy_pieces(reader: &File, mut staging: Staging, cancel: &Cancel) -> io::Result<Staged> {
+    loop {
+        if cancel.is_cancelled() {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
+        }
+        let mut piece = Vec::with_capacity(PIECE);
+        let count = reader.take(PIECE as u64).read_to_end(&mut piece)?;
+        if count == 0 {
+            return Ok(staging.finish());
+        }
+        if count == PIECE && piece.iter().all(|byte| *byte == 0) {
+            staging.write_hole(Box::new(piece))?;
+        } else {
+            staging.write_piece(Box::new(piece))?;
         }
     }
 }

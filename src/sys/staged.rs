@@ -287,6 +287,16 @@ impl Staging {
     /// # Errors
     /// The disk or quota is too full for so many bytes.
     pub fn hurry(&mut self, size: u64) -> io::Result<()> {
+        self.work_behind();
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, size) {
+            Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// From now on the digest is computed on a thread of its own, and what is written goes to the disk while more comes. What
+    /// the system does not offer is done without.
+    pub fn work_behind(&mut self) {
         if let Digest::Here(hasher) = &self.digest
             && let Ok(hashing) = Hashing::start(hasher.clone())
         {
@@ -294,10 +304,6 @@ impl Staging {
         }
         if self.back.is_none() {
             self.back = WriteBack::start(&self.file).ok();
-        }
-        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, size) {
-            Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Err(error.into()),
-            Ok(()) | Err(_) => Ok(()),
         }
     }
 
@@ -344,11 +350,11 @@ impl Staging {
     }
 
     /// Takes bytes that are all zero without giving them blocks.
-    pub(super) fn write_hole(&mut self, zeros: &[u8]) -> io::Result<()> {
-        let end = self.written.saturating_add(zeros.len() as u64);
+    pub(super) fn write_hole(&mut self, zeros: Piece) -> io::Result<()> {
+        let end = self.written.saturating_add((*zeros).as_ref().len() as u64);
         self.file.set_len(end)?;
         self.file.seek(io::SeekFrom::Start(end))?;
-        self.digest.here().update(zeros);
+        self.digest.take(zeros);
         self.written = end;
         Ok(())
     }
