@@ -333,58 +333,26 @@ impl Bringing {
         let mut staging = Staging::create(&self.folder, what)?;
         if existing.size() >= MANY {
             staging.work_behind();
-            return copy_pieces(reader, staging, cancel);
         }
         let whole = usize::try_from(existing.size()).unwrap_or(PIECE).saturating_add(1);
-        let mut buffer = vec![0_u8; whole.min(PIECE)];
+        let most = whole.min(PIECE);
         loop {
             if cancel.is_cancelled() {
                 return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
             }
-            let count = fill(reader, &mut buffer)?;
-            match buffer.get(..count).unwrap_or_default() {
-                [] => return Ok(staging.finish()),
-                // What is sparse stays so.
-                zeros if count == PIECE && zeros.iter().all(|byte| *byte == 0) => {
-                    staging.write_hole(Box::new(zeros.to_vec()))?;
-                }
-                piece => staging.write(piece)?,
+            let mut piece = Vec::with_capacity(most);
+            let count = reader.take(most as u64).read_to_end(&mut piece)?;
+            if count == 0 {
+                return Ok(staging.finish());
+            }
+            // What is sparse stays so.
+            if count == PIECE && piece.iter().all(|byte| *byte == 0) {
+                staging.write_hole(Box::new(piece))?;
+            } else {
+                staging.write_piece(Box::new(piece))?;
             }
         }
     }
-}
-
-/// The rest of a large file, in pieces that are hashed while the next is read.
-fn copy_pieces(reader: &File, mut staging: Staging, cancel: &Cancel) -> io::Result<Staged> {
-    loop {
-        if cancel.is_cancelled() {
-            return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped"));
-        }
-        let mut piece = Vec::with_capacity(PIECE);
-        let count = reader.take(PIECE as u64).read_to_end(&mut piece)?;
-        if count == 0 {
-            return Ok(staging.finish());
-        }
-        if count == PIECE && piece.iter().all(|byte| *byte == 0) {
-            staging.write_hole(Box::new(piece))?;
-        } else {
-            staging.write_piece(Box::new(piece))?;
-        }
-    }
-}
-
-/// Reads until the buffer is full or the file ends.
-fn fill(mut reader: &File, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match reader.read(rest) {
-            Ok(0) => break,
-            Ok(count) => filled = filled.saturating_add(count),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(target_os = "linux")]
