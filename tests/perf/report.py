@@ -29,7 +29,8 @@ class Report:
     def begin(self, row):
         now = datetime.datetime.now(datetime.timezone.utc)
         self.row = row
-        self.rows[row] = {"date": f"{now:%Y-%m-%d}", "command": self.command, "lines": [], "seen": [], "notes": []}
+        about = {"date": f"{now:%Y-%m-%d}", "command": self.command, "build": self.mpm[:12]}
+        self.rows[row] = {**about, "lines": [], "seen": [], "notes": []}
 
     def line(self, workload, beside="", ours="", theirs="", ratio=None, target="", met=None):
         """One figure beside its yardstick. `met` is whether the target is; None where there is none."""
@@ -114,9 +115,9 @@ def machine(folder):
 
 
 def merge(kept, document):
-    """Adds rows to those kept of the same binary at the same scale; anything else is forgotten."""
+    """Adds rows to those kept of the same machine at the same scale; anything else is forgotten. Each says of which build it is."""
     old = json.loads(kept.read_text()) if kept.is_file() else {}
-    if [old.get(key) for key in ("mpm", "scale", "machine")] == [document[key] for key in ("mpm", "scale", "machine")]:
+    if all(old.get(key) == document[key] for key in ("scale", "machine")):
         document = {**document, "rows": {**old["rows"], **document["rows"]}}
     kept.write_text(json.dumps(document, indent=1, ensure_ascii=False))
     return document
@@ -137,6 +138,13 @@ def tables(document, order):
     dates = sorted({row["date"] for row in rows})
     scale = "as stated" if document["scale"] == 1 else f"sizes and counts times {document['scale']}"
     head = [f"Machine: {document['machine']}. Date: {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. Scale: {scale}.", ""]
+    builds = {}
+    for name in order:
+        if name in document["rows"]:
+            builds.setdefault(document["rows"][name]["build"], []).append(name)
+    if len(builds) > 1:
+        told = "; ".join(f"{build}: {', '.join(names)}" for build, names in builds.items())
+        head += [f"Builds of `mpm`, by the first digits of their sha256: {told}.", ""]
     head += ["Made with:", "", "```sh", *dict.fromkeys(row["command"] for row in rows), "```", ""]
     body = table(VERDICTS, [line for row in rows for line in row["lines"]])
     notes = [f"* {name}: {note}" for name in order if name in document["rows"] for note in document["rows"][name]["notes"]]
