@@ -40,6 +40,7 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("keys", &[WORDS, EFFECTS, &["trust"]]),
     ("registry", &[WORDS, EFFECTS, PURE, &["index", "keys"]]),
     ("publish", &[WORDS, EFFECTS, PURE, &["keys", "registry", "inspect"]]),
+    ("serve", &[WORDS, EFFECTS, &["catalog", "statement", "hub", "chunk"]]),
     // Composition.
     ("ops", &[WORDS, EFFECTS, PURE, STAGES]),
     // The terminal: words and verbs, what it takes to build the services, and types that requests and outcomes hold.
@@ -66,7 +67,7 @@ const PURE: &[&str] = &[
     "pack",
 ];
 const STAGES: &[&str] =
-    &["index", "fetch", "verify", "store", "inspect", "install", "mirror", "keys", "registry", "publish"];
+    &["index", "fetch", "verify", "store", "inspect", "install", "mirror", "keys", "registry", "publish", "serve"];
 
 /// Rooms whose public functions may be async: the server, and sys for the two private users of async.
 const ASYNC: &[&str] = &["serve", "sys"];

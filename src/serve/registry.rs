@@ -1,0 +1,118 @@
+//! The role of a registry: the files of a sparse index, and blobs, as `mpm` reads them.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+
+use crate::model::{RegistryId, Sha256};
+use crate::serve::answer::{plain, trouble};
+use crate::serve::range::names;
+use crate::serve::site::{Caller, Site};
+use crate::serve::{IndexPath, Wanted, path};
+
+/// How long what never changes may be kept: a year, which is for ever in HTTP.
+pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// What may change is asked for each time.
+const ASK: &str = "no-cache";
+
+/// Whatever no other route has.
+pub(super) async fn any(State(site): State<Arc<Site>>, request: Request) -> Response<Body> {
+    let method = request.method().clone();
+    if method != Method::GET && method != Method::HEAD {
+        return read_only();
+    }
+    let Ok(caller) = site.caller(request.headers()) else { return denied() };
+    let whole = request.uri().path().trim_start_matches('/').to_owned();
+    let (registry, rest) = match registry_of(&site, &whole) {
+        Some(found) => found,
+        None => return not_found("there is no such registry here"),
+    };
+    if let Some(digest) = path::blob(&rest) {
+        return blob(&site, &caller, &registry, digest, &method, request.headers()).await;
+    }
+    match IndexPath::parse(&rest) {
+        Some(path) => index_file(&site, &caller, &registry, path, &method, request.headers()).await,
+        None => not_found("there is nothing of that name here"),
+    }
+}
+
+/// The registry that a path is about, and the rest of the path: `registries/<id>/…`, else the first.
+fn registry_of(site: &Site, path: &str) -> Option<(RegistryId, String)> {
+    let all = site.shelf.registries();
+    if let Some(rest) = path.strip_prefix("registries/") {
+        let (id, rest) = rest.split_once('/')?;
+        return all.into_iter().find(|registry| registry.as_str() == id).map(|registry| (registry, rest.to_owned()));
+    }
+    all.into_iter().next().map(|registry| (registry, path.to_owned()))
+}
+
+async fn blob(
+    site: &Arc<Site>,
+    _caller: &Caller,
+    _registry: &RegistryId,
+    digest: Sha256,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Response<Body> {
+    let mut extra = HeaderMap::new();
+    extra.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    extra.insert(header::CACHE_CONTROL, HeaderValue::from_static(FOR_EVER));
+    site.blob_response(Wanted::named(digest), method, headers, extra).await
+}
+
+async fn index_file(
+    site: &Arc<Site>,
+    caller: &Caller,
+    registry: &RegistryId,
+    path: IndexPath,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Response<Body> {
+    if path.namespace().is_some_and(|namespace| !site.may_read(caller, registry, &namespace)) {
+        return denied();
+    }
+    let (id, lasting) = (registry.clone(), path.is_immutable());
+    let bytes = match site.ask(move |shelf| shelf.index_file(&id, &path)).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return not_found("it is not in this copy"),
+        Err(error) => return trouble(&error),
+    };
+    let tag = format!("\"{}\"", Sha256::of(&bytes));
+    let mut answer = Response::new(Body::empty());
+    let own = answer.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        own.insert(header::ETAG, tag);
+    }
+    own.insert(header::CACHE_CONTROL, HeaderValue::from_static(if lasting { FOR_EVER } else { ASK }));
+    own.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|list| names(list.as_bytes(), &tag)) {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        return answer;
+    }
+    own.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    if *method == Method::GET {
+        *answer.body_mut() = Body::from(bytes);
+    }
+    answer
+}
+
+/// Nobody writes here.
+pub(super) fn read_only() -> Response<Body> {
+    let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "this server is read-only");
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    answer
+}
+
+/// There is none.
+pub(super) fn not_found(text: &str) -> Response<Body> {
+    plain(StatusCode::NOT_FOUND, text)
+}
+
+/// A token is needed, or another one.
+pub(super) fn denied() -> Response<Body> {
+    let mut answer = plain(StatusCode::UNAUTHORIZED, "a token that may read this is needed");
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mpm\""));
+    answer
+}
