@@ -134,6 +134,15 @@ impl Registry {
         Self::read(opening, world, Memory::none(), At { origin, scope, address, elsewhere: Vec::new() })
     }
 
+    /// The same over files that come in some way of the caller's.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn examine_from(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
+        let (scope, address) = (Scope::public(), opening.address.clone());
+        Self::read(opening, world, Memory::none(), At { origin, scope, address, elsewhere: Vec::new() })
+    }
+
     fn read(opening: &Opening, world: &World<'_>, memory: Memory, at: At) -> Result<Self, IndexError> {
         let At { origin, scope, address, elsewhere } = at;
         let other_places = !elsewhere.is_empty();

@@ -1,10 +1,11 @@
 //! What is served, as the server sees it: registries, packages, statements that were checked, blobs that can be opened.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
 
 use crate::diagnose::Diagnose;
-use crate::model::{HubCommit, HubId, PackageKind, PackageName, Pin, RegistryId, RelPath, Sha256, Timestamp, Version};
+use crate::model::{HubCommit, HubId, Namespace, PackageKind, PackageName, Pin, RegistryId, RelPath, Sha256, Timestamp, Version};
 use crate::serve::IndexPath;
 use crate::statement::{PackPlace, ReleaseFiles, Statement};
 
@@ -55,6 +56,27 @@ pub trait Shelf: Send + Sync {
     /// # Errors
     /// The place can't be read.
     fn open(&self, wanted: &Wanted) -> Result<Option<OpenBlob>, Trouble>;
+
+    /// The namespaces whose statements name a blob, a statement or a yank record: whoever may read one of them may read it.
+    ///
+    /// # Errors
+    /// The statements can't be read.
+    fn owners(&self, digest: &Sha256) -> Result<BTreeSet<(RegistryId, Namespace)>, Trouble>;
+
+    /// The chunk index that a statement names for a blob.
+    ///
+    /// # Errors
+    /// The statements can't be read.
+    fn chunks(&self, digest: &Sha256) -> Result<Option<Pin>, Trouble>;
+
+    /// The blobs that are here, one after the other, until the visitor says that it is enough.
+    ///
+    /// # Errors
+    /// The place can't be read.
+    fn each(&self, visit: &mut dyn FnMut(Sha256) -> bool) -> Result<(), Trouble>;
+
+    /// Takes out a blob whose bytes are wrong: whether it is gone from its place.
+    fn take_out(&self, blob: &OpenBlob) -> bool;
 }
 
 /// A package as a registry lists it.
