@@ -50,6 +50,7 @@ pub mod remove;
 pub mod run;
 pub mod search;
 pub mod serve;
+pub mod serve_token;
 pub mod store;
 pub mod sync;
 pub mod tree;

@@ -1,6 +1,7 @@
 //! `mpm serve`: a mirror's folder, or the store, to whoever asks inside a site.
 
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::mirror::Destination;
 use crate::model::{RegistryId, Sha256};
 use crate::ops::serving::{FolderBlobs, RegistryShelf, StoreShelf};
 use crate::ops::{PipelineError, Services, mirroring, project};
-use crate::serve::{self, HubSource, Limits, Listener, Options, Shelf, Verify};
+use crate::serve::{self, HubSource, Limits, Listener, LogPlace, Options, Shelf, TlsFiles, Verify};
 use crate::sys::{Cancel, Clock, block_on_server};
 
 /// What is served.
@@ -38,6 +39,14 @@ pub struct Request {
     pub verify: Verify,
     /// What is taken from clients.
     pub limits: Limits,
+    /// How long a scrub takes to hash everything once; none: nothing is scrubbed.
+    pub scrub: Option<Duration>,
+    /// Certificate and key, absolute.
+    pub tls: Option<TlsFiles>,
+    /// The file of tokens, absolute.
+    pub tokens: Option<PathBuf>,
+    /// Where the access log goes.
+    pub log: Option<LogPlace>,
     /// The clock: a server lives long.
     pub clock: Arc<dyn Clock>,
 }
@@ -67,14 +76,29 @@ pub fn run(services: &Services, request: &Request, ready: &mut dyn FnMut(&Ready)
     let options = Options {
         verify: request.verify,
         limits: request.limits.clone(),
-        state: services.folders.trust.parent().unwrap_or(Path::new("/")).join("serve"),
+        scrub: request.scrub,
+        tls: request.tls.clone(),
+        tokens: request.tokens.clone(),
+        log: request.log.clone(),
+        state: state(services, &request.content),
         clock: Arc::clone(&request.clock),
         progress: Arc::clone(&services.progress),
     };
     let cancel = services.cancel.clone();
-    let served = block_on_server(serve::run(listener, shelf, options, stopped(cancel)));
+    let content = serve::Content { shelf, fill: None };
+    let served = block_on_server(serve::run(listener, content, options, stopped(cancel)));
     served.map_err(|source| serve::ServeError::Listen { address: request.listen, source })??;
     Ok(())
+}
+
+/// The server's own folder: one for each folder that is served.
+fn state(services: &Services, content: &Content) -> PathBuf {
+    let place = match content {
+        Content::Folder(folder) => folder,
+        Content::Store => &services.folders.store,
+    };
+    let name = Sha256::of(place.as_os_str().as_bytes()).short();
+    services.folders.trust.parent().unwrap_or(Path::new("/")).join("serve").join(name)
 }
 
 /// Resolves when somebody wishes to stop.
@@ -130,8 +154,10 @@ fn store_shelf(services: &Services, sources: Vec<HubSource>) -> Result<(Arc<dyn 
     let store = services.store(Duration::ZERO)?;
     let shelf = StoreShelf::new(store, &services.folders.trust, sources);
     let holding = shelf.holding().map_err(PipelineError::Serving)?;
-    let mut notes =
-        vec!["the store holds no index: mpm takes blobs from here by `mirrors`, and asks its registries for the rest".to_owned()];
+    let mut notes = vec![
+        "the store holds no index: mpm takes blobs from here by `mirrors`, and asks its registries for the rest"
+            .to_owned(),
+    ];
     if holding.releases.is_empty() {
         notes.push("this machine has verified no release yet, so there is nothing to serve".to_owned());
     }
@@ -157,4 +183,57 @@ fn sources(paths: &[PathBuf]) -> Result<Vec<HubSource>, PipelineError> {
         }
     }
     Ok(found)
+}
+
+/// A systemd unit for a server: it may read what it serves, write its own notes, and nothing else.
+pub fn unit(folder: Option<&Path>, listen: SocketAddr) -> String {
+    let content = folder.map_or_else(String::new, |folder| format!(" {}", quoted(folder)));
+    format!(
+        "\
+# /etc/systemd/system/mpm-serve.service
+[Unit]
+Description=mpm serve: verified models and datasets for this site
+Documentation=man:mpm-serve(1)
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+ExecStart=/usr/local/bin/mpm serve{content} --listen {listen} --access-log -
+DynamicUser=yes
+StateDirectory=mpm-serve
+Environment=HOME=/var/lib/mpm-serve
+Environment=XDG_STATE_HOME=/var/lib/mpm-serve
+Environment=XDG_DATA_HOME=/var/lib/mpm-serve
+Environment=XDG_CACHE_HOME=/var/lib/mpm-serve
+Restart=on-failure
+# A stop that lets clients end what they are at; see --grace.
+TimeoutStopSec=45
+LimitNOFILE=16384
+MemoryMax=512M
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_INET AF_INET6
+RestrictNamespaces=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+CapabilityBoundingSet=
+
+[Install]
+WantedBy=multi-user.target
+"
+    )
+}
+
+/// A path as one word of a unit file.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
+    if text.contains([' ', '\'', '"', ';']) { format!("\"{text}\"") } else { text }
 }

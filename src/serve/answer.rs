@@ -10,8 +10,21 @@ use crate::serve::Trouble;
 use crate::serve::site::Site;
 
 /// `GET /health`.
-pub(super) async fn health(State(_site): State<Arc<Site>>) -> Response<Body> {
-    plain(StatusCode::OK, "ok")
+pub(super) async fn health(State(site): State<Arc<Site>>) -> Response<Body> {
+    let corrupt = site.keeper.wrong();
+    let word = if corrupt == 0 { "ok" } else { "degraded" };
+    let text = serde_json::json!({ "schema": "mpm.health/1", "status": word, "corrupt": corrupt }).to_string();
+    let mut answer = plain(StatusCode::OK, &text);
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// `GET /metrics`.
+pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response<Body> {
+    let mut answer = plain(StatusCode::OK, site.meter.render(site.keeper.wrong()).trim_end());
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
 }
 
 /// A line of text.

@@ -24,6 +24,50 @@ pub enum ServeError {
         /// The folder.
         path: PathBuf,
     },
+    /// A token file that is none.
+    #[error("{} is no token file: {reason}", path.display())]
+    Tokens {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A certificate or key that is none.
+    #[error("{} can't be used for TLS: {reason}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The access log can't be written.
+    #[error("the access log {} can't be written", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The server's own notes can't be kept.
+    #[error("the server can't keep its notes in {}", path.display())]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Others may write the notes that say what was verified.
+    #[error("others may write in {}, where the server notes what it has verified", path.display())]
+    Exposed {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Work of the server's own broke.
+    #[error("work of the server broke off: {reason}")]
+    Broken {
+        /// How.
+        reason: String,
+    },
     /// A blob's place can't be read.
     #[error("the blob {sha256} can't be read")]
     Blob {
@@ -40,12 +84,25 @@ impl Diagnose for ServeError {
             Self::Listen { .. } => Code("E1091"),
             Self::Blob { .. } => Code("E1092"),
             Self::NoRegistry { .. } => Code("E1093"),
+            Self::Tokens { .. } => Code("E1094"),
+            Self::Tls { .. } => Code("E1095"),
+            Self::Log { .. } => Code("E1097"),
+            Self::State { .. } | Self::Exposed { .. } => Code("E1098"),
+            Self::Broken { .. } => Code("E1099"),
         }
     }
 
     fn class(&self) -> Class {
         match self {
-            Self::Listen { .. } | Self::Blob { .. } | Self::NoRegistry { .. } => Class::Yours,
+            Self::Listen { .. }
+            | Self::Blob { .. }
+            | Self::NoRegistry { .. }
+            | Self::Tokens { .. }
+            | Self::Tls { .. }
+            | Self::Log { .. }
+            | Self::State { .. }
+            | Self::Exposed { .. } => Class::Yours,
+            Self::Broken { .. } => Class::Internal,
         }
     }
 
@@ -67,6 +124,17 @@ impl Diagnose for ServeError {
                 Hint::Run(format!("mpm mirror sync {} --all", path.display())),
                 Hint::Note("without a folder, `mpm serve` serves what the store holds".to_owned()),
             ],
+            Self::Tokens { path, .. } => {
+                vec![Hint::Run(format!("mpm serve token NAME --tokens {} --read NAMESPACE", path.display()))]
+            }
+            Self::Tls { .. } => vec![Hint::Note(
+                "both are PEM files: the certificate with those that lead to the authority, and its key".to_owned(),
+            )],
+            Self::Log { .. } | Self::State { .. } => {
+                vec![Hint::Note("its folder must be there, and the user that serves may write in it".to_owned())]
+            }
+            Self::Exposed { path } => vec![Hint::Run(format!("chmod go-w '{}'", path.display()))],
+            Self::Broken { .. } => Vec::new(),
             Self::Blob { .. } => {
                 vec![Hint::Note("is the folder there, and may the user that serves read all of it?".to_owned())]
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::progress::Progress;
+use crate::serve::{LogPlace, TlsFiles};
 use crate::sys::Clock;
 
 /// How blobs are checked before their bytes leave.
@@ -62,7 +63,15 @@ pub struct Options {
     pub verify: Verify,
     /// What it takes from clients.
     pub limits: Limits,
-    /// The server's own notes: which blobs it has verified, and when.
+    /// How long a scrub takes to hash everything once; none: nothing is scrubbed.
+    pub scrub: Option<Duration>,
+    /// Certificate and key; none: no TLS.
+    pub tls: Option<TlsFiles>,
+    /// The file of tokens; none: everybody may read.
+    pub tokens: Option<PathBuf>,
+    /// Where the access log goes; none: there is none.
+    pub log: Option<LogPlace>,
+    /// The server's own folder for notes: which blobs it has verified.
     pub state: PathBuf,
     /// The clock.
     pub clock: Arc<dyn Clock>,

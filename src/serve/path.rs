@@ -1,6 +1,6 @@
 //! Paths of an index: the shapes of docs/formats/index.md, and nothing else.
 
-use crate::model::{Namespace, PackageName, Sha256};
+use crate::model::{PackageName, Sha256};
 
 /// A path that an index may have: no other file of a folder is ever opened for a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,14 +59,6 @@ impl IndexPath {
     /// What lies there.
     pub fn kind(&self) -> &Kind {
         &self.kind
-    }
-
-    /// The namespace whose rights are needed; none: any.
-    pub fn namespace(&self) -> Option<Namespace> {
-        match &self.kind {
-            Kind::Package(name) => Some(name.namespace()),
-            Kind::Trust | Kind::Head | Kind::Signed(_) => None,
-        }
     }
 
     /// Whether the bytes under this name never change.

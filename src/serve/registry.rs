@@ -7,13 +7,22 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::model::{RegistryId, Sha256};
-use crate::serve::answer::{plain, trouble};
+use crate::serve::answer::plain;
+use crate::serve::path::Kind;
 use crate::serve::range::names;
 use crate::serve::site::{Caller, Site};
 use crate::serve::{IndexPath, Wanted, path};
 
+/// Who may keep what never changes, and for how long: what a token opened is for nobody's shared cache.
+pub(super) fn kept(caller: &Caller) -> &'static str {
+    match caller {
+        Caller::Anonymous => FOR_EVER,
+        Caller::Token(_) => "private, max-age=31536000, immutable",
+    }
+}
+
 /// How long what never changes may be kept: a year, which is for ever in HTTP.
-pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// What may change is asked for each time.
 const ASK: &str = "no-cache";
 
@@ -24,13 +33,16 @@ pub(super) async fn any(State(site): State<Arc<Site>>, request: Request) -> Resp
         return read_only();
     }
     let Ok(caller) = site.caller(request.headers()) else { return denied() };
+    if !site.may_enter(&caller) {
+        return denied();
+    }
     let whole = request.uri().path().trim_start_matches('/').to_owned();
     let (registry, rest) = match registry_of(&site, &whole) {
         Some(found) => found,
         None => return not_found("there is no such registry here"),
     };
     if let Some(digest) = path::blob(&rest) {
-        return blob(&site, &caller, &registry, digest, &method, request.headers()).await;
+        return blob(&site, &caller, digest, &method, request.headers()).await;
     }
     match IndexPath::parse(&rest) {
         Some(path) => index_file(&site, &caller, &registry, path, &method, request.headers()).await,
@@ -50,15 +62,19 @@ fn registry_of(site: &Site, path: &str) -> Option<(RegistryId, String)> {
 
 async fn blob(
     site: &Arc<Site>,
-    _caller: &Caller,
-    _registry: &RegistryId,
+    caller: &Caller,
     digest: Sha256,
     method: &Method,
     headers: &HeaderMap,
 ) -> Response<Body> {
+    match site.may_read_digest(caller, digest).await {
+        Ok(true) => {}
+        Ok(false) => return refused(caller),
+        Err(error) => return site.broken(&error),
+    }
     let mut extra = HeaderMap::new();
     extra.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    extra.insert(header::CACHE_CONTROL, HeaderValue::from_static(FOR_EVER));
+    extra.insert(header::CACHE_CONTROL, HeaderValue::from_static(kept(caller)));
     site.blob_response(Wanted::named(digest), method, headers, extra).await
 }
 
@@ -70,14 +86,22 @@ async fn index_file(
     method: &Method,
     headers: &HeaderMap,
 ) -> Response<Body> {
-    if path.namespace().is_some_and(|namespace| !site.may_read(caller, registry, &namespace)) {
-        return denied();
+    let allowed = match path.kind() {
+        Kind::Package(name) => Ok(site.may_read(caller, registry, &name.namespace())),
+        Kind::Signed(digest) => site.may_read_digest(caller, *digest).await,
+        // What is signed for all, and names of packages: for whoever may read anything.
+        Kind::Trust | Kind::Head => Ok(true),
+    };
+    match allowed {
+        Ok(true) => {}
+        Ok(false) => return refused(caller),
+        Err(error) => return site.broken(&error),
     }
     let (id, lasting) = (registry.clone(), path.is_immutable());
     let bytes = match site.ask(move |shelf| shelf.index_file(&id, &path)).await {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return not_found("it is not in this copy"),
-        Err(error) => return trouble(&error),
+        Err(error) => return site.broken(&error),
     };
     let tag = format!("\"{}\"", Sha256::of(&bytes));
     let mut answer = Response::new(Body::empty());
@@ -85,7 +109,7 @@ async fn index_file(
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         own.insert(header::ETAG, tag);
     }
-    own.insert(header::CACHE_CONTROL, HeaderValue::from_static(if lasting { FOR_EVER } else { ASK }));
+    own.insert(header::CACHE_CONTROL, HeaderValue::from_static(if lasting { kept(caller) } else { ASK }));
     own.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     if headers.get(header::IF_NONE_MATCH).is_some_and(|list| names(list.as_bytes(), &tag)) {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
@@ -108,6 +132,16 @@ pub(super) fn read_only() -> Response<Body> {
 /// There is none.
 pub(super) fn not_found(text: &str) -> Response<Body> {
     plain(StatusCode::NOT_FOUND, text)
+}
+
+/// This token does not do, or one is needed.
+fn refused(caller: &Caller) -> Response<Body> {
+    match caller {
+        Caller::Anonymous => denied(),
+        Caller::Token(token) => {
+            plain(StatusCode::FORBIDDEN, &format!("the token {} may not read this namespace", token.name))
+        }
+    }
 }
 
 /// A token is needed, or another one.

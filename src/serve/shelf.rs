@@ -5,7 +5,9 @@ use std::fs::File;
 use std::sync::Arc;
 
 use crate::diagnose::Diagnose;
-use crate::model::{HubCommit, HubId, Namespace, PackageKind, PackageName, Pin, RegistryId, RelPath, Sha256, Timestamp, Version};
+use crate::model::{
+    HubCommit, HubId, Namespace, PackageKind, PackageName, Pin, RegistryId, RelPath, Sha256, Timestamp, Version,
+};
 use crate::serve::IndexPath;
 use crate::statement::{PackPlace, ReleaseFiles, Statement};
 
@@ -62,6 +64,16 @@ pub trait Shelf: Send + Sync {
     /// # Errors
     /// The statements can't be read.
     fn owners(&self, digest: &Sha256) -> Result<BTreeSet<(RegistryId, Namespace)>, Trouble>;
+
+    /// Whether what a namespace holds came with a credential: it goes only to tokens that may read it.
+    fn is_guarded(&self, _registry: &RegistryId, _namespace: &Namespace) -> bool {
+        false
+    }
+
+    /// Whether there is anything of that kind.
+    fn has_guarded(&self) -> bool {
+        false
+    }
 
     /// The chunk index that a statement names for a blob.
     ///

@@ -40,7 +40,9 @@ impl Blobs for FolderBlobs {
     fn each(&self, visit: &mut dyn FnMut(Sha256) -> bool) -> io::Result<()> {
         let top = self.folder.join(&self.base).join("blobs/sha256");
         let list = |folder: &Path| match files::list(folder) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(Vec::new())
+            }
             other => other,
         };
         for (shard, _) in list(&top)? {

@@ -66,7 +66,8 @@ impl StoreShelf {
     /// What there is.
     pub(in crate::ops) fn holding(&self) -> Result<Holding, Trouble> {
         let seen = self.seen()?;
-        let count = |packages: &BTreeMap<PackageName, BTreeMap<Version, Signed>>| packages.values().map(BTreeMap::len).sum();
+        let count =
+            |packages: &BTreeMap<PackageName, BTreeMap<Version, Signed>>| packages.values().map(BTreeMap::len).sum();
         let releases = seen.registries.iter().map(|(id, packages)| (id.clone(), count(packages))).collect();
         Ok(Holding { releases, lacking: seen.lacking })
     }
