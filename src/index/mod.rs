@@ -26,7 +26,7 @@ use crate::sys::{BlobReader, HttpClient, Scope};
 pub use error::IndexError;
 pub use memory::{Memory, Remembered};
 pub use origin::{Freshness, Origin, OriginError};
-pub use reader::{Carried, CarriedHead, Extent, Familiarity, Head, Names, Registry, Walk, Walked};
+pub use reader::{Carried, CarriedHead, Extent, Familiarity, Head, Names, Registry, Walk, Walked, origin};
 
 /// Fingerprint of the first root of the registry that is compiled in.
 pub fn builtin_root() -> Sha256 {

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::diagnose::Diagnose as _;
 use crate::index;
 use crate::lock::SourceFiles;
+use crate::manifest::IndexAddress;
 use crate::mirror::Destination;
-use crate::model::{RegistryId, Sha256};
-use crate::ops::serving::{FolderBlobs, RegistryShelf, StoreShelf};
+use crate::model::{Namespace, RegistryId, Sha256};
+use crate::ops::serving::{FolderBlobs, Listed, Pulling, RegistryShelf, StoreShelf};
 use crate::ops::{PipelineError, Services, mirroring, project};
 use crate::serve::{self, HubSource, Limits, Listener, LogPlace, Options, Shelf, TlsFiles, Verify};
 use crate::sys::{Cancel, Clock, block_on_server};
@@ -22,6 +24,23 @@ pub enum Content {
     Folder(PathBuf),
     /// What the store holds of releases that this machine has verified.
     Store,
+    /// Registries of a project, read and brought as they are asked for.
+    Through(Through),
+}
+
+/// What is pulled through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Through {
+    /// Where to look for the Model.toml that declares the registries.
+    pub start: PathBuf,
+    /// Registries, each with a namespace that may be pulled; none: all of it.
+    pub listed: Vec<(RegistryId, Option<Namespace>)>,
+    /// The folder of the store of what is pulled, absolute; none: the usual one.
+    pub folder: Option<PathBuf>,
+    /// Most bytes that it holds.
+    pub quota: Option<u64>,
+    /// Model.lock files whose releases are brought at once, absolute.
+    pub prefetch: Vec<PathBuf>,
 }
 
 /// What is asked.
@@ -70,9 +89,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// # Errors
 /// `E1091`: the address can't be listened on; what is to be served can't be read.
 pub fn run(services: &Services, request: &Request, ready: &mut dyn FnMut(&Ready)) -> Result<(), PipelineError> {
-    let (shelf, notes) = shelf(services, request)?;
+    let (content, notes) = content(services, request)?;
     let listener = Listener::bind(request.listen)?;
-    ready(&Ready { address: listener.address(), registries: shelf.registries(), notes });
+    ready(&Ready { address: listener.address(), registries: content.shelf.registries(), notes });
     let options = Options {
         verify: request.verify,
         limits: request.limits.clone(),
@@ -85,7 +104,6 @@ pub fn run(services: &Services, request: &Request, ready: &mut dyn FnMut(&Ready)
         progress: Arc::clone(&services.progress),
     };
     let cancel = services.cancel.clone();
-    let content = serve::Content { shelf, fill: None };
     let served = block_on_server(serve::run(listener, content, options, stopped(cancel)));
     served.map_err(|source| serve::ServeError::Listen { address: request.listen, source })??;
     Ok(())
@@ -94,8 +112,11 @@ pub fn run(services: &Services, request: &Request, ready: &mut dyn FnMut(&Ready)
 /// The server's own folder: one for each folder that is served.
 fn state(services: &Services, content: &Content) -> PathBuf {
     let place = match content {
-        Content::Folder(folder) => folder,
-        Content::Store => &services.folders.store,
+        Content::Folder(folder) => folder.clone(),
+        Content::Store => services.folders.store.clone(),
+        Content::Through(through) => {
+            through.folder.clone().unwrap_or_else(|| services.folders.store.with_file_name("pulled"))
+        }
     };
     let name = Sha256::of(place.as_os_str().as_bytes()).short();
     services.folders.trust.parent().unwrap_or(Path::new("/")).join("serve").join(name)
@@ -108,12 +129,73 @@ async fn stopped(cancel: Cancel) {
     }
 }
 
-fn shelf(services: &Services, request: &Request) -> Result<(Arc<dyn Shelf>, Vec<String>), PipelineError> {
+fn content(services: &Services, request: &Request) -> Result<(serve::Content, Vec<String>), PipelineError> {
     let sources = sources(&request.locks)?;
-    match &request.content {
-        Content::Folder(folder) => folder_shelf(services, request, folder, sources),
-        Content::Store => store_shelf(services, sources),
+    let (shelf, notes) = match &request.content {
+        Content::Folder(folder) => folder_shelf(services, request, folder, sources)?,
+        Content::Store => store_shelf(services, sources)?,
+        Content::Through(through) => return pulling(services, request, through),
+    };
+    Ok((serve::Content { shelf, fill: None }, notes))
+}
+
+fn pulling(
+    services: &Services,
+    request: &Request,
+    through: &Through,
+) -> Result<(serve::Content, Vec<String>), PipelineError> {
+    let folder = project::find(&through.start)?;
+    let manifest = project::Project::open(&folder)?.manifest;
+    let mut listed: Vec<Listed> = Vec::new();
+    for (id, namespace) in &through.listed {
+        let declared = manifest.registries.get(id);
+        let mut declaration = declared.ok_or_else(|| PipelineError::NotConfigured { registry: id.clone() })?.clone();
+        if let IndexAddress::Folder(path) = &declaration.index {
+            declaration.index = IndexAddress::Folder(folder.join(path).to_string_lossy().into_owned());
+        }
+        match listed.iter_mut().find(|one| one.id == *id) {
+            // One of them says all.
+            Some(one) if namespace.is_none() || one.namespaces.is_empty() => one.namespaces.clear(),
+            Some(one) => one.namespaces.extend(namespace.clone()),
+            None => {
+                listed.push(Listed {
+                    id: id.clone(),
+                    declaration,
+                    namespaces: namespace.clone().into_iter().collect(),
+                });
+            }
+        }
     }
+    let place = through.folder.clone().unwrap_or_else(|| services.folders.store.with_file_name("pulled"));
+    let state = state(services, &request.content);
+    let pulling = Arc::new(Pulling::open(services, listed, (&place, through.quota), &state, &request.clock)?);
+    if let (Some(registry), None) = (pulling.guarded(), &request.tokens) {
+        return Err(serve::ServeError::Guarded { registry }.into());
+    }
+    prefetch(services, &pulling, &through.prefetch)?;
+    let shelf: Arc<dyn Shelf> = Arc::<Pulling>::clone(&pulling);
+    let fill: Arc<dyn serve::Fill> = pulling;
+    Ok((serve::Content { shelf, fill: Some(fill) }, Vec::new()))
+}
+
+/// Begins to bring what locks pin, on a thread of its own: clients that come first are served first.
+fn prefetch(services: &Services, pulling: &Arc<Pulling>, paths: &[PathBuf]) -> Result<(), PipelineError> {
+    let locks = mirroring::locks(paths)?;
+    if locks.is_empty() {
+        return Ok(());
+    }
+    let (pulling, progress) = (Arc::clone(pulling), Arc::clone(&services.progress));
+    let work = move || {
+        for read in &locks {
+            match pulling.prefetch(&read.lock) {
+                Ok(0) => progress.note("prefetch", format!("all that {} pins is here", read.folder.display())),
+                Ok(failed) => progress.warn("prefetch", format!("{failed} blobs could not be brought")),
+                Err(error) => progress.warn("prefetch", format!("{}: {error}", error.code())),
+            }
+        }
+    };
+    let begun = std::thread::Builder::new().name("mpm-prefetch".to_owned()).spawn(work);
+    begun.map(drop).map_err(|source| serve::ServeError::Broken { reason: source.to_string() }.into())
 }
 
 fn folder_shelf(

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
-use crate::model::Sha256;
+use crate::model::{RegistryId, Sha256};
 
 /// Why a server does not start, or stops.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,28 @@ pub enum ServeError {
         /// The folder.
         path: PathBuf,
     },
+    /// A blob that no statement of what may be pulled through names.
+    #[error("the blob {sha256} is named by no statement of what this server pulls through")]
+    NotPulled {
+        /// Its digest.
+        sha256: Sha256,
+    },
+    /// A blob for which there is no room.
+    #[error("the blob {sha256} of {size} bytes does not fit into the quota of what is pulled through")]
+    Quota {
+        /// Its digest.
+        sha256: Sha256,
+        /// Its bytes.
+        size: u64,
+    },
+    /// What comes with a credential needs tokens.
+    #[error(
+        "registry {registry} is read with a credential, and this server has no tokens: it would hand on what others may not read"
+    )]
+    Guarded {
+        /// The registry.
+        registry: RegistryId,
+    },
     /// Work of the server's own broke.
     #[error("work of the server broke off: {reason}")]
     Broken {
@@ -89,6 +111,8 @@ impl Diagnose for ServeError {
             Self::Log { .. } => Code("E1097"),
             Self::State { .. } | Self::Exposed { .. } => Code("E1098"),
             Self::Broken { .. } => Code("E1099"),
+            Self::NotPulled { .. } | Self::Quota { .. } => Code("E1090"),
+            Self::Guarded { .. } => Code("E1089"),
         }
     }
 
@@ -101,7 +125,10 @@ impl Diagnose for ServeError {
             | Self::Tls { .. }
             | Self::Log { .. }
             | Self::State { .. }
-            | Self::Exposed { .. } => Class::Yours,
+            | Self::Exposed { .. }
+            | Self::NotPulled { .. }
+            | Self::Quota { .. } => Class::Yours,
+            Self::Guarded { .. } => Class::Policy,
             Self::Broken { .. } => Class::Internal,
         }
     }
@@ -134,6 +161,14 @@ impl Diagnose for ServeError {
                 vec![Hint::Note("its folder must be there, and the user that serves may write in it".to_owned())]
             }
             Self::Exposed { path } => vec![Hint::Run(format!("chmod go-w '{}'", path.display()))],
+            Self::Guarded { registry } => vec![
+                Hint::Run(format!("mpm serve token NAME --tokens tokens.toml --read '{registry}:*'")),
+                Hint::Note("then serve with `--tokens tokens.toml`".to_owned()),
+            ],
+            Self::Quota { .. } => vec![Hint::Note("`--quota` gives it more room".to_owned())],
+            Self::NotPulled { .. } => {
+                vec![Hint::Note("ask for the release's statement first, or list its namespace".to_owned())]
+            }
             Self::Broken { .. } => Vec::new(),
             Self::Blob { .. } => {
                 vec![Hint::Note("is the folder there, and may the user that serves read all of it?".to_owned())]

@@ -22,7 +22,7 @@ pub trait Fill: Send + Sync {
     ///
     /// # Errors
     /// It can't be had, is another than promised, or is larger than the quota.
-    fn fill(&self, pin: &Pin, grown: &Grown) -> Result<(), Trouble>;
+    fn fill(&self, pin: &Pin, grown: &Arc<Grown>) -> Result<(), Trouble>;
 
     /// The chunks of a blob, where a statement names an index of them; it is brought first. None: there is none.
     fn list(&self, pin: &Pin) -> Option<Arc<ChunkList>>;

@@ -40,7 +40,7 @@ pub use fill::{Fill, Grown};
 pub use listen::Listener;
 pub use log::LogPlace;
 pub use options::{Limits, Options, Verify};
-pub use path::IndexPath;
+pub use path::{IndexPath, PathKind};
 pub use shelf::{HubSource, Listed, OpenBlob, Package, Release, Shelf, Trouble, Wanted};
 pub use tls::TlsFiles;
 pub use tokens::{add_token, new_token, random};

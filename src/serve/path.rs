@@ -6,12 +6,12 @@ use crate::model::{PackageName, Sha256};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexPath {
     text: String,
-    kind: Kind,
+    kind: PathKind,
 }
 
 /// What lies at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum PathKind {
     /// Roots, registrar files, namespace entries, nodes of trees: they name everything that the registry has.
     Trust,
     /// The head.
@@ -36,15 +36,15 @@ impl IndexPath {
         let digest = |name: &str| json(name).and_then(|name| hex(&name));
         let number = |name: &str| json(name).is_some_and(|name| is_number(&name));
         let kind = match parts.as_slice() {
-            [name] if unsigned(name) == "checkpoint.json" => Kind::Head,
-            ["checkpoints", name] if digest(unsigned(name)).is_some() => Kind::Head,
-            ["trust", "root" | "registrar", name] if number(unsigned(name)) => Kind::Trust,
-            ["trust", "namespaces", name] if digest(unsigned(name)).is_some() => Kind::Trust,
-            ["tree", name] if hex(name).is_some() => Kind::Trust,
-            ["releases" | "yanks", name] => Kind::Signed(digest(unsigned(name))?),
+            [name] if unsigned(name) == "checkpoint.json" => PathKind::Head,
+            ["checkpoints", name] if digest(unsigned(name)).is_some() => PathKind::Head,
+            ["trust", "root" | "registrar", name] if number(unsigned(name)) => PathKind::Trust,
+            ["trust", "namespaces", name] if digest(unsigned(name)).is_some() => PathKind::Trust,
+            ["tree", name] if hex(name).is_some() => PathKind::Trust,
+            ["releases" | "yanks", name] => PathKind::Signed(digest(unsigned(name))?),
             ["packages" | "advisories", namespace, name] => {
                 let name = name.strip_suffix(".jsonl")?;
-                Kind::Package(PackageName::parse(&format!("{namespace}/{name}")).ok()?)
+                PathKind::Package(PackageName::parse(&format!("{namespace}/{name}")).ok()?)
             }
             _ => return None,
         };
@@ -57,13 +57,14 @@ impl IndexPath {
     }
 
     /// What lies there.
-    pub fn kind(&self) -> &Kind {
+    pub fn kind(&self) -> &PathKind {
         &self.kind
     }
 
     /// Whether the bytes under this name never change.
     pub fn is_immutable(&self) -> bool {
-        let lasting = matches!(self.kind, Kind::Trust | Kind::Signed(_)) || self.text.starts_with("checkpoints/");
+        let lasting =
+            matches!(self.kind, PathKind::Trust | PathKind::Signed(_)) || self.text.starts_with("checkpoints/");
         lasting && !self.text.ends_with(".minisig")
     }
 }

@@ -47,6 +47,7 @@ impl Site {
         };
         if whole.size >= STREAMED && wanted.pack.is_none() {
             let asked = Arc::clone(&fill);
+            let _turn = self.fillers.acquire().await.ok();
             let list = tokio::task::spawn_blocking(move || asked.list(&whole)).await.ok().flatten();
             if let Some(list) = list {
                 return Ok(self.as_it_comes(&fill, whole, list, bytes));
@@ -66,7 +67,9 @@ impl Site {
     async fn filled(self: &Arc<Self>, fill: &Arc<dyn Fill>, pin: Pin) -> Result<(), Arc<Trouble>> {
         let grown = self.grown(&pin);
         let (fill, growing, meter) = (Arc::clone(fill), Arc::clone(&self.growing), Arc::clone(&self.meter));
+        let fillers = Arc::clone(&self.fillers);
         let work = move || async move {
+            let _turn = fillers.acquire_owned().await.ok();
             let brought = tokio::task::spawn_blocking(move || fill.fill(&pin, &grown)).await;
             growing.lock().unwrap_or_else(PoisonError::into_inner).remove(&pin);
             match brought {

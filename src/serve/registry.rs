@@ -8,10 +8,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::model::{RegistryId, Sha256};
 use crate::serve::answer::plain;
-use crate::serve::path::Kind;
 use crate::serve::range::names;
 use crate::serve::site::{Caller, Site};
-use crate::serve::{IndexPath, Wanted, path};
+use crate::serve::{IndexPath, PathKind, Wanted, path};
 
 /// Who may keep what never changes, and for how long: what a token opened is for nobody's shared cache.
 pub(super) fn kept(caller: &Caller) -> &'static str {
@@ -33,14 +32,14 @@ pub(super) async fn any(State(site): State<Arc<Site>>, request: Request) -> Resp
         return read_only();
     }
     let Ok(caller) = site.caller(request.headers()) else { return denied() };
-    if !site.may_enter(&caller) {
-        return denied();
-    }
     let whole = request.uri().path().trim_start_matches('/').to_owned();
     let (registry, rest) = match registry_of(&site, &whole) {
         Some(found) => found,
         None => return not_found("there is no such registry here"),
     };
+    if !site.may_enter(&caller, &registry) {
+        return refused(&caller);
+    }
     if let Some(digest) = path::blob(&rest) {
         return blob(&site, &caller, digest, &method, request.headers()).await;
     }
@@ -86,23 +85,25 @@ async fn index_file(
     method: &Method,
     headers: &HeaderMap,
 ) -> Response<Body> {
-    let allowed = match path.kind() {
-        Kind::Package(name) => Ok(site.may_read(caller, registry, &name.namespace())),
-        Kind::Signed(digest) => site.may_read_digest(caller, *digest).await,
-        // What is signed for all, and names of packages: for whoever may read anything.
-        Kind::Trust | Kind::Head => Ok(true),
-    };
-    match allowed {
-        Ok(true) => {}
-        Ok(false) => return refused(caller),
-        Err(error) => return site.broken(&error),
+    let (id, lasting, kind) = (registry.clone(), path.is_immutable(), path.kind().clone());
+    if let PathKind::Package(name) = &kind
+        && !site.may_read(caller, registry, &name.namespace())
+    {
+        return refused(caller);
     }
-    let (id, lasting) = (registry.clone(), path.is_immutable());
-    let bytes = match site.ask(move |shelf| shelf.index_file(&id, &path)).await {
+    let bytes = match site.ask_far(move |shelf| shelf.index_file(&id, &path)).await {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return not_found("it is not in this copy"),
         Err(error) => return site.broken(&error),
     };
+    if let PathKind::Signed(digest) = kind {
+        // Whom it belongs to may be known only since it was read.
+        match site.may_read_digest(caller, digest).await {
+            Ok(true) => {}
+            Ok(false) => return refused(caller),
+            Err(error) => return site.broken(&error),
+        }
+    }
     let tag = format!("\"{}\"", Sha256::of(&bytes));
     let mut answer = Response::new(Body::empty());
     let own = answer.headers_mut();

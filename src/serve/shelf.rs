@@ -65,13 +65,8 @@ pub trait Shelf: Send + Sync {
     /// The statements can't be read.
     fn owners(&self, digest: &Sha256) -> Result<BTreeSet<(RegistryId, Namespace)>, Trouble>;
 
-    /// Whether what a namespace holds came with a credential: it goes only to tokens that may read it.
-    fn is_guarded(&self, _registry: &RegistryId, _namespace: &Namespace) -> bool {
-        false
-    }
-
-    /// Whether there is anything of that kind.
-    fn has_guarded(&self) -> bool {
+    /// Whether what a registry holds came with a credential: it goes only to tokens that may read it.
+    fn is_guarded(&self, _registry: &RegistryId) -> bool {
         false
     }
 

@@ -19,6 +19,11 @@ use crate::serve::tls::Tls;
 use crate::serve::tokens::{Token, Tokens, presented};
 use crate::serve::{Content, Fill, Options, ServeError, Shelf, Trouble};
 
+/// Requests that wait for others on the network at a time.
+const FAR: usize = 16;
+/// Blobs that are brought at a time.
+const FILLS: usize = 8;
+
 /// What a request works with.
 pub(super) struct Site {
     pub(super) shelf: Arc<dyn Shelf>,
@@ -39,6 +44,10 @@ pub(super) struct Site {
     pub(super) filling: Arc<Flights<Pin, Option<Arc<Trouble>>>>,
     /// How far they are.
     pub(super) growing: Arc<std::sync::Mutex<std::collections::BTreeMap<Pin, Arc<Grown>>>>,
+    /// How many wait for others on the network.
+    far: Semaphore,
+    /// How many blobs are brought at a time.
+    pub(super) fillers: Arc<Semaphore>,
     /// The server ends.
     pub(super) stop: Arc<AtomicBool>,
 }
@@ -91,6 +100,8 @@ impl Site {
             hashers: Arc::new(Semaphore::new(cores)),
             filling: Flights::new(),
             growing: Arc::default(),
+            far: Semaphore::new(FAR),
+            fillers: Arc::new(Semaphore::new(FILLS)),
             stop: Arc::default(),
             options,
         })
@@ -110,7 +121,7 @@ impl Site {
         match caller {
             Caller::Token(token) => token.rights().cover(registry, namespace),
             // What came with a credential is nobody's without a token, whatever a file says of the anonymous.
-            Caller::Anonymous if self.shelf.is_guarded(registry, namespace) => false,
+            Caller::Anonymous if self.shelf.is_guarded(registry) => false,
             Caller::Anonymous => {
                 self.tokens.as_ref().is_none_or(|tokens| tokens.anonymous().cover(registry, namespace))
             }
@@ -121,16 +132,17 @@ impl Site {
     fn may_read_all(&self, caller: &Caller) -> bool {
         match caller {
             Caller::Token(token) => token.rights().are_all(),
-            Caller::Anonymous if self.shelf.has_guarded() => false,
+            Caller::Anonymous if self.shelf.registries().iter().any(|id| self.shelf.is_guarded(id)) => false,
             Caller::Anonymous => self.tokens.as_ref().is_none_or(|tokens| tokens.anonymous().are_all()),
         }
     }
 
-    /// Whether somebody may read anything at all: lists of names are for them.
-    pub(super) fn may_enter(&self, caller: &Caller) -> bool {
+    /// Whether somebody may read anything of a registry: lists of its names are for them.
+    pub(super) fn may_enter(&self, caller: &Caller, registry: &RegistryId) -> bool {
         match caller {
-            Caller::Token(_) => true,
-            Caller::Anonymous => self.tokens.as_ref().is_none_or(|tokens| tokens.anonymous() != Default::default()),
+            Caller::Token(token) => token.rights().touch(registry),
+            Caller::Anonymous if self.shelf.is_guarded(registry) => false,
+            Caller::Anonymous => self.tokens.as_ref().is_none_or(|tokens| tokens.anonymous().touch(registry)),
         }
     }
 
@@ -141,6 +153,19 @@ impl Site {
         }
         let owners: BTreeSet<(RegistryId, Namespace)> = self.ask(move |shelf| shelf.owners(&digest)).await?;
         Ok(owners.iter().any(|(registry, namespace)| self.may_read(caller, registry, namespace)))
+    }
+
+    /// The same where others may have to be asked on the network: only so many at a time wait for them, so that what is here goes
+    /// on being served.
+    pub(super) async fn ask_far<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Shelf) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let _turn = match &self.fill {
+            Some(_) => self.far.acquire().await.ok(),
+            None => None,
+        };
+        self.ask(question).await
     }
 
     /// Asks the shelf, on a thread that may wait.

@@ -101,6 +101,11 @@ impl Rights {
         })
     }
 
+    /// Whether they hold for anything of a registry.
+    pub(super) fn touch(&self, registry: &RegistryId) -> bool {
+        self.0.iter().any(|right| right.registry.as_ref().is_none_or(|own| own == registry))
+    }
+
     /// Whether they hold for everything.
     pub(super) fn are_all(&self) -> bool {
         self.0.iter().any(|right| right.registry.is_none() && right.namespace.is_none())

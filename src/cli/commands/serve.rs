@@ -12,7 +12,7 @@ use crate::cli::errors::Failed;
 use crate::cli::settings::Settings;
 use crate::cli::world;
 use crate::config;
-use crate::model::Sha256;
+use crate::model::{Namespace, RegistryId, Sha256};
 use crate::ops::serve::{self, Content};
 use crate::ops::serve_token;
 use crate::serve::{Limits, LogPlace, TlsFiles, Verify};
@@ -50,6 +50,8 @@ struct Start {
     /// Serve the `hf` sources that this Model.lock pins; may be given several times
     #[arg(long = "lock", value_name = "FILE")]
     locks: Vec<PathBuf>,
+    #[command(flatten)]
+    through: ThroughArgs,
     /// How blobs are checked before their bytes leave: by the record of when they were hashed, or chunk by chunk
     #[arg(long, value_name = "HOW", default_value = "record")]
     verify: How,
@@ -60,6 +62,23 @@ struct Start {
     access: Access,
     #[command(flatten)]
     limits: LimitArgs,
+}
+
+#[derive(Debug, Args)]
+struct ThroughArgs {
+    /// Serve this registry of the project's Model.toml, bringing what is asked for: all of it, or one namespace of it; may be given
+    /// several times
+    #[arg(long = "pull-through", value_name = "REGISTRY[:NAMESPACE]", conflicts_with = "folder", value_parser = listed)]
+    listed: Vec<(RegistryId, Option<Namespace>)>,
+    /// Most bytes that are kept of what was pulled through, such as 500G; what was asked for last stays
+    #[arg(long, value_name = "BYTES", requires = "listed", value_parser = rate)]
+    quota: Option<u64>,
+    /// The folder of what was pulled through
+    #[arg(long, value_name = "DIR", requires = "listed")]
+    pull_store: Option<PathBuf>,
+    /// Bring what this Model.lock pins at once; may be given several times
+    #[arg(long, value_name = "LOCK", requires = "listed")]
+    prefetch: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +171,14 @@ fn span(text: &str) -> Result<Duration, &'static str> {
     number.checked_mul(seconds).filter(|all| *all <= 10 * 365 * 86_400).map(Duration::from_secs).ok_or(bad)
 }
 
+/// A registry, and a namespace of it.
+fn listed(text: &str) -> Result<(RegistryId, Option<Namespace>), String> {
+    let (id, namespace) = text.split_once(':').map_or((text, None), |(id, namespace)| (id, Some(namespace)));
+    let id = RegistryId::parse(id).map_err(|error| error.to_string())?;
+    let namespace = namespace.map(Namespace::parse).transpose().map_err(|error| error.to_string())?;
+    Ok((id, namespace))
+}
+
 fn rate(text: &str) -> Result<u64, &'static str> {
     config::parse_rate(text).ok_or("write bytes a second, at least 1K, such as 500K or 20M")
 }
@@ -176,7 +203,17 @@ impl Start {
         let at = |path: &PathBuf| settings.start.join(path);
         let files = (&self.access.tls_cert, &self.access.tls_key);
         serve::Request {
-            content: self.folder.as_ref().map_or(Content::Store, |folder| Content::Folder(at(folder))),
+            content: match &self.folder {
+                Some(folder) => Content::Folder(at(folder)),
+                None if self.through.listed.is_empty() => Content::Store,
+                None => Content::Through(serve::Through {
+                    start: settings.start.clone(),
+                    listed: self.through.listed.clone(),
+                    folder: self.through.pull_store.as_ref().map(at),
+                    quota: self.through.quota,
+                    prefetch: self.through.prefetch.iter().map(at).collect(),
+                }),
+            },
             root: self.root,
             locks: self.locks.iter().map(at).collect(),
             listen: self.listen,

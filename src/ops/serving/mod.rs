@@ -3,12 +3,16 @@
 //! A registry is an [`Origin`] for its index and a [`Blobs`] for its blobs: a mirror's folder is one of each, and so is whatever
 //! else holds a registry.
 
+mod bringer;
 mod folder;
 mod known;
+mod pulled;
+mod pulling;
 mod registry;
 mod store;
 
 pub(super) use folder::FolderBlobs;
+pub(super) use pulling::{Listed, Pulling};
 pub(super) use registry::RegistryShelf;
 pub(super) use store::StoreShelf;
 

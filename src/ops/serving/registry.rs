@@ -3,6 +3,7 @@
 //! The index is opened again when its checkpoint changes. While somebody writes it, what was opened before goes on being served.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,8 +37,17 @@ pub(in crate::ops) struct RegistryShelf {
     http: HttpClient,
     clock: Arc<dyn Clock>,
     sources: Vec<HubSource>,
+    /// What the machine remembers of registries, where this one is met as any client meets it; none: as a copy that stands alone.
+    trust: Option<PathBuf>,
+    /// How it is met, in place of a folder without mirrors.
+    opening: Option<Opening>,
+    /// Brings a file list that is not here.
+    bring: Option<Arc<Bring>>,
     view: Mutex<View>,
 }
+
+/// Brings a small blob to where blobs are.
+pub(super) type Bring = dyn Fn(&Pin) -> Result<(), PipelineError> + Send + Sync;
 
 /// What was opened last.
 #[derive(Default)]
@@ -49,8 +59,8 @@ struct View {
 }
 
 /// A registry as one checkpoint shows it.
-struct Open {
-    registry: Registry,
+pub(super) struct Open {
+    pub(super) registry: Registry,
     packages: Mutex<BTreeMap<PackageName, Option<Arc<Package>>>>,
     releases: Mutex<BTreeMap<(PackageName, Version), Arc<Release>>>,
     known: Mutex<Option<Arc<Known>>>,
@@ -64,7 +74,26 @@ impl RegistryShelf {
         http: HttpClient,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { id, root, origin, blobs, http, clock, sources: Vec::new(), view: Mutex::default() }
+        let sources = Vec::new();
+        Self {
+            id,
+            root,
+            origin,
+            blobs,
+            http,
+            clock,
+            sources,
+            trust: None,
+            opening: None,
+            bring: None,
+            view: Mutex::default(),
+        }
+    }
+
+    /// The same, met as any client meets it: what is remembered below `trust` counts, and grows. Lists that are not here are
+    /// brought.
+    pub(super) fn as_client(self, trust: &Path, bring: Arc<Bring>) -> Self {
+        Self { trust: Some(trust.to_owned()), bring: Some(bring), ..self }
     }
 
     /// The same with commits of the hub whose files are here.
@@ -72,8 +101,13 @@ impl RegistryShelf {
         Self { sources, ..self }
     }
 
+    /// The same, with bases counted from where its index is.
+    pub(super) fn at(self, opening: Opening) -> Self {
+        Self { opening: Some(opening), ..self }
+    }
+
     /// The registry as its checkpoint shows it now.
-    fn open(&self) -> Result<Arc<Open>, IndexError> {
+    pub(super) fn open(&self) -> Result<Arc<Open>, IndexError> {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = view.looked.is_some_and(|looked| looked.elapsed() < LOOK);
         if let Some(open) = view.open.as_ref().filter(|_| fresh) {
@@ -103,7 +137,7 @@ impl RegistryShelf {
     }
 
     fn open_anew(&self) -> Result<Registry, IndexError> {
-        let opening = Opening {
+        let alone = || Opening {
             id: self.id.clone(),
             root: self.root,
             root_at: None,
@@ -112,15 +146,17 @@ impl RegistryShelf {
             floor: None,
             gate: Gate::Locked,
         };
-        let nowhere = std::path::PathBuf::new();
-        let world = World {
-            http: &self.http,
-            trust: nowhere.clone(),
-            cache: nowhere,
-            now: self.clock.now(),
-            progress: &Silent,
-        };
-        Registry::examine_from(&opening, &world, Arc::clone(&self.origin))
+        let opening = self.opening.clone().unwrap_or_else(alone);
+        let trust = self.trust.clone().unwrap_or_default();
+        let now = self.clock.now();
+        let world = World { http: &self.http, trust, cache: PathBuf::new(), now, progress: &Silent };
+        let origin = Arc::clone(&self.origin);
+        if self.trust.is_none() {
+            return Registry::examine_from(&opening, &world, origin);
+        }
+        let registry = Registry::open_at(&opening, &world, origin)?;
+        registry.remember(&BTreeMap::new(), &Silent)?;
+        Ok(registry)
     }
 
     /// The bases of blobs that the checkpoint names.
@@ -171,8 +207,18 @@ impl RegistryShelf {
             .registry
             .locked_statement(&package.name, version, &listed.statement)
             .map_err(|error| -> Trouble { Box::new(error) })?;
-        let files = read_files(&*self.blobs, &verified.statement).map_err(|error| -> Trouble { Box::new(error) })?;
+        let files = self.files(&verified.statement).map_err(|error| -> Trouble { Box::new(error) })?;
         Ok(Some(Release { statement: verified.statement, pin: listed.statement, files, listed: listed.clone() }))
+    }
+
+    /// The files of a statement, lists brought where they are not here.
+    pub(super) fn files(&self, statement: &Statement) -> Result<ReleaseFiles, PipelineError> {
+        if let (Some(bring), Files::Lists(lists)) = (&self.bring, &statement.files) {
+            for list in lists {
+                bring(&list.pin)?;
+            }
+        }
+        read_files(&*self.blobs, statement)
     }
 
     fn package_of(&self, open: &Open, name: &PackageName) -> Result<Option<Arc<Package>>, Trouble> {
