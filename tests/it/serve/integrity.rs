@@ -17,6 +17,7 @@ fn chunked() -> (TestRegistry, Vec<u8>) {
     let bytes = blob::safetensors(77, 3 << 20);
     let chunks = bytes.chunks(256 << 10).map(|chunk| (u32::try_from(chunk.len()).unwrap(), ChunkHash::of(chunk)));
     let index = ChunkList::new(Pin::of(&bytes), chunks).unwrap().render();
+    registry.put_blob(&index);
     registry
         .release("acme/large", "1.0.0")
         .file("model.safetensors", &bytes)

@@ -99,7 +99,7 @@ fn wrong_bytes_of_the_upstream_reach_nobody() {
     upstream.fault(&path[1..], 100, Fault::Flip(7_000));
     let answer = serving.get(&path, &[]);
     assert_eq!(answer.status, 502, "{}", answer.text());
-    serving.says("pull-through");
+    serving.says("E0724");
     upstream.mend();
     assert_eq!(serving.get(&path, &[]).body, bytes);
 }
@@ -110,6 +110,7 @@ fn chunked() -> (TestRegistry, Vec<u8>) {
     let bytes = blob::safetensors(99, 8 << 20);
     let chunks = bytes.chunks(256 << 10).map(|chunk| (u32::try_from(chunk.len()).unwrap(), ChunkHash::of(chunk)));
     let index = ChunkList::new(Pin::of(&bytes), chunks).unwrap().render();
+    registry.put_blob(&index);
     registry
         .release("acme/large", "1.0.0")
         .file("model.safetensors", &bytes)
