@@ -204,7 +204,7 @@ fn what_came_with_a_credential_goes_only_to_tokens() {
     std::fs::write(&config, format!("[tokens]\n\"{}\" = \"upstream-secret\"\n", upstream.host())).unwrap();
     let refused = with().output().unwrap();
     assert_eq!(refused.status.code(), Some(5));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("E1089"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("E1097"));
     machine.write("tokens.toml", "format = \"mpm.tokens/1\"\nanonymous = [\"*\"]\n");
     let made = machine.mpm(&["serve", "token", "reader", "--tokens", "tokens.toml", "--read", "acme"]).expect(0);
     let bearer = format!("authorization: Bearer {}", made.stdout.trim());

@@ -185,7 +185,7 @@ fn what_can_not_be_served_is_said_before_anybody_comes() {
     let arguments: Vec<&str> = ["serve", &text, "--listen", "127.0.0.1:0"].into_iter().chain(tls).collect();
     machine.mpm(&arguments).expect(1).says(&["E1095"]);
     let log = ["serve", &text, "--listen", "127.0.0.1:0", "--access-log", "no/such/folder"];
-    machine.mpm(&log).expect(1).says(&["E1097"]);
+    machine.mpm(&log).expect(1).says(&["E1098"]);
     let state = machine.home().join(".local/state/mpm/serve");
     let own = std::fs::read_dir(&state).unwrap().next().unwrap().unwrap().path();
     drop(serving);
