@@ -25,6 +25,7 @@
 //! | `trust/<root>/` in the state folder, copies of indexes in the cache folder | [`index`] |
 //! | a registry's folder | read by [`index`], written by [`registry`] and [`publish`] |
 //! | a mirror's folder: `.mpm-mirror/`, `copy.json`, `checkpoints/` | [`mirror`] |
+//! | token files and the server's notes | [`serve`] |
 //! | key files | [`keys`] |
 //! | leases | [`sys`] |
 //!
@@ -63,6 +64,7 @@ pub mod keys;
 pub mod mirror;
 pub mod publish;
 pub mod registry;
+pub mod serve;
 pub mod store;
 pub mod verify;
 

@@ -230,6 +230,17 @@ fn patience(_: &Environment) -> Patience {
     Patience::default()
 }
 
+/// The clock, for what lives longer than a run.
+pub(super) fn clock(environment: &Environment) -> Arc<dyn sys::Clock> {
+    #[cfg(feature = "faults")]
+    if environment.test.now.is_some() {
+        return Arc::new(sys::FixedClock(now(environment)));
+    }
+    #[cfg(not(feature = "faults"))]
+    let _ = environment;
+    Arc::new(SystemClock)
+}
+
 #[cfg(feature = "faults")]
 /// The time: read once a run.
 fn now(environment: &Environment) -> Timestamp {

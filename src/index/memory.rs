@@ -132,6 +132,18 @@ impl Memory {
         self.fingerprints(&format!("verified/{statement}"))
     }
 
+    /// The statements that were verified under this root, on this machine.
+    ///
+    /// # Errors
+    /// `E0125`: they can't be listed.
+    pub fn statements(&self) -> Result<Vec<Sha256>, IndexError> {
+        match files::list(&self.folder.join("verified")) {
+            Ok(names) => Ok(names.iter().filter_map(|(name, _)| Sha256::parse(name.to_str()?).ok()).collect()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(self.damaged("verified", &error.to_string())),
+        }
+    }
+
     /// A folder of it that others than this user may write: what it remembers may be their word.
     pub(super) fn exposed(&self) -> Option<&Path> {
         self.folder.ancestors().take(2).find(|folder| files::others_may_write(folder))

@@ -15,7 +15,7 @@ mod reader;
 mod sparse;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::manifest::IndexAddress;
@@ -28,12 +28,17 @@ pub use error::IndexError;
 pub use expected::{Ahead, Expected};
 pub use memory::{Memory, Remembered};
 pub use origin::{Freshness, Origin, OriginError};
-pub use reader::{Carried, CarriedHead, Extent, Familiarity, Head, Names, Registry, Walk, Walked};
+pub use reader::{Carried, CarriedHead, Extent, Familiarity, Head, Names, Registry, Walk, Walked, origin};
 
 /// Fingerprint of the first root of the registry that is compiled in.
 pub fn builtin_root() -> Sha256 {
     // An empty table has no root; its place is taken by a digest that no root has.
     Sha256::parse(builtin_table::ROOT).unwrap_or_else(|_| Sha256::from_bytes([0; 32]))
+}
+
+/// The files of an index in a folder.
+pub fn folder(root: &Path) -> Arc<dyn Origin> {
+    Arc::new(folder::Folder::new(root))
 }
 
 /// Which registry is opened, and how much is asked of it.

@@ -134,6 +134,24 @@ impl Registry {
         Self::read(opening, world, known, At { origin, scope, address, elsewhere: Vec::new() })
     }
 
+    /// The same, with bases counted from where the index is said to be.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn open_at(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
+        let memory = Memory::load(&world.trust, &opening.root)?;
+        let scope = match &opening.address {
+            IndexAddress::Sparse(url) | IndexAddress::Git(url) => world
+                .http
+                .scope_of(url)
+                .map_err(|source| IndexError::Address { registry: opening.id.clone(), source: Box::new(source) })?,
+            IndexAddress::Folder(_) | IndexAddress::Builtin => Scope::public(),
+        };
+        let address = opening.address.clone();
+        let known = (memory, &Expected::default());
+        Self::read(opening, world, known, At { origin, scope, address, elsewhere: Vec::new() })
+    }
+
     /// Opens a copy as it stands, without what this machine remembers: nothing is compared with it, and nothing becomes of it.
     ///
     /// # Errors
@@ -141,6 +159,16 @@ impl Registry {
     pub fn examine(opening: &Opening, world: &World<'_>) -> Result<Self, IndexError> {
         let (origin, scope) = open_origin(opening, &opening.address, world)?;
         let address = opening.address.clone();
+        let known = (Memory::none(), &Expected::default());
+        Self::read(opening, world, known, At { origin, scope, address, elsewhere: Vec::new() })
+    }
+
+    /// The same over files that come in some way of the caller's.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn examine_from(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
+        let (scope, address) = (Scope::public(), opening.address.clone());
         let known = (Memory::none(), &Expected::default());
         Self::read(opening, world, known, At { origin, scope, address, elsewhere: Vec::new() })
     }
@@ -417,6 +445,14 @@ fn mirror_failed(error: &IndexError) -> String {
 }
 
 /// The way that an address is read.
+/// The files of an index, with copies kept below the world's cache, for who reads them over a longer time.
+///
+/// # Errors
+/// The address is refused, or can't be reached.
+pub fn origin(opening: &Opening, world: &World<'_>) -> Result<Arc<dyn Origin>, IndexError> {
+    open_origin(opening, &opening.address, world).map(|(origin, _)| origin)
+}
+
 fn open_origin(
     opening: &Opening,
     at: &IndexAddress,

@@ -277,7 +277,13 @@ pub(super) fn gives_ranges(registries: &mut Registries<'_>, supplier: &Supplier)
     }
 }
 
-fn fetch(services: &Services, store: &Store, jobs: &[Job], places: &[Vec<Place>]) -> Result<(), PipelineError> {
+/// Brings jobs from places into the store.
+pub(super) fn fetch(
+    services: &Services,
+    store: &Store,
+    jobs: &[Job],
+    places: &[Vec<Place>],
+) -> Result<(), PipelineError> {
     let known = Health::read(&services.folders.cache.join("places.json"), services.now);
     let already = |pin: &Pin| matches!(store.find(pin), Ok(Some(_)));
     let fetcher = fetcher(services, store, &known, &already)?;

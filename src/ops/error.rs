@@ -152,6 +152,12 @@ pub enum PipelineError {
     /// A mirror.
     #[error(transparent)]
     Mirror(#[from] Box<MirrorError>),
+    /// Serving.
+    #[error(transparent)]
+    Serve(#[from] crate::serve::ServeError),
+    /// What is to be served can't be read.
+    #[error("{0}")]
+    Serving(crate::serve::Trouble),
     /// An address of an index that is none.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -365,6 +371,8 @@ impl PipelineError {
             Self::Inspect(error) => error,
             Self::Install(error) => error,
             Self::Mirror(error) => &**error,
+            Self::Serve(error) => error,
+            Self::Serving(error) => &**error,
             Self::Address(error) => error,
             Self::Lease(error) => error,
             _ => return None,

@@ -22,6 +22,7 @@ mod registries;
 mod report;
 mod seeding;
 pub mod services;
+mod serving;
 mod sources;
 
 pub mod add;
@@ -48,6 +49,8 @@ pub mod publish;
 pub mod remove;
 pub mod run;
 pub mod search;
+pub mod serve;
+pub mod serve_token;
 pub mod store;
 pub mod sync;
 pub mod tree;

@@ -103,6 +103,15 @@ impl Store {
         }
     }
 
+    /// Hashes the store's own blob whatever its record says: whether it is good. A bad one is set aside.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub fn recheck(&self, pin: &Pin) -> Result<bool, StoreError> {
+        let Some(file) = self.open_blob(&pin.sha256)? else { return Ok(false) };
+        self.judge_anew(pin, &file)
+    }
+
     /// The same in the store itself, whatever its layers have.
     pub(super) fn look(&self, pin: &Pin) -> Result<Option<(Entry, File)>, StoreError> {
         let path = self.path_of(&pin.sha256);

@@ -35,5 +35,5 @@ pub use http::{
 };
 pub use lease::{Attempt, Lease, LeaseError, Standing};
 pub use places::{EnvironmentValues, Folders, FoldersError};
-pub use runtime::{begin, block_on, run_bounded};
+pub use runtime::{begin, block_on, block_on_server, run_bounded};
 pub use staged::{Grain, Hashed, Staged, Staging};

@@ -13,6 +13,9 @@ static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
 /// Threads of the runtime: sockets need few, hashing and file writes have blocking threads of their own.
 const THREADS: usize = 2;
 
+/// Threads of a server that may wait for disks and for others.
+const WAITING: usize = 64;
+
 /// Runs a future to its end on the process's runtime. Never from inside another runtime.
 ///
 /// # Panics
@@ -31,6 +34,22 @@ where
     F::Output: Send,
 {
     runtime().spawn(future)
+}
+
+/// Runs a server's future to its end, on a runtime of its own with a thread a core: nothing that the server waits for can use up
+/// the threads on which the rest of the process moves bytes. When it ends, what still runs there is given up.
+///
+/// # Errors
+/// The machine can't start the threads.
+pub fn block_on_server<F: Future>(future: F) -> std::io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("mpm-serve")
+        .max_blocking_threads(WAITING)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 /// Runs at most `limit` of the futures at a time; results in the order of the jobs.

@@ -40,10 +40,14 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("keys", &[WORDS, EFFECTS, &["trust"]]),
     ("registry", &[WORDS, EFFECTS, PURE, &["index", "keys"]]),
     ("publish", &[WORDS, EFFECTS, PURE, &["keys", "registry", "inspect"]]),
+    ("serve", &[WORDS, EFFECTS, &["catalog", "statement", "hub", "chunk"]]),
     // Composition.
     ("ops", &[WORDS, EFFECTS, PURE, STAGES]),
     // The terminal: words and verbs, what it takes to build the services, and types that requests and outcomes hold.
-    ("cli", &[WORDS, EFFECTS, &["ops", "select", "statement", "trust", "store", "install", "mirror", "registry"]]),
+    (
+        "cli",
+        &[WORDS, EFFECTS, &["ops", "select", "statement", "trust", "store", "install", "mirror", "registry", "serve"]],
+    ),
 ];
 
 const WORDS: &[&str] = &["model", "diagnose", "progress"];
@@ -66,7 +70,7 @@ const PURE: &[&str] = &[
     "pack",
 ];
 const STAGES: &[&str] =
-    &["index", "fetch", "verify", "store", "inspect", "install", "mirror", "keys", "registry", "publish"];
+    &["index", "fetch", "verify", "store", "inspect", "install", "mirror", "keys", "registry", "publish", "serve"];
 
 /// Rooms whose public functions may be async: the server, and sys for the two private users of async.
 const ASYNC: &[&str] = &["serve", "sys"];

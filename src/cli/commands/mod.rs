@@ -22,6 +22,7 @@ mod publish;
 mod remove;
 mod run;
 mod search;
+mod serve;
 mod store;
 mod sync;
 mod tree;
@@ -113,6 +114,7 @@ pub(super) enum Command {
     Publish(publish::Publish),
     Index(index::Index),
     Mirror(mirror::Mirror),
+    Serve(Box<serve::Serve>),
     Config(config::Config),
     Doctor(doctor::Doctor),
     Login(login::Login),
@@ -150,6 +152,7 @@ impl Command {
             Self::Publish(command) => command.exec(context),
             Self::Index(command) => command.exec(context),
             Self::Mirror(command) => command.exec(context),
+            Self::Serve(command) => command.exec(context),
             Self::Config(command) => command.exec(context),
             Self::Doctor(command) => command.exec(context),
             Self::Login(command) => command.exec(context),
