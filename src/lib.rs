@@ -25,6 +25,7 @@
 //! | `trust/<root>/` in the state folder, copies of indexes in the cache folder | [`index`] |
 //! | a registry's folder | read by [`index`], written by [`registry`] and [`publish`] |
 //! | a mirror's folder: `.mpm-mirror/`, `copy.json`, `checkpoints/` | [`mirror`] |
+//! | bundles: `*.mpmb`, volumes, folders with a `BUNDLE` | [`bundle`], what they mean [`mirror`] |
 //! | key files | [`keys`] |
 //! | leases | [`sys`] |
 //!
@@ -55,6 +56,7 @@ pub mod select;
 pub mod statement;
 pub mod trust;
 
+pub mod bundle;
 pub mod fetch;
 pub mod index;
 pub mod inspect;

@@ -1,10 +1,11 @@
-//! Reading an index: compiled in, folder, git, sparse; one reader behind four ways to get files (docs/formats/index.md).
+//! Reading an index: compiled in, folder, bundle, git, sparse; one reader behind five ways to get files (docs/formats/index.md).
 //!
 //! Applies TRUST.md's client rules: walks roots, checks the checkpoint against memory and floor, follows hashes. Keeps the
 //! memory of each registry under its first root. Refuses to know blobs, the store and the project.
 
 mod builtin;
 mod builtin_table;
+mod carrier;
 mod error;
 mod folder;
 mod git;
@@ -23,6 +24,7 @@ use crate::progress::Progress;
 use crate::statement::Statement;
 use crate::sys::{BlobReader, HttpClient, Scope};
 
+pub use carrier::Carrier;
 pub use error::IndexError;
 pub use memory::{Memory, Remembered};
 pub use origin::{Freshness, Origin, OriginError};

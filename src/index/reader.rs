@@ -1,4 +1,4 @@
-//! The one reader behind the four ways.
+//! The one reader behind the five ways.
 //!
 //! `roots` and `head` open a registry, `lookup` follows hashes from the checkpoint to a log, `statement` and `signers` from
 //! the registrar file to a signature. Nothing is written before `remember`.
@@ -18,8 +18,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::bundle;
 use crate::catalog::{ListedRelease, Listing};
 use crate::index::builtin::Builtin;
+use crate::index::carrier::Carrier;
 use crate::index::folder::Folder;
 use crate::index::git::Git;
 use crate::index::memory::{Learnt, Memory, State};
@@ -307,7 +309,10 @@ impl Registry {
         let named = &self.state.checkpoint.bases;
         let own = Standing { address: &self.address, scope: self.scope, origin: Some(&*self.source.origin) };
         let mut bases: Vec<Base> = Vec::new();
-        if !self.source.elsewhere.is_empty() && named.iter().all(|base| base.contains("://")) {
+        if let Some(blobs) = self.source.origin.own_blobs() {
+            // A bundle has the blobs that it has, wherever others are.
+            bases.push(Base::Objects(blobs));
+        } else if !self.source.elsewhere.is_empty() && named.iter().all(|base| base.contains("://")) {
             // A mirror has blobs of its own, whatever the checkpoint says of the place that it is a copy of.
             bases.extend(self.base(&own, ".").ok());
         }
@@ -410,6 +415,10 @@ fn open_origin(
     let copies = world.cache.join("indexes").join(opening.root.hex());
     Ok(match at {
         IndexAddress::Builtin => (Arc::new(Builtin::new()), Scope::public()),
+        IndexAddress::Folder(path) if bundle::is_named(Path::new(path)) => {
+            let opened = Carrier::open(Path::new(path)).map_err(|error| place(OriginError::Bundle(error)))?;
+            (Arc::new(opened), Scope::public())
+        }
         IndexAddress::Folder(folder) => (Arc::new(Folder::new(Path::new(folder))), Scope::public()),
         IndexAddress::Sparse(url) => {
             let scope = world.http.scope_of(url).map_err(address)?;

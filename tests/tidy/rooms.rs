@@ -30,20 +30,21 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("chunk", &[WORDS]),
     ("pack", &[WORDS, &["statement"]]),
     // Stages.
-    ("index", &[WORDS, EFFECTS, &["catalog", "trust", "statement", "manifest"]]),
+    ("bundle", &[WORDS, EFFECTS]),
+    ("index", &[WORDS, EFFECTS, &["bundle", "catalog", "trust", "statement", "manifest"]]),
     ("fetch", &[WORDS, EFFECTS, &["select", "hub", "chunk", "pack"]]),
     ("verify", &[WORDS, EFFECTS]),
     ("store", &[WORDS, EFFECTS, &["verify"]]),
     ("inspect", &[WORDS, EFFECTS, &["store", "formats", "scan", "select", "policy"]]),
     ("install", &[WORDS, EFFECTS, &["store", "select", "policy", "layout"]]),
-    ("mirror", &[WORDS, EFFECTS, PURE, &["index", "fetch", "verify"]]),
+    ("mirror", &[WORDS, EFFECTS, PURE, &["bundle", "index", "fetch", "verify"]]),
     ("keys", &[WORDS, EFFECTS, &["trust"]]),
     ("registry", &[WORDS, EFFECTS, PURE, &["index", "keys"]]),
     ("publish", &[WORDS, EFFECTS, PURE, &["keys", "registry", "inspect"]]),
     // Composition.
     ("ops", &[WORDS, EFFECTS, PURE, STAGES]),
     // The terminal: words and verbs, what it takes to build the services, and types that requests and outcomes hold.
-    ("cli", &[WORDS, EFFECTS, &["ops", "select", "statement", "trust", "store", "install", "mirror", "registry"]]),
+    ("cli", &[WORDS, EFFECTS, &["ops", "bundle", "select", "statement", "trust", "store", "install", "mirror", "registry"]]),
 ];
 
 const WORDS: &[&str] = &["model", "diagnose", "progress"];
@@ -66,7 +67,7 @@ const PURE: &[&str] = &[
     "pack",
 ];
 const STAGES: &[&str] =
-    &["index", "fetch", "verify", "store", "inspect", "install", "mirror", "keys", "registry", "publish"];
+    &["bundle", "index", "fetch", "verify", "store", "inspect", "install", "mirror", "keys", "registry", "publish"];
 
 /// Rooms whose public functions may be async: the server, and sys for the two private users of async.
 const ASYNC: &[&str] = &["serve", "sys"];
