@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::manifest::IndexAddress;
-use crate::model::{Fingerprint, Floor, RegistryId, SafeUrl, Sha256, Timestamp};
+use crate::model::{Fingerprint, Floor, PublicKey, RegistryId, SafeUrl, Sha256, Timestamp};
 use crate::progress::Progress;
 use crate::statement::Statement;
 use crate::sys::{BlobReader, HttpClient, Scope};
@@ -53,6 +53,17 @@ pub struct Opening {
     pub floor: Option<Floor>,
     /// New trust, or what a lock already pins.
     pub gate: Gate,
+    /// What the site says about checkpoints that are carried in.
+    pub air_gap: AirGap,
+}
+
+/// What a site behind an air gap says. Only its own configuration does: no project, no index, no bundle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AirGap {
+    /// How old, in seconds since it was issued, a file may be that has expired.
+    pub max_staleness: Option<u64>,
+    /// The key that signs import records; with it, only checkpoints that such a record names are accepted.
+    pub import_key: Option<PublicKey>,
 }
 
 /// Whether expiry stops or warns.

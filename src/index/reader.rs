@@ -99,7 +99,7 @@ impl Registry {
             opening,
             world,
             memory,
-            At { origin, scope, address: opening.address.clone(), elsewhere: Vec::new() },
+            At { origin, scope, address: opening.address.clone(), elsewhere: Vec::new(), alone: false },
         )
     }
 
@@ -113,7 +113,7 @@ impl Registry {
     ) -> Result<Self, IndexError> {
         let (origin, scope) = open_origin(opening, address, world)?;
         let elsewhere = others.iter().map(|other| Elsewhere::new(opening, other, world)).collect();
-        Self::read(opening, world, memory, At { origin, scope, address: address.clone(), elsewhere })
+        Self::read(opening, world, memory, At { origin, scope, address: address.clone(), elsewhere, alone: false })
     }
 
     /// The same over files that come in some way of the caller's.
@@ -123,7 +123,33 @@ impl Registry {
     pub fn open_from(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
         let memory = Memory::load(&world.trust, &opening.root)?;
         let (scope, address) = (Scope::public(), opening.address.clone());
-        Self::read(opening, world, memory, At { origin, scope, address, elsewhere: Vec::new() })
+        Self::read(opening, world, memory, At { origin, scope, address, elsewhere: Vec::new(), alone: false })
+    }
+
+    /// The same for what was carried here: what this machine remembers is compared with it, and never stands in for it. Other
+    /// places give what it lacks.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn open_carried(
+        opening: &Opening,
+        world: &World<'_>,
+        origin: Arc<dyn Origin>,
+        others: &[IndexAddress],
+    ) -> Result<Self, IndexError> {
+        let memory = Memory::load(&world.trust, &opening.root)?;
+        let (scope, address) = (Scope::public(), opening.address.clone());
+        let elsewhere = others.iter().map(|other| Elsewhere::new(opening, other, world)).collect();
+        Self::read(opening, world, memory, At { origin, scope, address, elsewhere, alone: true })
+    }
+
+    /// As [`Registry::examine`], over files that come in some way of the caller's.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn examine_at(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
+        let (scope, address) = (Scope::public(), opening.address.clone());
+        Self::read(opening, world, Memory::none(), At { origin, scope, address, elsewhere: Vec::new(), alone: true })
     }
 
     /// Opens a copy as it stands, without what this machine remembers: nothing is compared with it, and nothing becomes of it.
@@ -133,12 +159,12 @@ impl Registry {
     pub fn examine(opening: &Opening, world: &World<'_>) -> Result<Self, IndexError> {
         let (origin, scope) = open_origin(opening, &opening.address, world)?;
         let address = opening.address.clone();
-        Self::read(opening, world, Memory::none(), At { origin, scope, address, elsewhere: Vec::new() })
+        Self::read(opening, world, Memory::none(), At { origin, scope, address, elsewhere: Vec::new(), alone: false })
     }
 
     fn read(opening: &Opening, world: &World<'_>, memory: Memory, at: At) -> Result<Self, IndexError> {
-        let At { origin, scope, address, elsewhere } = at;
-        let other_places = !elsewhere.is_empty();
+        let At { origin, scope, address, elsewhere, alone } = at;
+        let other_places = alone || !elsewhere.is_empty();
         let source = Source {
             registry: opening.id.clone(),
             origin,
@@ -353,6 +379,14 @@ impl Registry {
         self.memory.remember(&learnt, progress)
     }
 
+    /// Keeps a site's import record, with its signature, in this machine's memory of the registry.
+    ///
+    /// # Errors
+    /// `E0125`: the memory can't be written.
+    pub fn keep_import(&self, record: &[u8], signature: &str) -> Result<(), IndexError> {
+        self.memory.keep_import(&Sha256::of(&self.state.checkpoint_bytes), record, signature)
+    }
+
     fn base(&self, at: &Standing<'_>, base: &str) -> Result<Base, IndexError> {
         let refused = |rule| IndexError::Base { registry: self.id().clone(), base: base.to_owned(), rule };
         if base.contains("://") {
@@ -391,6 +425,8 @@ struct At {
     scope: Scope,
     address: IndexAddress,
     elsewhere: Vec<Elsewhere>,
+    /// Whether what this machine remembers never stands in for it.
+    alone: bool,
 }
 
 /// What is told of a mirror that could not be used.

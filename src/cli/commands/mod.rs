@@ -1,6 +1,8 @@
 //! One file a command: what was typed, what it means, and how its outcome reads.
 
 mod add;
+mod bundle;
+mod bundle_told;
 mod complete;
 mod completions;
 mod config;
@@ -113,6 +115,7 @@ pub(super) enum Command {
     Publish(publish::Publish),
     Index(index::Index),
     Mirror(mirror::Mirror),
+    Bundle(bundle::Bundle),
     Config(config::Config),
     Doctor(doctor::Doctor),
     Login(login::Login),
@@ -150,6 +153,7 @@ impl Command {
             Self::Publish(command) => command.exec(context),
             Self::Index(command) => command.exec(context),
             Self::Mirror(command) => command.exec(context),
+            Self::Bundle(command) => command.exec(context),
             Self::Config(command) => command.exec(context),
             Self::Doctor(command) => command.exec(context),
             Self::Login(command) => command.exec(context),
