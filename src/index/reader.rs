@@ -1,4 +1,4 @@
-//! The one reader behind the four ways.
+//! The one reader behind the five ways.
 //!
 //! `roots` and `head` open a registry, `lookup` follows hashes from the checkpoint to a log, `statement` and `signers` from
 //! the registrar file to a signature. Nothing is written before `remember`.
@@ -18,8 +18,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::bundle;
 use crate::catalog::{ListedRelease, Listing};
 use crate::index::builtin::Builtin;
+use crate::index::carrier::Carrier;
 use crate::index::folder::Folder;
 use crate::index::git::Git;
 use crate::index::memory::{Learnt, Memory, State};
@@ -105,8 +107,8 @@ impl Registry {
         Self::read(
             opening,
             world,
-            (memory, expected),
-            At { origin, scope, address: opening.address.clone(), elsewhere: Vec::new() },
+            memory,
+            At { expected: expected.clone(), ..At::new(origin, scope, opening.address.clone()) },
         )
     }
 
@@ -120,7 +122,9 @@ impl Registry {
     ) -> Result<Self, IndexError> {
         let (origin, scope) = open_origin(opening, address, world)?;
         let elsewhere = others.iter().map(|other| Elsewhere::new(opening, other, world)).collect();
-        Self::read(opening, world, known, At { origin, scope, address: address.clone(), elsewhere })
+        let (memory, expected) = known;
+        let at = At { elsewhere, expected: expected.clone(), ..At::new(origin, scope, address.clone()) };
+        Self::read(opening, world, memory, at)
     }
 
     /// The same over files that come in some way of the caller's.
@@ -130,8 +134,7 @@ impl Registry {
     pub fn open_from(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
         let memory = Memory::load(&world.trust, &opening.root)?;
         let (scope, address) = (Scope::public(), opening.address.clone());
-        let known = (memory, &Expected::default());
-        Self::read(opening, world, known, At { origin, scope, address, elsewhere: Vec::new() })
+        Self::read(opening, world, memory, At::new(origin, scope, address))
     }
 
     /// The same, with bases counted from where the index is said to be.
@@ -148,8 +151,33 @@ impl Registry {
             IndexAddress::Folder(_) | IndexAddress::Builtin => Scope::public(),
         };
         let address = opening.address.clone();
-        let known = (memory, &Expected::default());
-        Self::read(opening, world, known, At { origin, scope, address, elsewhere: Vec::new() })
+        Self::read(opening, world, memory, At::new(origin, scope, address))
+    }
+
+    /// The same for what was carried here: what this machine remembers is compared with it, and never stands in for it. Other
+    /// places give what it lacks.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn open_carried(
+        opening: &Opening,
+        world: &World<'_>,
+        origin: Arc<dyn Origin>,
+        others: &[IndexAddress],
+    ) -> Result<Self, IndexError> {
+        let memory = Memory::load(&world.trust, &opening.root)?;
+        let (scope, address) = (Scope::public(), opening.address.clone());
+        let elsewhere = others.iter().map(|other| Elsewhere::new(opening, other, world)).collect();
+        Self::read(opening, world, memory, At { elsewhere, alone: true, ..At::new(origin, scope, address) })
+    }
+
+    /// As [`Registry::examine`], over files that come in some way of the caller's.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn examine_at(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
+        let (scope, address) = (Scope::public(), opening.address.clone());
+        Self::read(opening, world, Memory::none(), At { alone: true, ..At::new(origin, scope, address) })
     }
 
     /// Opens a copy as it stands, without what this machine remembers: nothing is compared with it, and nothing becomes of it.
@@ -159,8 +187,7 @@ impl Registry {
     pub fn examine(opening: &Opening, world: &World<'_>) -> Result<Self, IndexError> {
         let (origin, scope) = open_origin(opening, &opening.address, world)?;
         let address = opening.address.clone();
-        let known = (Memory::none(), &Expected::default());
-        Self::read(opening, world, known, At { origin, scope, address, elsewhere: Vec::new() })
+        Self::read(opening, world, Memory::none(), At::new(origin, scope, address))
     }
 
     /// The same over files that come in some way of the caller's.
@@ -169,18 +196,12 @@ impl Registry {
     /// As [`Registry::open`].
     pub fn examine_from(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
         let (scope, address) = (Scope::public(), opening.address.clone());
-        let known = (Memory::none(), &Expected::default());
-        Self::read(opening, world, known, At { origin, scope, address, elsewhere: Vec::new() })
+        Self::read(opening, world, Memory::none(), At::new(origin, scope, address))
     }
 
-    fn read(
-        opening: &Opening,
-        world: &World<'_>,
-        (memory, expected): (Memory, &Expected),
-        at: At,
-    ) -> Result<Self, IndexError> {
-        let At { origin, scope, address, elsewhere } = at;
-        let other_places = !elsewhere.is_empty();
+    fn read(opening: &Opening, world: &World<'_>, memory: Memory, at: At) -> Result<Self, IndexError> {
+        let At { origin, scope, address, elsewhere, alone, expected } = at;
+        let other_places = alone || !elsewhere.is_empty();
         let source = Source {
             registry: opening.id.clone(),
             origin,
@@ -209,7 +230,7 @@ impl Registry {
             network: world.http.policy(),
             progress: world.progress,
             other_places,
-            expected,
+            expected: &expected,
         };
         let state = judge.head()?;
         if !builtin && state.root.demo {
@@ -352,7 +373,10 @@ impl Registry {
         let named = &self.state.checkpoint.bases;
         let own = Standing { address: &self.address, scope: self.scope, origin: Some(&*self.source.origin) };
         let mut bases: Vec<Base> = Vec::new();
-        if !self.source.elsewhere.is_empty() && named.iter().all(|base| base.contains("://")) {
+        if let Some(blobs) = self.source.origin.own_blobs() {
+            // A bundle has the blobs that it has, wherever others are.
+            bases.push(Base::Objects(blobs));
+        } else if !self.source.elsewhere.is_empty() && named.iter().all(|base| base.contains("://")) {
             // A mirror has blobs of its own, whatever the checkpoint says of the place that it is a copy of.
             bases.extend(self.base(&own, ".").ok());
         }
@@ -393,6 +417,14 @@ impl Registry {
         self.memory.remember(&learnt, progress)
     }
 
+    /// Keeps a site's import record, with its signature, in this machine's memory of the registry.
+    ///
+    /// # Errors
+    /// `E0125`: the memory can't be written.
+    pub fn keep_import(&self, record: &[u8], signature: &str) -> Result<(), IndexError> {
+        self.memory.keep_import(&Sha256::of(&self.state.checkpoint_bytes), record, signature)
+    }
+
     fn base(&self, at: &Standing<'_>, base: &str) -> Result<Base, IndexError> {
         let refused = |rule| IndexError::Base { registry: self.id().clone(), base: base.to_owned(), rule };
         if base.contains("://") {
@@ -431,6 +463,16 @@ struct At {
     scope: Scope,
     address: IndexAddress,
     elsewhere: Vec<Elsewhere>,
+    /// Whether what this machine remembers never stands in for it.
+    alone: bool,
+    /// What the run will need.
+    expected: Expected,
+}
+
+impl At {
+    fn new(origin: Arc<dyn Origin>, scope: Scope, address: IndexAddress) -> Self {
+        Self { origin, scope, address, elsewhere: Vec::new(), alone: false, expected: Expected::default() }
+    }
 }
 
 /// What is told of a mirror that could not be used.
@@ -463,6 +505,10 @@ fn open_origin(
     let copies = world.cache.join("indexes").join(opening.root.hex());
     Ok(match at {
         IndexAddress::Builtin => (Arc::new(Builtin::new()), Scope::public()),
+        IndexAddress::Folder(path) if bundle::is_named(Path::new(path)) => {
+            let opened = Carrier::open(Path::new(path)).map_err(|error| place(OriginError::Bundle(error)))?;
+            (Arc::new(opened), Scope::public())
+        }
         IndexAddress::Folder(folder) => (Arc::new(Folder::new(Path::new(folder))), Scope::public()),
         IndexAddress::Sparse(url) => {
             let scope = world.http.scope_of(url).map_err(address)?;

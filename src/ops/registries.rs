@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::config::RegistryRule;
 use crate::diagnose::{Class, Diagnose as _};
-use crate::index::{Base, Expected, Gate, Opening, Registry, World};
+use crate::index::{AirGap, Base, Expected, Gate, Opening, Registry, World};
 use crate::lock::Lock;
 use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
 use crate::model::{Floor, RegistryId, Sha256};
@@ -94,6 +94,12 @@ impl<'a> Registries<'a> {
         Ok(Registry::open_expecting(&opening, &self.world(), expected)?)
     }
 
+    /// Takes a registry that was opened in another way.
+    pub(super) fn put(&mut self, id: &RegistryId, declaration: RegistryDeclaration, registry: Registry) {
+        self.declared.insert(id.clone(), declaration);
+        self.opened.insert(id.clone(), registry);
+    }
+
     /// Registries that were opened so far.
     pub(super) fn opened(&self) -> impl Iterator<Item = (&RegistryId, &Registry)> {
         self.opened.iter()
@@ -158,6 +164,7 @@ impl<'a> Registries<'a> {
             mirrors,
             floor,
             gate: self.gate,
+            air_gap: air_gap(self.services),
         }
     }
 
@@ -188,6 +195,15 @@ fn expected(lock: &Lock) -> BTreeMap<RegistryId, Expected> {
         of.statements.push((package.statement, package.signers.clone()));
     }
     all
+}
+
+/// What the site says about checkpoints that are carried in.
+pub(super) fn air_gap(services: &Services) -> AirGap {
+    let config = &services.config;
+    AirGap {
+        max_staleness: config.max_staleness.map(crate::model::Age::seconds),
+        import_key: config.import_key.clone(),
+    }
 }
 
 /// A mirror that the machine's configuration names, as a base.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::catalog::MAX_LOG;
-use crate::index::{Extent, Freshness, Gate, IndexError, Opening, Origin, Registry, World};
+use crate::index::{AirGap, Extent, Freshness, Gate, IndexError, Opening, Origin, Registry, World};
 use crate::manifest::IndexAddress;
 use crate::model::{Namespace, PackageName, Pin, RegistryId, Sha256, Version};
 use crate::ops::PipelineError;
@@ -154,6 +154,7 @@ impl RegistryShelf {
             mirrors: Vec::new(),
             floor: None,
             gate: Gate::Locked,
+            air_gap: AirGap::default(),
         };
         let opening = self.opening.clone().unwrap_or_else(alone);
         let trust = self.trust.clone().unwrap_or_default();

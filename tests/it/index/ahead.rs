@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use modelpm::index::{Expected, Gate, Opening, Registry, World};
+use modelpm::index::{AirGap, Expected, Gate, Opening, Registry, World};
 use modelpm::manifest::IndexAddress;
 use modelpm::model::{RegistryId, SafeUrl};
 
@@ -103,6 +103,7 @@ fn a_locked_release_is_verified_in_few_round_trips() {
         mirrors: Vec::new(),
         floor: Some(floor),
         gate: Gate::Locked,
+        air_gap: AirGap::default(),
     };
     let signers = [index.publisher.public().fingerprint()].into();
     let expected = Expected { packages: [name("acme/minilm")].into(), statements: vec![(pin, signers)] };
