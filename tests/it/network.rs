@@ -1,6 +1,7 @@
 //! The ways between a machine and a registry that a site lays down: proxies, authorities of its own, ssh.
 
 mod certificates;
+mod http2;
 mod proxy;
 mod ssh;
 
