@@ -89,7 +89,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// # Errors
 /// `E1091`: the address can't be listened on; what is to be served can't be read.
 pub fn run(services: &Services, request: &Request, ready: &mut dyn FnMut(&Ready)) -> Result<(), PipelineError> {
-    let (content, notes) = content(services, request)?;
+    let (content, mut notes) = content(services, request)?;
+    notes.extend(warnings(request));
     let listener = Listener::bind(request.listen)?;
     ready(&Ready { address: listener.address(), registries: content.shelf.registries(), notes });
     let options = Options {
@@ -107,6 +108,20 @@ pub fn run(services: &Services, request: &Request, ready: &mut dyn FnMut(&Ready)
     let served = block_on_server(serve::run(listener, content, options, stopped(cancel)));
     served.map_err(|source| serve::ServeError::Listen { address: request.listen, source })??;
     Ok(())
+}
+
+/// What an operator may not have meant.
+fn warnings(request: &Request) -> Option<String> {
+    if request.listen.ip().is_loopback() {
+        return None;
+    }
+    match (&request.tokens, &request.tls) {
+        (None, _) => {
+            Some(format!("everybody who reaches {} may read everything: `--tokens` says who may", request.listen))
+        }
+        (Some(_), None) => Some("tokens come in the clear: `--tls-cert` and `--tls-key` hide them".to_owned()),
+        (Some(_), Some(_)) => None,
+    }
 }
 
 /// The server's own folder: one for each folder that is served.
@@ -168,10 +183,8 @@ fn pulling(
     }
     let place = through.folder.clone().unwrap_or_else(|| services.folders.store.with_file_name("pulled"));
     let state = state(services, &request.content);
-    let pulling = Arc::new(Pulling::open(services, listed, (&place, through.quota), &state, &request.clock)?);
-    if let (Some(registry), None) = (pulling.guarded(), &request.tokens) {
-        return Err(serve::ServeError::Guarded { registry }.into());
-    }
+    let access = (&*state, request.tokens.is_some());
+    let pulling = Arc::new(Pulling::open(services, listed, (&place, through.quota), access, &request.clock)?);
     prefetch(services, &pulling, &through.prefetch)?;
     let shelf: Arc<dyn Shelf> = Arc::<Pulling>::clone(&pulling);
     let fill: Arc<dyn serve::Fill> = pulling;
@@ -229,7 +242,7 @@ fn folder_shelf(
     if request.root.is_none() {
         notes.push(format!("registry {id} has root sha256:{root}, as the folder says: compare it, or give --root"));
     }
-    Ok((Arc::new(make(base).with_sources(sources)), notes))
+    Ok((Arc::new(make(base).in_folder(folder).with_sources(sources)), notes))
 }
 
 fn store_shelf(services: &Services, sources: Vec<HubSource>) -> Result<(Arc<dyn Shelf>, Vec<String>), PipelineError> {

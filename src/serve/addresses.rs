@@ -44,6 +44,7 @@ impl Addresses {
 
     /// A place for a connection, unless there are too many.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let address = who(address);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.open >= self.limits.connections {
             return None;
@@ -64,6 +65,7 @@ impl Addresses {
 
     /// Whether an address may ask once more now.
     pub(super) fn may_ask(&self, address: IpAddr) -> bool {
+        let address = who(address);
         let rate = f64::from(self.limits.requests);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(one) = known.each.get_mut(&address) else { return true };
@@ -75,6 +77,17 @@ impl Addresses {
         }
         one.left -= 1.0;
         true
+    }
+}
+
+/// Whom an address stands for: one site has all addresses of an IPv6 network of 64 bits.
+fn who(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(network.into())
+        }
+        address @ IpAddr::V4(_) => address,
     }
 }
 

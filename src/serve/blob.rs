@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
+use crate::diagnose::Diagnose as _;
 use crate::model::{Pin, Sha256};
 use crate::serve::answer::{plain, trouble};
 use crate::serve::body::FileBody;
@@ -14,7 +15,7 @@ use crate::serve::keep::Look;
 use crate::serve::range::{Part, names, part};
 use crate::serve::registry::not_found;
 use crate::serve::site::Site;
-use crate::serve::{OpenBlob, Trouble, Verify, Wanted};
+use crate::serve::{OpenBlob, ServeError, Trouble, Verify, Wanted};
 
 /// What there is of a blob.
 enum Have {
@@ -112,7 +113,10 @@ impl Site {
             }
         }
         let at = open.offset.saturating_add(bytes.start)..open.offset.saturating_add(bytes.end);
-        Ok(Body::new(FileBody::new(open.file, at, Arc::clone(&self.frames))))
+        let (keeper, blob, file) = (Arc::clone(&self.keeper), open.clone(), open.file);
+        // Whoever writes to the file while it is sent is noticed before its last piece leaves.
+        let stands = move || keeper.look(&blob).is_ok_and(|look| look == Look::Good);
+        Ok(Body::new(FileBody::new(file, at, Arc::clone(&self.frames)).while_it_stands(stands)))
     }
 
     /// The bytes chunk by chunk; none: there is no chunk index of it here.
@@ -139,7 +143,7 @@ impl Site {
         }
         let (chunks, pin, named) = (Arc::clone(&self.chunks), open.pin, wanted.chunks);
         let list = self
-            .ask(move |shelf| {
+            .ask_far(move |shelf| {
                 let index = match named {
                     Some(index) => Some(index),
                     None => shelf.chunks(&pin.sha256)?,
@@ -222,10 +226,8 @@ fn head(
 
 /// Its bytes are wrong.
 pub(super) fn corrupt(digest: &Sha256) -> Response<Body> {
-    plain(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        &format!("E1096: the blob {digest} is corrupt in this copy and is not served; its operator was told"),
-    )
+    let error = ServeError::Corrupt { sha256: *digest };
+    plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{}: {error}; its operator was told", error.code()))
 }
 
 /// Not now.
@@ -236,5 +238,5 @@ pub(super) fn busy(text: &str) -> Response<Body> {
 }
 
 pub(super) fn unreadable(digest: &Sha256, source: std::io::Error) -> Trouble {
-    Box::new(crate::serve::ServeError::Blob { sha256: *digest, source })
+    Box::new(ServeError::Blob { sha256: *digest, source })
 }

@@ -79,6 +79,8 @@ pub(super) struct FileBody {
     file: Arc<File>,
     left: Range<u64>,
     frames: Arc<Frames>,
+    /// Whether the file is still what it was, asked before the last piece leaves.
+    stands: Option<Box<dyn Fn() -> bool + Send + Sync>>,
     /// A read that waits for a disk.
     reading: Option<JoinHandle<io::Result<Piece>>>,
 }
@@ -86,7 +88,14 @@ pub(super) struct FileBody {
 impl FileBody {
     pub(super) fn new(file: Arc<File>, bytes: Range<u64>, frames: Arc<Frames>) -> Self {
         frames.active.fetch_add(1, Ordering::Relaxed);
-        Self { file, left: bytes, frames, reading: None }
+        Self { file, left: bytes, frames, stands: None, reading: None }
+    }
+
+    /// The same, cut off before its end where the file changes meanwhile.
+    pub(super) fn while_it_stands(self, stands: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        let mut body = self;
+        body.stands = Some(Box::new(stands));
+        body
     }
 
     /// The next piece's size in bytes.
@@ -109,9 +118,12 @@ impl FileBody {
         }
     }
 
-    fn advance(&mut self, piece: Piece) -> Frame<Bytes> {
+    fn advance(&mut self, piece: Piece) -> io::Result<Frame<Bytes>> {
         self.left.start = self.left.start.saturating_add(piece.length as u64);
-        Frame::data(Bytes::from_owner(piece))
+        if self.left.is_empty() && self.stands.as_ref().is_some_and(|stands| !stands()) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(Frame::data(Bytes::from_owner(piece)))
     }
 }
 
@@ -131,7 +143,7 @@ impl HttpBody for FileBody {
                 return Poll::Ready(None);
             }
             if let Some(piece) = self.at_hand() {
-                return Poll::Ready(Some(Ok(self.advance(piece))));
+                return Poll::Ready(Some(self.advance(piece)));
             }
             let (file, at, wanted, frames) =
                 (Arc::clone(&self.file), self.left.start, self.next(), Arc::clone(&self.frames));
@@ -147,7 +159,7 @@ impl HttpBody for FileBody {
         let read = ready!(Pin::new(reading).poll(context));
         self.reading = None;
         let piece = read.map_err(io::Error::other).and_then(|read| read);
-        Poll::Ready(Some(piece.map(|piece| self.advance(piece))))
+        Poll::Ready(Some(piece.and_then(|piece| self.advance(piece))))
     }
 
     fn is_end_stream(&self) -> bool {

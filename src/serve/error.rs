@@ -62,6 +62,12 @@ pub enum ServeError {
         /// The folder.
         path: PathBuf,
     },
+    /// A blob whose bytes are not what its name says.
+    #[error("the blob {sha256} is corrupt in this copy and is not served")]
+    Corrupt {
+        /// Its digest.
+        sha256: Sha256,
+    },
     /// A blob that no statement of what may be pulled through names.
     #[error("the blob {sha256} is named by no statement of what this server pulls through")]
     NotPulled {
@@ -90,6 +96,14 @@ pub enum ServeError {
         /// How.
         reason: String,
     },
+    /// A file of an index can't be read.
+    #[error("{path} of the index can't be read")]
+    Index {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A blob's place can't be read.
     #[error("the blob {sha256} can't be read")]
     Blob {
@@ -104,21 +118,22 @@ impl Diagnose for ServeError {
     fn code(&self) -> Code {
         match self {
             Self::Listen { .. } => Code("E1091"),
-            Self::Blob { .. } => Code("E1092"),
+            Self::Index { .. } | Self::Blob { .. } => Code("E1092"),
             Self::NoRegistry { .. } => Code("E1093"),
             Self::Tokens { .. } => Code("E1094"),
             Self::Tls { .. } => Code("E1095"),
-            Self::Log { .. } => Code("E1097"),
-            Self::State { .. } | Self::Exposed { .. } => Code("E1098"),
+            Self::Corrupt { .. } => Code("E1096"),
+            Self::Guarded { .. } => Code("E1097"),
+            Self::Log { .. } | Self::State { .. } | Self::Exposed { .. } => Code("E1098"),
             Self::Broken { .. } => Code("E1099"),
             Self::NotPulled { .. } | Self::Quota { .. } => Code("E1090"),
-            Self::Guarded { .. } => Code("E1089"),
         }
     }
 
     fn class(&self) -> Class {
         match self {
             Self::Listen { .. }
+            | Self::Index { .. }
             | Self::Blob { .. }
             | Self::NoRegistry { .. }
             | Self::Tokens { .. }
@@ -129,6 +144,7 @@ impl Diagnose for ServeError {
             | Self::NotPulled { .. }
             | Self::Quota { .. } => Class::Yours,
             Self::Guarded { .. } => Class::Policy,
+            Self::Corrupt { .. } => Class::Trust,
             Self::Broken { .. } => Class::Internal,
         }
     }
@@ -169,8 +185,11 @@ impl Diagnose for ServeError {
             Self::NotPulled { .. } => {
                 vec![Hint::Note("ask for the release's statement first, or list its namespace".to_owned())]
             }
+            Self::Corrupt { .. } => {
+                vec![Hint::Note("bring it again: `mpm mirror sync` for a mirror, `mpm sync` for the store".to_owned())]
+            }
             Self::Broken { .. } => Vec::new(),
-            Self::Blob { .. } => {
+            Self::Index { .. } | Self::Blob { .. } => {
                 vec![Hint::Note("is the folder there, and may the user that serves read all of it?".to_owned())]
             }
         }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::diagnose::Diagnose as _;
 use crate::model::{Sha256, Sha256Hasher};
 use crate::progress::Progress;
 use crate::serve::meter::Meter;
@@ -173,10 +174,11 @@ impl Keeper {
         }
         let gone = shelf.take_out(blob);
         self.meter.corrupt();
-        let what = if gone { "was taken out" } else { "is not served any more; it could not be moved from its place" };
+        let what = if gone { "it was taken out" } else { "it could not be moved from its place" };
+        let error = ServeError::Corrupt { sha256: digest };
         let text = format!(
-            "E1096: the blob {digest} has other bytes than its name says: it {what}. Bring it again: `mpm mirror sync`, or \
-             `mpm sync` for the store"
+            "{}: {error}; {what}. Bring it again: `mpm mirror sync`, or `mpm sync` for the store",
+            error.code()
         );
         self.progress.warn("corrupt-blob", text);
     }

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::model::{RegistryId, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::serve::answer::plain;
+use crate::serve::blob::busy;
+use crate::serve::body::FileBody;
 use crate::serve::range::names;
 use crate::serve::site::{Caller, Site};
 use crate::serve::{IndexPath, PathKind, Wanted, path};
@@ -22,6 +26,8 @@ pub(super) fn kept(caller: &Caller) -> &'static str {
 
 /// How long what never changes may be kept: a year, which is for ever in HTTP.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// From this size on, a log is sent as it is read.
+const LARGE: u64 = 1 << 20;
 /// What may change is asked for each time.
 const ASK: &str = "no-cache";
 
@@ -91,11 +97,31 @@ async fn index_file(
     {
         return refused(caller);
     }
-    let bytes = match site.ask_far(move |shelf| shelf.index_file(&id, &path)).await {
+    let (opened, _turn) = (path.clone(), site.far.acquire().await.ok());
+    // A log may be large: from a folder it is sent as it is read.
+    if let PathKind::Package(_) = &kind {
+        let asked = id.clone();
+        match site.ask(move |shelf| shelf.index_open(&asked, &opened)).await {
+            Ok(Some(file)) => match large(site, file, method, headers, caller) {
+                Ok(Some(answer)) => return answer,
+                Ok(None) => {}
+                Err(_) => return not_found("it is not in this copy"),
+            },
+            Ok(None) => {}
+            Err(error) => return site.broken(&error),
+        }
+    }
+    let bytes = match site.ask(move |shelf| shelf.index_file(&id, &path)).await {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return not_found("it is not in this copy"),
         Err(error) => return site.broken(&error),
     };
+    let room = u32::try_from(bytes.len() >> 20).unwrap_or(u32::MAX);
+    let room = match site.room(room).await {
+        Some(room) => room,
+        None => return busy("too many large files are on their way"),
+    };
+    drop(_turn);
     if let PathKind::Signed(digest) = kind {
         // Whom it belongs to may be known only since it was read.
         match site.may_read_digest(caller, digest).await {
@@ -118,9 +144,57 @@ async fn index_file(
     }
     own.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     if *method == Method::GET {
-        *answer.body_mut() = Body::from(bytes);
+        *answer.body_mut() = Body::from(Bytes::from_owner(Held { bytes, _room: room }));
     }
     answer
+}
+
+/// Bytes of a file of an index, with the room that they take.
+struct Held {
+    bytes: Vec<u8>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A large file of an index, as it is read; none: it is small enough to be held. Its `ETag` tells how it stands.
+fn large(
+    site: &Arc<Site>,
+    file: std::fs::File,
+    method: &Method,
+    headers: &HeaderMap,
+    caller: &Caller,
+) -> std::io::Result<Option<Response<Body>>> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = file.metadata()?;
+    if found.len() <= LARGE {
+        return Ok(None);
+    }
+    let tag = format!("\"{}-{}-{}.{}\"", found.ino(), found.len(), found.mtime(), found.mtime_nsec());
+    let mut answer = Response::new(Body::empty());
+    let own = answer.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        own.insert(header::ETAG, tag);
+    }
+    let control = match caller {
+        Caller::Anonymous => ASK,
+        Caller::Token(_) => "private, no-cache",
+    };
+    own.insert(header::CACHE_CONTROL, HeaderValue::from_static(control));
+    own.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|list| names(list.as_bytes(), &tag)) {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(Some(answer));
+    }
+    own.insert(header::CONTENT_LENGTH, HeaderValue::from(found.len()));
+    if *method == Method::GET {
+        *answer.body_mut() = Body::new(FileBody::new(Arc::new(file), 0..found.len(), Arc::clone(&site.frames)));
+    }
+    Ok(Some(answer))
 }
 
 /// Nobody writes here.

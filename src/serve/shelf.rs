@@ -25,6 +25,14 @@ pub trait Shelf: Send + Sync {
     /// The place can't be read.
     fn index_file(&self, registry: &RegistryId, path: &IndexPath) -> Result<Option<Vec<u8>>, Trouble>;
 
+    /// The same as an open file, where it lies in one: large ones need not be held in memory then.
+    ///
+    /// # Errors
+    /// The place can't be read.
+    fn index_open(&self, _registry: &RegistryId, _path: &IndexPath) -> Result<Option<File>, Trouble> {
+        Ok(None)
+    }
+
     /// The packages of a registry that are here, checked from its root.
     ///
     /// # Errors

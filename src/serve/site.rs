@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use axum::http::HeaderMap;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::model::{Namespace, Pin, RegistryId, Sha256};
 use crate::serve::body::Frames;
@@ -19,8 +20,12 @@ use crate::serve::tls::Tls;
 use crate::serve::tokens::{Token, Tokens, presented};
 use crate::serve::{Content, Fill, Options, ServeError, Shelf, Trouble};
 
-/// Requests that wait for others on the network at a time.
+/// Requests that may take long at a time.
 const FAR: usize = 16;
+/// MiB of large files of an index that are held at a time: one of the largest kind fits.
+const HEAVY: usize = 64;
+/// How long room is waited for.
+const ROOM: Duration = Duration::from_secs(30);
 /// Blobs that are brought at a time.
 const FILLS: usize = 8;
 
@@ -44,8 +49,10 @@ pub(super) struct Site {
     pub(super) filling: Arc<Flights<Pin, Option<Arc<Trouble>>>>,
     /// How far they are.
     pub(super) growing: Arc<std::sync::Mutex<std::collections::BTreeMap<Pin, Arc<Grown>>>>,
-    /// How many wait for others on the network.
-    far: Semaphore,
+    /// How many may take long.
+    pub(super) far: Semaphore,
+    /// Room for large files of an index, in MiB.
+    pub(super) heavy: Arc<Semaphore>,
     /// How many blobs are brought at a time.
     pub(super) fillers: Arc<Semaphore>,
     /// The server ends.
@@ -101,6 +108,7 @@ impl Site {
             filling: Flights::new(),
             growing: Arc::default(),
             far: Semaphore::new(FAR),
+            heavy: Arc::new(Semaphore::new(HEAVY)),
             fillers: Arc::new(Semaphore::new(FILLS)),
             stop: Arc::default(),
             options,
@@ -151,21 +159,27 @@ impl Site {
         if self.may_read_all(caller) {
             return Ok(true);
         }
-        let owners: BTreeSet<(RegistryId, Namespace)> = self.ask(move |shelf| shelf.owners(&digest)).await?;
+        let owners: BTreeSet<(RegistryId, Namespace)> = self.ask_far(move |shelf| shelf.owners(&digest)).await?;
         Ok(owners.iter().any(|(registry, namespace)| self.may_read(caller, registry, namespace)))
     }
 
-    /// The same where others may have to be asked on the network: only so many at a time wait for them, so that what is here goes
-    /// on being served.
+    /// The same where it may take long, since statements are read, or others are asked on the network: only so many at a time wait
+    /// for that, so that blobs that are here go on being served.
     pub(super) async fn ask_far<T: Send + 'static>(
         &self,
         question: impl FnOnce(&dyn Shelf) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, Trouble> {
-        let _turn = match &self.fill {
-            Some(_) => self.far.acquire().await.ok(),
-            None => None,
-        };
+        let _turn = self.far.acquire().await.ok();
         self.ask(question).await
+    }
+
+    /// Room for so many MiB of an index; a small file needs none. `None`: there is none for long.
+    pub(super) async fn room(&self, mebibytes: u32) -> Option<Option<OwnedSemaphorePermit>> {
+        if mebibytes == 0 {
+            return Some(None);
+        }
+        let room = Arc::clone(&self.heavy).acquire_many_owned(mebibytes.min(64));
+        tokio::time::timeout(ROOM, room).await.ok()?.ok().map(Some)
     }
 
     /// Asks the shelf, on a thread that may wait.

@@ -324,6 +324,14 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_page_is_read() {
+        let page = include_str!("../../docs/formats/serve.md");
+        let block = page.split("<!-- example: tokens -->\n```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let table = parse(block.expect("an example").as_bytes()).expect("a token file");
+        assert_eq!(table.tokens.len(), 1);
+    }
+
+    #[test]
     fn files_that_are_none_are_refused() {
         for bad in [
             "",

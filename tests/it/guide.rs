@@ -57,6 +57,13 @@ fn the_page_about_mirrors_does_what_it_says() {
 }
 
 #[test]
+fn the_page_about_serving_does_what_it_says() {
+    if crate::support::peers::peer("curl").is_some() {
+        runs("serve.md", 6);
+    }
+}
+
+#[test]
 fn the_page_about_clusters_does_what_it_says() {
     runs("clusters.md", 14);
 }

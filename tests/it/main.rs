@@ -53,6 +53,7 @@ mod puzzles;
 mod resolve;
 mod scale;
 mod schemas;
+mod serve;
 mod shared;
 mod store;
 mod transcripts;

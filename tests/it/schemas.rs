@@ -88,8 +88,14 @@ fn every_command_writes_what_its_schema_says() {
     run(&["mirror", "sync", "mirror", "acme/lora", "--registry", "acme"], 0);
     run(&["mirror", "verify", "mirror"], 0);
     run(&["mirror", "status", "mirror"], 0);
+    run(&["serve", "token", "ci", "--tokens", "tokens.toml", "--read", "acme"], 0);
+    run(&["serve", "unit", "mirror"], 0);
     run(&["sync", "--nonsense"], 2);
     seen.take(&crate::login::typed(&project, &["login", "a.example"], "t0ken\n").expect(0));
+    let first = crate::serve::first_line(project.command(&["serve", "mirror", "--listen", "127.0.0.1:0"]));
+    let document = serde_json::from_str(&first).unwrap_or_else(|error| panic!("{error}: {first}"));
+    schema::assert_valid(&document);
+    seen.0.insert(document["schema"].as_str().unwrap().to_owned());
     let git = |arguments: &[&str]| crate::support::registry::git(&project.folder(), arguments);
     git(&["init", "-q"]);
     git(&["add", "Model.lock"]);

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chunk::ChunkList;
@@ -10,7 +11,7 @@ use crate::diagnose::{Class, Diagnose as _};
 use crate::fetch::{FetchError, Job, Place, Seeds};
 use crate::index::{self, Freshness, Gate, Opening, Origin, OriginError, Registry, World};
 use crate::manifest::IndexAddress;
-use crate::model::{Pin, Sha256};
+use crate::model::{Pin, SafeUrl, Sha256};
 use crate::ops::serving::Blobs;
 use crate::ops::serving::pulled::PulledBlobs;
 use crate::ops::serving::pulling::{Listed, Pulled};
@@ -32,6 +33,10 @@ pub(super) struct Bringer {
     pub(super) services: Services,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) blobs: Arc<PulledBlobs>,
+    /// Registries that were ever read with a credential.
+    pub(super) guarded: Mutex<Guarded>,
+    /// Whether the server asks for tokens, so that what is guarded has somebody to go to.
+    pub(super) has_tokens: bool,
     /// Blobs that are coming, in this process.
     pub(super) coming: Mutex<BTreeSet<Pin>>,
     pub(super) landed: Condvar,
@@ -42,6 +47,14 @@ pub(super) struct Places {
     opening: Opening,
     origin: Arc<dyn Origin>,
     found: Mutex<Vec<Place>>,
+    guarded: AtomicBool,
+}
+
+impl Places {
+    /// Whether something of the registry ever came with a credential.
+    pub(super) fn are_guarded(&self) -> bool {
+        self.guarded.load(Ordering::Relaxed)
+    }
 }
 
 /// Services for what lives longer than a run.
@@ -60,7 +73,7 @@ pub(super) fn copy_of(services: &Services, clock: &dyn Clock, progress: Arc<dyn 
 
 impl Bringer {
     /// A registry that may be pulled through.
-    pub(super) fn pulled(self: &Arc<Self>, listed: Listed, guarded: &mut Guarded) -> Result<Pulled, PipelineError> {
+    pub(super) fn pulled(self: &Arc<Self>, listed: Listed) -> Result<Pulled, PipelineError> {
         let Listed { id, declaration, namespaces } = listed;
         let root = declaration.root;
         let opening = Opening {
@@ -74,8 +87,12 @@ impl Bringer {
         };
         let origin: Arc<dyn Origin> =
             Arc::new(Patient { inner: index::origin(&opening, &self.world())?, asked: Mutex::default() });
-        let places =
-            Arc::new(Places { opening: opening.clone(), origin: Arc::clone(&origin), found: Mutex::default() });
+        let places = Arc::new(Places {
+            opening: opening.clone(),
+            origin: Arc::clone(&origin),
+            found: Mutex::default(),
+            guarded: AtomicBool::new(self.guarded().has(&root)),
+        });
         let (bringer, at) = (Arc::clone(self), Arc::clone(&places));
         let bring = Arc::new(move |pin: &Pin| bringer.bring(&at, pin, None, None));
         let blobs: Arc<dyn Blobs> = Arc::<PulledBlobs>::clone(&self.blobs);
@@ -83,23 +100,35 @@ impl Bringer {
             RegistryShelf::new((id.clone(), root), origin, blobs, self.services.http.clone(), Arc::clone(&self.clock))
                 .as_client(&self.services.folders.trust, bring)
                 .at(opening);
-        let mut addresses: Vec<crate::model::SafeUrl> = match &places.opening.address {
-            IndexAddress::Sparse(url) | IndexAddress::Git(url) => vec![url.clone()],
-            IndexAddress::Folder(_) | IndexAddress::Builtin => Vec::new(),
-        };
-        if let Ok(found) = self.places(&places) {
-            addresses.extend(found.into_iter().filter_map(|place| match place {
-                Place::Http(url, _) => Some(url),
-                _ => None,
-            }));
+        if let IndexAddress::Sparse(url) | IndexAddress::Git(url) = &places.opening.address {
+            self.guard(&places, url)?;
         }
-        for url in &addresses {
-            if self.services.http.has_credential(url)? {
-                guarded.add(&root)?;
-            }
+        if places.are_guarded() && !self.has_tokens {
+            return Err(ServeError::Guarded { registry: id }.into());
         }
-        let guarded = guarded.has(&root);
-        Ok(Pulled { id, root, namespaces, shelf, guarded, places })
+        match self.places(&places) {
+            // Nobody can be asked now: what is here is served.
+            Err(error) if error.class() == Class::Network => {}
+            other => drop(other?),
+        }
+        Ok(Pulled { id, root, namespaces, shelf, places })
+    }
+
+    fn guarded(&self) -> MutexGuard<'_, Guarded> {
+        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes, before anything is asked of it, that an address is asked with a credential.
+    fn guard(&self, at: &Places, url: &SafeUrl) -> Result<(), PipelineError> {
+        if !self.services.http.has_credential(url)? {
+            return Ok(());
+        }
+        if !self.has_tokens {
+            return Err(ServeError::Guarded { registry: at.opening.id.clone() }.into());
+        }
+        self.guarded().add(&at.opening.root)?;
+        at.guarded.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn world(&self) -> World<'_> {
@@ -116,11 +145,21 @@ impl Bringer {
     fn places(&self, at: &Places) -> Result<Vec<Place>, PipelineError> {
         let mut found = at.found.lock().unwrap_or_else(PoisonError::into_inner);
         if found.is_empty() {
+            // What a failure left half found is found anew.
+            found.clear();
             for mirror in self.services.config.mirrors.get(&at.opening.root).into_iter().flatten() {
                 found.push(bringing::place(crate::ops::registries::mirror(&self.services, mirror)));
             }
             let registry = Registry::open_at(&at.opening, &self.world(), Arc::clone(&at.origin))?;
-            found.extend(registry.bases()?.into_iter().map(bringing::place));
+            let all: Vec<Place> = registry.bases()?.into_iter().map(bringing::place).collect();
+            let mut places = std::mem::take(&mut *found);
+            places.extend(all);
+            for place in &places {
+                if let Place::Http(url, _) = place {
+                    self.guard(at, url)?;
+                }
+            }
+            *found = places;
         }
         Ok(found.clone())
     }

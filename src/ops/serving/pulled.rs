@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crate::model::{Pin, Sha256};
 use crate::ops::PipelineError;
@@ -17,6 +17,9 @@ use crate::store::Store;
 pub(super) struct PulledBlobs {
     /// The store that is written, over the machine's own as a layer.
     pub(super) store: Store,
+    /// Its own blobs, and those of the machine's store below it.
+    own: FolderBlobs,
+    layers: Vec<FolderBlobs>,
     quota: Option<u64>,
     held: Mutex<Held>,
 }
@@ -28,6 +31,8 @@ struct Held {
     /// In order of use, for who must go.
     order: BTreeSet<(u64, Sha256)>,
     describing: BTreeSet<Sha256>,
+    /// Blobs for which the layers are not asked: what they have is wrong.
+    passed: BTreeSet<Sha256>,
     bytes: u64,
     /// Bytes that are coming.
     coming: u64,
@@ -85,7 +90,8 @@ impl PulledBlobs {
         for (_, digest, size) in found {
             held.put(digest, size);
         }
-        Ok(Self { store, quota, held: Mutex::new(held) })
+        let layers = layers.iter().map(|layer| FolderBlobs::new(&layer.join("v1"), ".", None)).collect();
+        Ok(Self { store, own, layers, quota, held: Mutex::new(held) })
     }
 
     /// This blob says what others are: it stays.
@@ -103,6 +109,10 @@ impl PulledBlobs {
     pub(super) fn room(&self, pin: &Pin) -> Option<Room<'_>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(quota) = self.quota {
+            if pin.size > quota {
+                // Nothing goes for what can't come.
+                return None;
+            }
             let over = |held: &Held| held.bytes.saturating_add(held.coming).saturating_add(pin.size) > quota;
             while over(&held) {
                 let next = held.order.iter().find(|(_, digest)| !held.describing.contains(digest)).copied();
@@ -126,13 +136,18 @@ impl Drop for Room<'_> {
 
 impl Blobs for PulledBlobs {
     fn open(&self, digest: &Sha256) -> io::Result<Option<Found>> {
-        let Some(file) = self.store.lend(digest) else { return Ok(None) };
-        let size = file.metadata()?.len();
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.blobs.contains_key(digest) {
-            held.put(*digest, size);
+        if let Some(found) = self.own.open(digest)? {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            if held.blobs.contains_key(digest) {
+                held.put(*digest, found.size);
+            }
+            return Ok(Some(found));
         }
-        Ok(Some(Found { file: Arc::new(file), offset: 0, size }))
+        if self.held.lock().unwrap_or_else(PoisonError::into_inner).passed.contains(digest) {
+            return Ok(None);
+        }
+        // A layer that can't be read has nothing.
+        Ok(self.layers.iter().find_map(|layer| layer.open(digest).ok().flatten()))
     }
 
     fn each(&self, visit: &mut dyn FnMut(Sha256) -> bool) -> io::Result<()> {
@@ -151,9 +166,12 @@ impl Blobs for PulledBlobs {
     fn take_out(&self, digest: &Sha256, wrong: &File) -> bool {
         let Ok(size) = wrong.metadata().map(|found| found.len()) else { return false };
         let gone = self.store.recheck(&Pin { sha256: *digest, size }).is_ok_and(|good| !good);
+        let passed = self.store.pass_over(digest).is_ok();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.passed.insert(*digest);
         if gone {
-            self.held.lock().unwrap_or_else(PoisonError::into_inner).drop_blob(digest);
+            held.drop_blob(digest);
         }
-        gone
+        gone && passed
     }
 }

@@ -51,7 +51,6 @@ pub(super) struct Pulled {
     pub(super) root: Sha256,
     pub(super) namespaces: BTreeSet<Namespace>,
     pub(super) shelf: RegistryShelf,
-    pub(super) guarded: bool,
     pub(super) places: Arc<Places>,
 }
 
@@ -72,12 +71,12 @@ impl Pulling {
     /// Puts registries on a shelf.
     ///
     /// # Errors
-    /// An address that is refused; the store of what is pulled, or the server's notes, can't be opened.
+    /// `E1097`: a registry that is read with a credential, and no tokens. An address that is refused; the store of what is pulled, or the server's notes, can't be opened.
     pub(in crate::ops) fn open(
         services: &Services,
         listed: Vec<Listed>,
         (folder, quota): (&Path, Option<u64>),
-        state: &Path,
+        (state, has_tokens): (&Path, bool),
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, PipelineError> {
         let own = &services.folders.store;
@@ -87,22 +86,18 @@ impl Pulling {
             services: copy_of(services, &**clock, Arc::clone(&services.progress)),
             clock: Arc::clone(clock),
             blobs: Arc::new(blobs),
+            guarded: Mutex::new(Guarded::read(state)?),
+            has_tokens,
             coming: Mutex::default(),
             landed: Condvar::new(),
         });
-        let mut guarded = Guarded::read(state)?;
         let mut registries = Vec::new();
         for one in listed {
-            registries.push(bringer.pulled(one, &mut guarded)?);
+            registries.push(bringer.pulled(one)?);
         }
         let here = Self { bringer, registries, known: Mutex::default() };
         here.recall()?;
         Ok(here)
-    }
-
-    /// A registry that is guarded, if one is.
-    pub(in crate::ops) fn guarded(&self) -> Option<RegistryId> {
-        self.registries.iter().find(|one| one.guarded).map(|one| one.id.clone())
     }
 
     /// Learns again what statements that were verified before name: clients may have them still.
@@ -305,7 +300,7 @@ impl Shelf for Pulling {
     }
 
     fn is_guarded(&self, registry: &RegistryId) -> bool {
-        self.one(registry).is_some_and(|one| one.guarded)
+        self.one(registry).is_some_and(|one| one.places.are_guarded())
     }
 
     fn chunks(&self, digest: &Sha256) -> Result<Option<Pin>, Trouble> {

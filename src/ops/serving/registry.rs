@@ -3,6 +3,7 @@
 //! The index is opened again when its checkpoint changes. While somebody writes it, what was opened before goes on being served.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,9 +16,9 @@ use crate::ops::PipelineError;
 use crate::ops::serving::known::Known;
 use crate::ops::serving::{Blobs, Found};
 use crate::progress::Silent;
-use crate::serve::{HubSource, IndexPath, Listed, OpenBlob, Package, Release, Shelf, Trouble, Wanted};
+use crate::serve::{HubSource, IndexPath, Listed, OpenBlob, Package, Release, ServeError, Shelf, Trouble, Wanted};
 use crate::statement::{Files, ListPin, MAX_LIST, ReleaseFiles, Statement, parse_list};
-use crate::sys::{Clock, HttpClient};
+use crate::sys::{Clock, HttpClient, files};
 use crate::trust::MAX_CHECKPOINT;
 use crate::verify::Mismatch;
 
@@ -39,6 +40,8 @@ pub(in crate::ops) struct RegistryShelf {
     sources: Vec<HubSource>,
     /// What the machine remembers of registries, where this one is met as any client meets it; none: as a copy that stands alone.
     trust: Option<PathBuf>,
+    /// The folder in which the index lies, where it lies in one.
+    folder: Option<PathBuf>,
     /// How it is met, in place of a folder without mirrors.
     opening: Option<Opening>,
     /// Brings a file list that is not here.
@@ -83,6 +86,7 @@ impl RegistryShelf {
             http,
             clock,
             sources,
+            folder: None,
             trust: None,
             opening: None,
             bring: None,
@@ -94,6 +98,11 @@ impl RegistryShelf {
     /// brought.
     pub(super) fn as_client(self, trust: &Path, bring: Arc<Bring>) -> Self {
         Self { trust: Some(trust.to_owned()), bring: Some(bring), ..self }
+    }
+
+    /// The same with the folder in which its index lies.
+    pub(in crate::ops) fn in_folder(self, folder: &Path) -> Self {
+        Self { folder: Some(folder.to_owned()), ..self }
     }
 
     /// The same with commits of the hub whose files are here.
@@ -346,6 +355,12 @@ impl Shelf for RegistryShelf {
         found.map_err(|error| -> Trouble { Box::new(error) })
     }
 
+    fn index_open(&self, registry: &RegistryId, path: &IndexPath) -> Result<Option<File>, Trouble> {
+        let Some(folder) = self.folder.as_ref().filter(|_| self.is_ours(registry)) else { return Ok(None) };
+        let found = files::open_below(folder, Path::new(path.as_str()));
+        found.map_err(|source| -> Trouble { Box::new(ServeError::Index { path: path.as_str().to_owned(), source }) })
+    }
+
     fn packages(&self, registry: &RegistryId) -> Result<Vec<PackageName>, Trouble> {
         if !self.is_ours(registry) {
             return Ok(Vec::new());
@@ -414,5 +429,5 @@ impl Shelf for RegistryShelf {
 
 /// The place of a blob can't be read.
 pub(super) fn unreadable(digest: &Sha256, source: std::io::Error) -> Trouble {
-    Box::new(crate::serve::ServeError::Blob { sha256: *digest, source })
+    Box::new(ServeError::Blob { sha256: *digest, source })
 }
