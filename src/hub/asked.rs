@@ -179,14 +179,26 @@ mod tests {
         check("api/models/gpt2", Model, "gpt2", &info(None), None);
         check("api/models/r/a/b", Model, "r/a/b", &info(None), None);
         check("api/datasets/a/b/revision/main", Dataset, "a/b", &info(Some("main")), Some("main"));
-        check("api/datasets/a/b/revision/refs%2Fpr%2F1", Dataset, "a/b", &info(Some("refs/pr/1")), Some("refs%2Fpr%2F1"));
+        check(
+            "api/datasets/a/b/revision/refs%2Fpr%2F1",
+            Dataset,
+            "a/b",
+            &info(Some("refs/pr/1")),
+            Some("refs%2Fpr%2F1"),
+        );
         check("api/models/a/b/revision/%5E1.2", Model, "a/b", &info(Some("^1.2")), Some("%5E1.2"));
         check("api/models/gpt2/revision/main", Model, "gpt2", &info(Some("main")), Some("main"));
         check("api/models/r/a/b/tree/1.0.0/x/y", Model, "r/a/b", &tree("1.0.0", "x/y"), Some("1.0.0"));
         check("api/models/a/b/tree/main", Model, "a/b", &tree("main", ""), Some("main"));
         check("api/models/a/b/tree/main/", Model, "a/b", &tree("main", ""), Some("main"));
         check("api/models/a/tree/tree/main", Model, "a/tree", &tree("main", ""), Some("main"));
-        check("api/models/a/b/paths-info/main", Model, "a/b", &What::Paths { revision: "main".to_owned() }, Some("main"));
+        check(
+            "api/models/a/b/paths-info/main",
+            Model,
+            "a/b",
+            &What::Paths { revision: "main".to_owned() },
+            Some("main"),
+        );
         check("api/models/a/b/refs", Model, "a/b", &What::Refs, None);
         check("api/models/gpt2/refs", Model, "gpt2", &What::Refs, None);
         check("a/b/resolve/main/x/y.json", Model, "a/b", &file("main", "x/y.json"), Some("main"));
@@ -194,7 +206,9 @@ mod tests {
         check("datasets/a/b/resolve/main/a%20b", Dataset, "a/b", &file("main", "a b"), Some("main"));
         check("r/a/b/resolve/refs%2Fpr%2F1/x", Model, "r/a/b", &file("refs/pr/1", "x"), Some("refs%2Fpr%2F1"));
         assert_eq!(parse_asked("api/whoami-v2"), Some(Asked::WhoAmI));
-        for path in ["api/spaces/a/b", "api/models", "api/models//b", "api/models/a/b/commits/main", "api/agent-harnesses"] {
+        for path in
+            ["api/spaces/a/b", "api/models", "api/models//b", "api/models/a/b/commits/main", "api/agent-harnesses"]
+        {
             assert_eq!(parse_asked(path), Some(Asked::Unknown), "{path}");
         }
         for path in [

@@ -27,7 +27,8 @@ pub use error::{HubError, refusal_hints};
 pub use refusal::{Refusal, Told};
 pub use revision::{MAIN, Offered, Revision, Standing, list, newest};
 pub use shown::{
-    CommitWords, Detail, Named, NoPage, PAGE, Shown, TreePage, TreeQuery, find, render_info, render_paths, render_refs, render_tree,
+    CommitWords, Detail, Named, NoPage, PAGE, Shown, TreePage, TreeQuery, find, render_info, render_paths, render_refs,
+    render_tree,
 };
 pub use wire::{next_query, parse_commit, parse_tree};
 

@@ -63,7 +63,9 @@ impl Revision {
         }
         for (at, _) in text.rmatch_indices('-') {
             let (version, variant) = (text.get(..at), text.get(at.saturating_add(1)..));
-            if let (Some(Ok(version)), Some(Ok(variant))) = (version.map(Version::parse), variant.map(VariantName::parse)) {
+            if let (Some(Ok(version)), Some(Ok(variant))) =
+                (version.map(Version::parse), variant.map(VariantName::parse))
+            {
                 readings.push((version, Some(variant)));
             }
         }

@@ -186,11 +186,7 @@ fn sibling<F: Shown>(file: &F, detail: Detail) -> Sibling<'_> {
         rfilename: file.path().as_str(),
         size: pin.map(|pin| pin.size),
         blob: pin.map(|pin| shortened(&pin.sha256)),
-        lfs: pin.map(|pin| SiblingLarge {
-            sha256: pin.sha256.hex(),
-            size: pin.size,
-            pointer: pointer_size(pin.size),
-        }),
+        lfs: pin.map(|pin| SiblingLarge { sha256: pin.sha256.hex(), size: pin.size, pointer: pointer_size(pin.size) }),
     }
 }
 
@@ -232,11 +228,7 @@ pub enum NoPage {
 ///
 /// # Errors
 /// There is no such folder, or the cursor lies outside it.
-pub fn render_tree<F: Shown>(
-    words: &CommitWords<'_>,
-    files: &[F],
-    query: &TreeQuery<'_>,
-) -> Result<TreePage, NoPage> {
+pub fn render_tree<F: Shown>(words: &CommitWords<'_>, files: &[F], query: &TreeQuery<'_>) -> Result<TreePage, NoPage> {
     let range = below(files, query.folder);
     if range.is_empty() && !query.folder.is_empty() {
         return Err(NoPage::Folder);
@@ -256,7 +248,9 @@ pub fn render_tree<F: Shown>(
         let before = at.checked_sub(1).filter(|before| range.contains(before)).and_then(|before| files.get(before));
         let mut new = new_folders(path, before.map_or("", |before| before.path().as_str()), skip);
         let (mut next, mut shows_file) = (at.saturating_add(1), true);
-        if !query.recursive && let Some(first) = first_folder(path, skip) {
+        if !query.recursive
+            && let Some(first) = first_folder(path, skip)
+        {
             new = vec![first];
             next = below(files, first).end.max(next);
             shows_file = false;

@@ -27,6 +27,8 @@ const SHORTEST: usize = 32;
 const LONGEST: usize = 512;
 /// What begins a token of ours.
 const PREFIX: &str = "mpms_";
+/// What stands in a registry's place for commits of the hub.
+const HUB: &str = "hf";
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -109,6 +111,12 @@ impl Rights {
     /// Whether they hold for everything.
     pub(super) fn are_all(&self) -> bool {
         self.0.iter().any(|right| right.registry.is_none() && right.namespace.is_none())
+    }
+
+    /// Whether they hold for commits of the hub, which are no registry's: `hf:*` says so, and `*`.
+    pub(super) fn hold_for_hub(&self) -> bool {
+        let hub = |right: &Right| right.registry.as_ref().is_none_or(|own| own.as_str() == HUB);
+        self.0.iter().any(|right| right.namespace.is_none() && hub(right))
     }
 
     fn parse(words: &[String]) -> Result<Self, String> {

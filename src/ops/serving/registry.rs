@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::catalog::MAX_LOG;
 use crate::index::{Extent, Freshness, Gate, IndexError, Opening, Origin, Registry, World};
 use crate::manifest::IndexAddress;
-use crate::model::{Namespace, PackageName, Pin, RegistryId, Sha256, Version};
+use crate::model::{HubRepository, Namespace, PackageKind, PackageName, Pin, RegistryId, Sha256, Version};
 use crate::ops::PipelineError;
 use crate::ops::serving::known::Known;
 use crate::ops::serving::{Blobs, Found};
@@ -408,6 +408,14 @@ impl Shelf for RegistryShelf {
 
     fn open(&self, wanted: &Wanted) -> Result<Option<OpenBlob>, Trouble> {
         open_at(&*self.blobs, wanted).map_err(|error| unreadable(&wanted.sha256, error))
+    }
+
+    fn upstreams(
+        &self,
+        kind: PackageKind,
+        repository: &HubRepository,
+    ) -> Result<Vec<(RegistryId, PackageName, Version)>, Trouble> {
+        Ok(self.known()?.upstreams(kind, repository))
     }
 
     fn owners(&self, digest: &Sha256) -> Result<BTreeSet<(RegistryId, Namespace)>, Trouble> {
