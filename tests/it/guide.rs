@@ -60,6 +60,7 @@ fn the_page_about_mirrors_does_what_it_says() {
 fn the_page_about_serving_does_what_it_says() {
     if crate::support::peers::peer("curl").is_some() {
         runs("serve.md", 6);
+        runs("serve-hub.md", 4);
     }
 }
 

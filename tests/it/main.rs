@@ -54,6 +54,7 @@ mod resolve;
 mod scale;
 mod schemas;
 mod serve;
+mod serve_hub;
 mod shared;
 mod store;
 mod transcripts;
