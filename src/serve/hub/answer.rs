@@ -23,6 +23,11 @@ pub(super) fn json(body: Vec<u8>) -> Response<Body> {
     answer
 }
 
+/// No bytes, and no word of how many: what stands in for a body whose length is not told.
+pub(super) fn of_unknown_length() -> Body {
+    Body::from_stream(futures_util::stream::empty::<std::io::Result<axum::body::Bytes>>())
+}
+
 /// A refusal.
 pub(super) fn denied(denial: &Denial) -> Response<Body> {
     let message = denial.message();

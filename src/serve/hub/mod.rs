@@ -231,6 +231,7 @@ async fn file(
     if request.method == Method::HEAD && entry.pin.size > site.options.hub_largest && learns_from_get(agent) {
         // What a client does not know it does not refuse: it learns the length with the first bytes.
         answer.headers_mut().remove(header::CONTENT_LENGTH);
+        *answer.body_mut() = answer::of_unknown_length();
     }
     Ok(answer)
 }

@@ -281,7 +281,7 @@ fn what_is_not_in_the_copy_is_no_optional_file() {
         .publish();
     let machine = super::project_of(&registry, "[models]\n\"acme/tiny\" = { version = \"1\", variant = \"int8\" }\n");
     machine.mpm(&["lock"]).expect(0);
-    machine.mpm(&["mirror", "sync", "mirror", "--lock", "Model.lock"]).expect(0);
+    machine.mpm(&["mirror", "sync", "mirror", "--lock", "Model.lock", "--variant", "int8"]).expect(0);
     let serving = Serving::start(&machine, &["mirror"]);
     // Programs that take a missing file for an optional one must not go on without it: there is no code.
     refuses(&serving, "/acme/tiny/resolve/1.2.0/model.safetensors", &[], 404, "", "is not in this copy");
