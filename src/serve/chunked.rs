@@ -19,7 +19,7 @@ use crate::serve::{OpenBlob, Shelf, Wanted};
 /// Bytes of all chunks that are held at a time, in units of a KiB.
 const BUDGET: usize = 48 << 10;
 /// How long a chunk waits for others' bytes to leave.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Bytes of all chunk indexes that are kept ready.
 const READY: u64 = 16 << 20;
 /// Largest blob without an index that is read whole and hashed before it is sent.

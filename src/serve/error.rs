@@ -195,3 +195,15 @@ impl Diagnose for ServeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ServeError;
+    use crate::diagnose::{Class, Diagnose as _};
+
+    #[test]
+    fn what_broke_by_itself_is_a_bug_of_ours() {
+        let error = ServeError::Broken { reason: "a thread could not be started".to_owned() };
+        assert_eq!((error.code().0, error.class()), ("E1099", Class::Internal));
+    }
+}

@@ -24,6 +24,7 @@ use crate::serve::addresses::{Addresses, Place};
 use crate::serve::answer::plain;
 use crate::serve::log::{Asked, Counted};
 use crate::serve::site::Site;
+use crate::serve::tls::Tls;
 use crate::serve::wire::Wire;
 
 /// Pause after the system could give no connection: most likely files are used up, and some are closed meanwhile.
@@ -92,13 +93,13 @@ pub(super) async fn accept(
     loop {
         let (stream, peer) = tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(_) => {
+            accepted = listener.accept() => {
+                let Ok(accepted) = accepted else {
                     tokio::time::sleep(PAUSE).await;
                     continue;
-                }
-            },
+                };
+                accepted
+            }
         };
         let Some(place) = serving.addresses.enter(peer.ip()) else {
             serving.site.meter.turned_away();
@@ -121,7 +122,7 @@ impl Serving {
     async fn begin(self, stream: TcpStream, peer: IpAddr, place: Place, watcher: Watcher) {
         self.site.meter.connected();
         let meter = Arc::clone(&self.site.meter);
-        let config = self.site.tls.as_ref().map(|tls| tls.config());
+        let config = self.site.tls.as_ref().map(Tls::config);
         match config {
             None => self.serve(stream, peer, watcher).await,
             Some(config) => {

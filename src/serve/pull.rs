@@ -102,8 +102,8 @@ impl Site {
     fn as_it_comes(self: &Arc<Self>, fill: &Arc<dyn Fill>, pin: Pin, list: Arc<ChunkList>, bytes: Range<u64>) -> Body {
         let grown = self.grown(&pin);
         let (site, brings) = (Arc::clone(self), Arc::clone(fill));
-        let coming = tokio::spawn(async move { site.filled(&brings, pin).await });
-        let state = Coming { site: Arc::clone(self), fill: Arc::clone(fill), pin, list, grown, coming, left: bytes };
+        let bringing = tokio::spawn(async move { site.filled(&brings, pin).await });
+        let state = Coming { site: Arc::clone(self), fill: Arc::clone(fill), pin, list, grown, bringing, left: bytes };
         Body::from_stream(stream::try_unfold(state, |mut state| async move {
             let piece = state.next().await?;
             Ok::<_, io::Error>(piece.map(|piece| (piece, state)))
@@ -113,8 +113,7 @@ impl Site {
     fn unfilled(&self, error: &Arc<Trouble>) -> Response<Body> {
         self.options.progress.warn("pull-through", format!("{}: {error}", error.code()));
         let status = match error.class() {
-            Class::Network => axum::http::StatusCode::BAD_GATEWAY,
-            Class::Trust => axum::http::StatusCode::BAD_GATEWAY,
+            Class::Network | Class::Trust => axum::http::StatusCode::BAD_GATEWAY,
             _ => axum::http::StatusCode::SERVICE_UNAVAILABLE,
         };
         plain(status, &format!("{}: the blob can't be brought; the server's log says why", error.code()))
@@ -128,7 +127,7 @@ struct Coming {
     pin: Pin,
     list: Arc<ChunkList>,
     grown: Arc<Grown>,
-    coming: tokio::task::JoinHandle<Result<(), Arc<Trouble>>>,
+    bringing: tokio::task::JoinHandle<Result<(), Arc<Trouble>>>,
     left: Range<u64>,
 }
 
@@ -142,7 +141,7 @@ impl Coming {
         let chunk = chunk.ok_or(io::ErrorKind::UnexpectedEof)?;
         let end = chunk.offset.saturating_add(u64::from(chunk.length));
         loop {
-            let done = self.coming.is_finished();
+            let done = self.bringing.is_finished();
             // What the fetcher says is a hint when to look; the chunk's own hash decides.
             if done || self.grown.bytes() >= end {
                 if let Some(bytes) = self.read(chunk.offset, chunk.length, chunk.hash).await {
@@ -153,7 +152,7 @@ impl Coming {
                     return Ok(Some(piece));
                 }
                 if done {
-                    return Err(match (&mut self.coming).await {
+                    return Err(match (&mut self.bringing).await {
                         Ok(Err(error)) => {
                             let _ = self.site.unfilled(&error);
                             io::Error::other(error.to_string())

@@ -43,9 +43,8 @@ pub(super) async fn any(State(site): State<Arc<Site>>, request: Request) -> Resp
     }
     let Ok(caller) = site.caller(request.headers()) else { return denied() };
     let whole = request.uri().path().trim_start_matches('/').to_owned();
-    let (registry, rest) = match registry_of(&site, &whole) {
-        Some(found) => found,
-        None => return not_found("there is no such registry here"),
+    let Some((registry, rest)) = registry_of(&site, &whole) else {
+        return not_found("there is no such registry here");
     };
     if !site.may_enter(&caller, &registry) {
         return refused(&caller);
@@ -101,7 +100,7 @@ async fn index_file(
     {
         return refused(caller);
     }
-    let (opened, _turn) = (path.clone(), site.far.acquire().await.ok());
+    let (opened, turn) = (path.clone(), site.far.acquire().await.ok());
     // A log may be large: from a folder it is sent as it is read.
     if let PathKind::Package(_) = &kind {
         let asked = id.clone();
@@ -121,11 +120,8 @@ async fn index_file(
         Err(error) => return site.broken(&error),
     };
     let room = u32::try_from(bytes.len() >> 20).unwrap_or(u32::MAX);
-    let room = match site.room(room).await {
-        Some(room) => room,
-        None => return busy("too many large files are on their way"),
-    };
-    drop(_turn);
+    let Some(room) = site.room(room).await else { return busy("too many large files are on their way") };
+    drop(turn);
     if let PathKind::Signed(digest) = kind {
         // Whom it belongs to may be known only since it was read.
         match site.may_read_digest(caller, digest).await {

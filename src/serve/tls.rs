@@ -63,7 +63,7 @@ impl Tls {
                     }
                     // Two files are written one after the other: most likely the other one comes in a moment.
                     Err(error) => {
-                        self.progress.warn("tls", format!("the certificate before goes on being used: {error}"))
+                        self.progress.warn("tls", format!("the certificate before goes on being used: {error}"));
                     }
                 }
             }

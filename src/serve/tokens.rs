@@ -3,6 +3,7 @@
 //! A token is 256 random bits, so its digest can be guessed as little as the token itself, and the file gives nobody away.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -242,7 +243,7 @@ pub fn new_token(
         rights.join(", ")
     );
     if let Some(expires) = expires {
-        lines.push_str(&format!("expires = {}\n", expires.seconds()));
+        let _ = writeln!(lines, "expires = {}", expires.seconds());
     }
     Ok((token, lines))
 }

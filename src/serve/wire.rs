@@ -145,7 +145,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_shutdown(context) {
             Poll::Pending => self.wait(context).map_ok(|_| ()),
-            ready => ready,
+            ready @ Poll::Ready(_) => ready,
         }
     }
 }

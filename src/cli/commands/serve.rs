@@ -96,8 +96,8 @@ struct Access {
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
     /// Write a line of JSON a request to this file; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    access_log: Option<PathBuf>,
+    #[arg(long = "access-log", value_name = "FILE")]
+    log: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -234,7 +234,7 @@ impl Start {
             tokens: self.access.tokens.as_ref().map(at),
             log: self
                 .access
-                .access_log
+                .log
                 .as_ref()
                 .map(|path| if path == Path::new("-") { LogPlace::Output } else { LogPlace::File(at(path)) }),
             clock,
@@ -262,7 +262,7 @@ impl Start {
             for note in &ready.notes {
                 printer.say(note);
             }
-            let registries: Vec<&str> = ready.registries.iter().map(|id| id.as_str()).collect();
+            let registries: Vec<&str> = ready.registries.iter().map(RegistryId::as_str).collect();
             printer.data(&format!("Serving {} on {scheme}://{}", registries.join(", "), ready.address));
             printer.document(
                 "mpm.serve/1",

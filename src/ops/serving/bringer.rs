@@ -98,7 +98,7 @@ impl Bringer {
         let blobs: Arc<dyn Blobs> = Arc::<PulledBlobs>::clone(&self.blobs);
         let shelf =
             RegistryShelf::new((id.clone(), root), origin, blobs, self.services.http.clone(), Arc::clone(&self.clock))
-                .as_client(&self.services.folders.trust, bring)
+                .remembering(&self.services.folders.trust, bring)
                 .at(opening);
         if let IndexAddress::Sparse(url) | IndexAddress::Git(url) = &places.opening.address {
             self.guard(&places, url)?;
@@ -343,7 +343,8 @@ impl Guarded {
 
     fn add(&mut self, root: &Sha256) -> Result<(), ServeError> {
         if self.roots.insert(*root) {
-            let text: String = self.roots.iter().map(|root| format!("{root}\n")).collect();
+            let lines: Vec<String> = self.roots.iter().map(Sha256::to_string).collect();
+            let text = lines.join("\n");
             let fail = |source| ServeError::State { path: self.path.clone(), source };
             files::write_private(&self.path, text.as_bytes()).map_err(fail)?;
         }

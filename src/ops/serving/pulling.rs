@@ -132,7 +132,9 @@ impl Pulling {
         let blobs = &self.bringer.blobs;
         blobs.describes(pin);
         if let Files::Lists(all) = &statement.files {
-            all.iter().for_each(|list| blobs.describes(&list.pin));
+            for list in all {
+                blobs.describes(&list.pin);
+            }
         }
         let files = match lists {
             Lists::Brought => Some(one.shelf.files(statement)?),

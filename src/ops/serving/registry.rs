@@ -96,7 +96,7 @@ impl RegistryShelf {
 
     /// The same, met as any client meets it: what is remembered below `trust` counts, and grows. Lists that are not here are
     /// brought.
-    pub(super) fn as_client(self, trust: &Path, bring: Arc<Bring>) -> Self {
+    pub(super) fn remembering(self, trust: &Path, bring: Arc<Bring>) -> Self {
         Self { trust: Some(trust.to_owned()), bring: Some(bring), ..self }
     }
 

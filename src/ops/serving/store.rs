@@ -136,13 +136,11 @@ impl StoreShelf {
             return;
         }
         let pin = Pin::of(&bytes);
-        match read_files(self, &statement) {
-            Ok(files) => seen.known.add(&statement, &pin, &files),
-            Err(_) => {
-                seen.lacking = seen.lacking.saturating_add(1);
-                return;
-            }
-        }
+        let Ok(files) = read_files(self, &statement) else {
+            seen.lacking = seen.lacking.saturating_add(1);
+            return;
+        };
+        seen.known.add(&statement, &pin, &files);
         let listed = Listed {
             version: statement.version.clone(),
             statement: pin,

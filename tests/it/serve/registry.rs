@@ -197,6 +197,30 @@ fn what_can_not_be_served_is_said_before_anybody_comes() {
 }
 
 #[test]
+fn what_stands_in_a_blobs_place_and_is_none_is_not_followed() {
+    let registry = registry();
+    let (machine, to) = mirror(&registry);
+    let serving = Serving::start(&machine, &[&to.display().to_string(), "--scrub", "0"]);
+    let bytes = blob::safetensors(2, 3_000);
+    let (path, file) = (blob_path(&bytes), super::blob_file(&to, &bytes));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(serving.get(&path, &[]).status, 404);
+    std::os::unix::fs::symlink("/etc/hostname", &file).unwrap();
+    let answer = serving.get(&path, &[]);
+    assert!(answer.status == 500 && answer.text().contains("E1092"), "{}", answer.text());
+    assert!(!answer.text().contains("/etc") && !answer.text().contains("mirror/"), "no paths: {}", answer.text());
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    assert_eq!(serving.get(&path, &[]).status, 500);
+    serving.says("E1092");
+    // A link in the place of a file of the index leads nowhere either.
+    let log = to.join("packages/acme/minilm.jsonl");
+    std::fs::remove_file(&log).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", &log).unwrap();
+    assert_eq!(serving.get("/packages/acme/minilm.jsonl", &[]).status, 500);
+}
+
+#[test]
 fn the_unit_says_what_a_server_may_do() {
     let machine = crate::support::project::Project::new();
     let unit = machine.mpm(&["serve", "unit", "/srv/models 100%", "--listen", "0.0.0.0:80"]).expect(0).stdout;
