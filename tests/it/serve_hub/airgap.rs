@@ -77,7 +77,7 @@ fn a_site_with_no_network_runs_on_what_was_carried_in() {
         .lfs("model.safetensors", blob::safetensors(60, 2_000))
         .commit("main");
     let outside = outside(&registry, &format!("sparse+{}", origin.url()), &hub);
-    let inside = Project::new().config(&format!(
+    let inside = Project::new().variable("HF_ENDPOINT", format!("http://{ADDRESS}")).config(&format!(
         "[index-mirrors]\n\"{}\" = [\"sparse+http://{ADDRESS}/\"]\n\n[hub]\nmirrors = [\"http://{ADDRESS}/\"]\n",
         registry.root_sha256().prefixed()
     ));
@@ -98,9 +98,11 @@ fn a_site_with_no_network_runs_on_what_was_carried_in() {
         ADDRESS,
     ]);
     let endpoint = format!("http://{ADDRESS}");
+    // A site's resolver is its own: datasets looks for a server beside the endpoint, by a name made of the endpoint's.
+    std::fs::write(home.join("resolv.conf"), "nameserver 127.0.0.1\noptions attempts:1 timeout:1\n").unwrap();
     std::fs::write(home.join("steps.json"), json!(steps(&hub_commit)).to_string()).unwrap();
     let mut script = format!(
-        "set -e\nip link set lo up\ncd '{}'\n{} > '{h}/address' 2> '{h}/served' &\nSERVER=$!\n\
+        "set -e\nip link set lo up\nmount --bind '{h}/resolv.conf' /etc/resolv.conf\ncd '{}'\n{} > '{h}/address' 2> '{h}/served' &\nSERVER=$!\n\
 while [ ! -s '{h}/address' ]; do sleep 0.05; kill -0 $SERVER; done\n{}\n",
         inside.folder().display(),
         line(&serve),
@@ -124,9 +126,18 @@ while [ ! -s '{h}/address' ]; do sleep 0.05; kill -0 $SERVER; done\n{}\n",
     script.push_str("kill $SERVER\nwait $SERVER\n");
     std::fs::write(home.join("script"), script).unwrap();
     let traced = Command::new("unshare")
-        .arg("-rn")
+        .arg("-rnm")
         .arg(strace)
-        .args(["-f", "--seccomp-bpf", "-qq", "-s", "0", "-e", "trace=connect,bind,sendto,sendmsg,sendmmsg", "-o"])
+        .args([
+            "-f",
+            "--seccomp-bpf",
+            "-qq",
+            "-s",
+            "0",
+            "-e",
+            "trace=execve,connect,bind,sendto,sendmsg,sendmmsg",
+            "-o",
+        ])
         .arg(home.join("trace"))
         .args(["sh", home.join("script").to_str().unwrap()])
         .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
@@ -143,6 +154,9 @@ while [ ! -s '{h}/address' ]; do sleep 0.05; kill -0 $SERVER; done\n{}\n",
     assert!(met.len() > 20, "the trace holds what was asked: {trace}");
     let beyond: Vec<&String> = met.iter().filter(|address| !matches!(address.as_str(), "127.0.0.1" | "::1")).collect();
     assert!(beyond.is_empty(), "{beyond:?}");
+    // And mpm itself asked nobody for a name.
+    let of_clients = trace.find("hub_steps.py").unwrap_or_default();
+    assert!(!trace[..of_clients].contains("htons(53)"), "{}", &trace[..of_clients]);
 }
 
 /// What every client does inside.
