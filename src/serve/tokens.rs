@@ -340,6 +340,15 @@ mod tests {
         assert_eq!(table.tokens.len(), 1);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_file_is_read_or_refused(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            drop(parse(&bytes));
+            let text = [b"format = \"mpm.tokens/1\"\n", &bytes[..]].concat();
+            drop(parse(&text));
+        }
+    }
+
     #[test]
     fn files_that_are_none_are_refused() {
         for bad in [
