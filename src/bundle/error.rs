@@ -146,7 +146,10 @@ impl Diagnose for BundleError {
         let note = |text: &str| Hint::Note(text.to_owned());
         match self {
             Self::NoBundle { .. } => {
-                vec![note("nothing was changed"), note("a bundle is what `mpm bundle create` wrote: a file, volumes, or a folder")]
+                vec![
+                    note("nothing was changed"),
+                    note("a bundle is what `mpm bundle create` wrote: a file, volumes, or a folder"),
+                ]
             }
             Self::Table { .. } | Self::Length { .. } => vec![
                 note("nothing was changed; what is in it is not used"),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::Lines;
 
 use crate::bundle::table::{
-    Blob, FORMAT, FileEntry, Head, MAX_ENTRIES, MAX_FILE, MAX_TABLE, MAX_WHOLE, MAX_WORDS, Since, Table,
-    aligned, is_index_path,
+    Blob, FORMAT, FileEntry, Head, MAX_ENTRIES, MAX_FILE, MAX_TABLE, MAX_WHOLE, MAX_WORDS, Since, Table, aligned,
+    is_index_path,
 };
 use crate::model::{CheckpointNumber, Pin, RegistryId, Sha256, VariantName};
 
@@ -55,7 +55,11 @@ pub(super) fn table(bytes: &[u8]) -> Result<Table, TableError> {
     reader.step();
     let table = reader.table()?;
     // What the rules above let through in another form than a bundle writes is refused here, all at once.
-    if table.render() == text { Ok(table) } else { Err(TableError { line: 1, rule: "it is not in the form that is written" }) }
+    if table.render() == text {
+        Ok(table)
+    } else {
+        Err(TableError { line: 1, rule: "it is not in the form that is written" })
+    }
 }
 
 struct Reader<'t> {
@@ -92,7 +96,8 @@ impl<'t> Reader<'t> {
             return Err(self.refused("there are too many entries"));
         }
         let end = self.take("end").and_then(number).filter(|end| *end == at);
-        let data = end.ok_or_else(|| self.refused("the end is not where the last entry ends, or another line stands there"))?;
+        let data =
+            end.ok_or_else(|| self.refused("the end is not where the last entry ends, or another line stands there"))?;
         if self.next.is_some() {
             return Err(self.refused("something follows the end"));
         }
@@ -135,21 +140,13 @@ impl<'t> Reader<'t> {
         }
         let mut sources = BTreeSet::new();
         while let Some(rest) = self.take("source") {
-            let plain = !rest.is_empty() && rest.len() <= MAX_SOURCE && rest.bytes().all(|byte| byte.is_ascii_graphic());
+            let plain =
+                !rest.is_empty() && rest.len() <= MAX_SOURCE && rest.bytes().all(|byte| byte.is_ascii_graphic());
             if !plain || !sources.insert(rest.to_owned()) || sources.len() > MAX_WORDS {
                 return Err(self.refused("a source is no plain word, stands there twice, or there are too many"));
             }
         }
-        Ok(Head {
-            registry,
-            root,
-            checkpoint: at,
-            checkpoint_sha256,
-            since,
-            partial,
-            variants,
-            sources,
-        })
+        Ok(Head { registry, root, checkpoint: at, checkpoint_sha256, since, partial, variants, sources })
     }
 
     fn files(&mut self) -> Result<(BTreeMap<String, FileEntry>, u64), TableError> {
@@ -157,9 +154,12 @@ impl<'t> Reader<'t> {
         let mut at = 0_u64;
         while let Some(rest) = self.take("file") {
             let mut words = rest.splitn(4, ' ');
-            let (Some(offset), Some(size), Some(digest), Some(path)) =
-                (words.next().and_then(number), words.next().and_then(number), words.next().and_then(bare), words.next())
-            else {
+            let (Some(offset), Some(size), Some(digest), Some(path)) = (
+                words.next().and_then(number),
+                words.next().and_then(number),
+                words.next().and_then(bare),
+                words.next(),
+            ) else {
                 return Err(self.refused("`file OFFSET SIZE SHA256 PATH` is expected"));
             };
             if !is_index_path(path) {
@@ -201,7 +201,10 @@ impl<'t> Reader<'t> {
             if Some(offset) != aligned(at) {
                 return Err(self.refused("a blob does not begin at the next multiple of 4096"));
             }
-            at = offset.checked_add(size).filter(|at| *at <= MAX_WHOLE).ok_or_else(|| self.refused("it is too large"))?;
+            at = offset
+                .checked_add(size)
+                .filter(|at| *at <= MAX_WHOLE)
+                .ok_or_else(|| self.refused("it is too large"))?;
             if blobs.insert(digest, Blob { offset, size, loose }).is_some() || blobs.len() > MAX_ENTRIES {
                 return Err(self.refused("a blob stands there twice, or there are too many"));
             }
@@ -226,4 +229,3 @@ pub(super) fn checkpoint_number(text: &str) -> Option<CheckpointNumber> {
     let (epoch, number_text) = text.split_once('.')?;
     Some(CheckpointNumber { epoch: number(epoch)?, number: number(number_text)? })
 }
-

@@ -105,8 +105,13 @@ impl Parts {
             }
             let slot = usize::try_from(other.number).ok().and_then(|number| found.get_mut(number.checked_sub(1)?));
             let slot = slot.ok_or_else(|| wrong("has a number that it can't have"))?;
-            let part =
-                Part { path: opened.path, file: opened.file, begin: other.begin, length: other.length, skip: VOLUME_HEAD };
+            let part = Part {
+                path: opened.path,
+                file: opened.file,
+                begin: other.begin,
+                length: other.length,
+                skip: VOLUME_HEAD,
+            };
             if slot.replace(part).is_some() {
                 return Err(wrong(&format!("is volume {}, which another file is as well", other.number)));
             }

@@ -259,7 +259,8 @@ impl Bundle {
     fn between(&self) -> io::Result<Vec<Damage>> {
         let Place::Parts { parts, data } = &self.0.place else { return Ok(Vec::new()) };
         let table = &self.0.table;
-        let files_end = table.files.values().map(|entry| entry.offset.saturating_add(entry.pin.size)).max().unwrap_or(0);
+        let files_end =
+            table.files.values().map(|entry| entry.offset.saturating_add(entry.pin.size)).max().unwrap_or(0);
         let mut ends: Vec<u64> = vec![data.saturating_add(files_end)];
         ends.extend(table.blobs.values().map(|blob| data.saturating_add(blob.offset).saturating_add(blob.size)));
         ends.push(FIRST_LINE.saturating_add(self.0.size));

@@ -113,8 +113,14 @@ impl Work<'_> {
             length: 0,
             whole,
         };
-        let mut output =
-            Output { head: matches!(shape, Shape::Volumes(_)).then_some(head), slice, staging, at: 0, done: Vec::new(), open: None };
+        let mut output = Output {
+            head: matches!(shape, Shape::Volumes(_)).then_some(head),
+            slice,
+            staging,
+            at: 0,
+            done: Vec::new(),
+            open: None,
+        };
         let fail = BundleError::at(staging);
         output.put(self.begin).map_err(&fail)?;
         let data = aligned(self.begin.len() as u64).unwrap_or(u64::MAX);

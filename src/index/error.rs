@@ -299,11 +299,7 @@ pub(super) fn age(seconds: u64) -> String {
 /// What is said of a limit that was passed.
 fn too_old(since_issued: u64, limit: Option<&u64>) -> String {
     limit.map_or_else(String::new, |limit| {
-        format!(
-            ": it is {} old, and max-staleness in the site's configuration is {}",
-            age(since_issued),
-            age(*limit)
-        )
+        format!(": it is {} old, and max-staleness in the site's configuration is {}", age(since_issued), age(*limit))
     })
 }
 

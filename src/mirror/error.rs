@@ -298,7 +298,9 @@ impl Diagnose for MirrorError {
             )],
             Self::Stowaway { .. } | Self::Unsound { .. } => vec![
                 note("nothing was imported: this is not what `mpm bundle create` wrote"),
-                note("ask whoever made the bundle for another, and compare its digest, which `mpm bundle list` shows, with them"),
+                note(
+                    "ask whoever made the bundle for another, and compare its digest, which `mpm bundle list` shows, with them",
+                ),
             ],
             Self::Lacking { since: Some(since), .. } => vec![
                 note("nothing was imported"),
@@ -308,11 +310,16 @@ impl Diagnose for MirrorError {
                 )),
             ],
             Self::Lacking { .. } => {
-                vec![note("nothing was imported"), note("have the bundle made again, where everything is that it must hold")]
+                vec![
+                    note("nothing was imported"),
+                    note("have the bundle made again, where everything is that it must hold"),
+                ]
             }
             Self::OtherBundle { .. } => vec![
                 note("nothing was imported"),
-                note("a registry is its first root: compare the digests with the registry's owners; each has a folder of its own"),
+                note(
+                    "a registry is its first root: compare the digests with the registry's owners; each has a folder of its own",
+                ),
             ],
             Self::Full { .. } => vec![
                 note(

@@ -88,9 +88,8 @@ pub fn pack(
         destination.set_base(&made.head.bases);
         let table = lay_out(&destination, &made, root, packing, &rules)?;
         let open = |source: Source<'_>| -> io::Result<Option<Box<dyn Read + Send>>> {
-            let open = |path: &Path| {
-                Ok(files::open_regular(path)?.map(|file| -> Box<dyn Read + Send> { Box::new(file) }))
-            };
+            let open =
+                |path: &Path| Ok(files::open_regular(path)?.map(|file| -> Box<dyn Read + Send> { Box::new(file) }));
             match source {
                 Source::File(path) => open(&work.join(path)),
                 Source::Blob(pin) => match (lies(&pin), carried(&pin)) {

@@ -174,8 +174,7 @@ pub fn inspect(
         air_gap: crate::index::AirGap::default(),
     };
     let nowhere = std::path::PathBuf::new();
-    let world =
-        World { http: world.http, trust: nowhere.clone(), cache: nowhere, now: world.now, progress: &Silent };
+    let world = World { http: world.http, trust: nowhere.clone(), cache: nowhere, now: world.now, progress: &Silent };
     let registry = Registry::examine_at(&opening, &world, Arc::new(Carrier::of(bundle.clone())))?;
     let head = registry.head();
     let table = bundle.table();
@@ -186,12 +185,8 @@ pub fn inspect(
     }
     let shelf = Carried { bundle, besides: how.besides };
     let seen = Look::new(&registry, &shelf, &table.head.variants, how.cancel).walk()?;
-    let mut extra: Vec<String> = table
-        .files
-        .keys()
-        .filter(|path| !seen.known.contains(*path) && *path != "checkpoint.json")
-        .cloned()
-        .collect();
+    let mut extra: Vec<String> =
+        table.files.keys().filter(|path| !seen.known.contains(*path) && *path != "checkpoint.json").cloned().collect();
     let nobody = |(digest, blob): &(&Sha256, &crate::bundle::Blob)| {
         !blob.loose && seen.expected.get(*digest) != Some(&blob.size)
     };

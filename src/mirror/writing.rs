@@ -37,7 +37,16 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Nothing is written yet.
     pub(super) fn new(destination: &'a Destination, record: &'a mut Record, rules: &'a Rules<'a>) -> Self {
-        Self { destination, record, rules, waiting: Vec::new(), bytes: 0, seen: BTreeSet::new(), changed: 0, left_out: Vec::new() }
+        Self {
+            destination,
+            record,
+            rules,
+            waiting: Vec::new(),
+            bytes: 0,
+            seen: BTreeSet::new(),
+            changed: 0,
+            left_out: Vec::new(),
+        }
     }
 
     fn put(&mut self, carried: Vec<Carried>) -> Result<(), MirrorError> {

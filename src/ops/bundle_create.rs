@@ -128,12 +128,8 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         along: &[],
         consent: &consent,
     };
-    let packing = Packing {
-        to: &request.to,
-        shape: request.shape,
-        wish: &wish,
-        sources: sources.iter().cloned().collect(),
-    };
+    let packing =
+        Packing { to: &request.to, shape: request.shape, wish: &wish, sources: sources.iter().cloned().collect() };
     let registry = registries.open(&id)?;
     let packed = mirror::pack(registry, declaration.root, &packing, &supply, &rules);
     if let Some(refused) = refusal.take() {

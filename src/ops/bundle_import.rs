@@ -164,7 +164,7 @@ pub fn run(services: &Services, request: &Request<'_>) -> Result<Outcome, Import
         new,
         mirror: None,
         travel: None,
-        record: along.as_ref().map(|along| along[0].path.clone()),
+        record: along.as_ref().map(|[_, record]| record.path.clone()),
         dry_run: request.dry_run,
     };
     if let Some(destination) = destination {
@@ -196,18 +196,19 @@ fn trusted(services: &Services, request: &Request<'_>, bundle: &Bundle) -> Resul
         Into::Store => None,
     };
     let config = &services.config;
-    let listed = config.trusted.contains_key(&said) || services.folders.trust.join(said.hex()).join("root.json").exists();
+    let listed =
+        config.trusted.contains_key(&said) || services.folders.trust.join(said.hex()).join("root.json").exists();
     let root = request
         .root
         .or(marked)
         .or(declared.as_ref().map(|declared| declared.root))
         .or(listed.then_some(said))
         .ok_or_else(|| PipelineError::Unanswered {
-            question: format!(
-                "which root has registry {id}? Compare it with what its owners say: the bundle says sha256:{said}"
-            ),
-            flag: "--root SHA256",
-        })?;
+        question: format!(
+            "which root has registry {id}? Compare it with what its owners say: the bundle says sha256:{said}"
+        ),
+        flag: "--root SHA256",
+    })?;
     if config.registry_rule == Some(RegistryRule::Listed) && !config.trusted.contains_key(&root) {
         return Err(PipelineError::NotListed { registry: id, root }.into());
     }
@@ -310,7 +311,8 @@ fn into_mirror(
         places: place(),
     });
     let supply = Supply { places: place(), extra: extra.collect(), bundles: Vec::new() };
-    let mut wish = Wish { variants: bundle.table().head.variants.clone(), tree: true, available: true, ..Wish::default() };
+    let mut wish =
+        Wish { variants: bundle.table().head.variants.clone(), tree: true, available: true, ..Wish::default() };
     wish.known = packages(bundle);
     for found in &inspected.found {
         wish.locked.entry(found.name.clone()).or_default().insert(found.version.clone(), found.statement);
@@ -395,9 +397,14 @@ fn into_store(
         default: false,
         line: 0,
     };
-    let mut registries =
-        Registries::new(services, &request.start, &crate::manifest::Manifest::default(), Some(&Lock::default()), Gate::Locked)
-            .at_the_source();
+    let mut registries = Registries::new(
+        services,
+        &request.start,
+        &crate::manifest::Manifest::default(),
+        Some(&Lock::default()),
+        Gate::Locked,
+    )
+    .at_the_source();
     registries.put(&trusted.id, declaration, registry);
     let travel = bring(services, &store, &mut registries, &wanted)?;
     for bytes in small {
@@ -413,11 +420,7 @@ fn into_store(
 }
 
 /// The files of a release, and the bytes of its lists.
-fn lists(
-    bundle: &Bundle,
-    found: &Found,
-    statement: &Statement,
-) -> Result<(Vec<FileEntry>, Vec<Vec<u8>>), ImportError> {
+fn lists(bundle: &Bundle, found: &Found, statement: &Statement) -> Result<(Vec<FileEntry>, Vec<Vec<u8>>), ImportError> {
     let Files::Lists(pins) = &statement.files else {
         let Files::Inline(files) = &statement.files else { return Ok((Vec::new(), Vec::new())) };
         return Ok((files.clone(), Vec::new()));

@@ -88,6 +88,10 @@ fn every_command_writes_what_its_schema_says() {
     run(&["mirror", "sync", "mirror", "acme/lora", "--registry", "acme"], 0);
     run(&["mirror", "verify", "mirror"], 0);
     run(&["mirror", "status", "mirror"], 0);
+    run(&["bundle", "create", "-o", "site.mpmb", "acme/lora", "--registry", "acme"], 0);
+    run(&["bundle", "list", "site.mpmb"], 0);
+    run(&["bundle", "verify", "site.mpmb"], 0);
+    run(&["bundle", "import", "site.mpmb", "--into", "gap"], 0);
     run(&["sync", "--nonsense"], 2);
     seen.take(&crate::login::typed(&project, &["login", "a.example"], "t0ken\n").expect(0));
     let git = |arguments: &[&str]| crate::support::registry::git(&project.folder(), arguments);

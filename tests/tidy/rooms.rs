@@ -44,7 +44,10 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     // Composition.
     ("ops", &[WORDS, EFFECTS, PURE, STAGES]),
     // The terminal: words and verbs, what it takes to build the services, and types that requests and outcomes hold.
-    ("cli", &[WORDS, EFFECTS, &["ops", "bundle", "select", "statement", "trust", "store", "install", "mirror", "registry"]]),
+    (
+        "cli",
+        &[WORDS, EFFECTS, &["ops", "bundle", "select", "statement", "trust", "store", "install", "mirror", "registry"]],
+    ),
 ];
 
 const WORDS: &[&str] = &["model", "diagnose", "progress"];

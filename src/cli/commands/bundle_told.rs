@@ -4,8 +4,8 @@ use crate::bundle;
 use crate::cli::commands::mirror::{age, amount};
 use crate::cli::printer::{Printer, visible};
 use crate::cli::text;
-use crate::mirror::{Found, Inspected};
-use crate::model::{Fingerprint, Timestamp};
+use crate::mirror::{Corrupt, Found, Inspected};
+use crate::model::{Fingerprint, PackageName, Timestamp};
 use crate::ops::bundle_import::Into;
 use crate::ops::{bundle_create, bundle_import, bundle_look};
 
@@ -125,10 +125,8 @@ pub(super) fn imported(outcome: &bundle_import::Outcome, into: &Into, now: Times
     let told = came.map_or_else(String::new, |(files, bytes)| {
         format!(": {} ({})", text::count(files, "blob"), text::bytes(bytes))
     });
-    printer.say(&visible(&format!(
-        "{verb} {} into {place}{told}",
-        text::count(outcome.new.len() as u64, "new release")
-    )));
+    printer
+        .say(&visible(&format!("{verb} {} into {place}{told}", text::count(outcome.new.len() as u64, "new release"))));
     if let Some(record) = &outcome.record {
         let verb = if outcome.dry_run { "Would sign" } else { "Signed" };
         printer.say(&format!("{verb} {record}"));
@@ -235,6 +233,10 @@ fn document(bundle: &bundle::Bundle, inspected: &Inspected, now: Timestamp) -> s
             "admitted": found.admitted.time.seconds(),
         })
     };
+    let advisory = |(name, lines)| serde_json::json!({ "name": PackageName::as_str(name), "lines": lines });
+    let advisories: Vec<serde_json::Value> = inspected.advisories.iter().map(advisory).collect();
+    let corrupt = |one: &Corrupt| serde_json::json!({ "path": one.path, "why": one.why });
+    let damaged = |one: &bundle::Damage| serde_json::json!({ "path": one.path, "why": one.why, "file": one.file.to_string_lossy() });
     let loose = table.blobs.values().filter(|blob| blob.loose);
     let (number, bytes) = loose.fold((0_u64, 0_u64), |(number, bytes), blob| (number + 1, bytes + blob.size));
     serde_json::json!({
@@ -251,10 +253,10 @@ fn document(bundle: &bundle::Bundle, inspected: &Inspected, now: Timestamp) -> s
         "sources": table.head.sources,
         "source-files": { "files": number, "bytes": bytes },
         "missing": amount(&inspected.missing),
-        "advisories": inspected.advisories.iter().map(|(name, lines)| (name.to_string(), *lines)).collect::<std::collections::BTreeMap<_, _>>(),
+        "advisories": advisories,
         "revoked": inspected.revoked,
-        "corrupt": inspected.corrupt.iter().map(|one| serde_json::json!({ "path": one.path, "why": one.why })).collect::<Vec<_>>(),
-        "damaged": inspected.damages.iter().map(|one| serde_json::json!({ "path": one.path, "why": one.why, "file": one.file.to_string_lossy() })).collect::<Vec<_>>(),
+        "corrupt": inspected.corrupt.iter().map(corrupt).collect::<Vec<_>>(),
+        "damaged": inspected.damages.iter().map(damaged).collect::<Vec<_>>(),
         "extra": inspected.extra,
     })
 }

@@ -150,9 +150,8 @@ impl Judge<'_> {
         let (Some(key), Some(memory)) = (&self.opening.air_gap.import_key, self.memory) else { return Ok(None) };
         let digest = Sha256::of(bytes);
         let meant = (self.opening.root, checkpoint.at, digest);
-        let good = |(record, signature): &(Vec<u8>, Signature)| {
-            ImportRecord::check(record, signature, key, meant).is_some()
-        };
+        let good =
+            |(record, signature): &(Vec<u8>, Signature)| ImportRecord::check(record, signature, key, meant).is_some();
         if let Some(kept) = memory.import(&digest).filter(good) {
             return Ok(Some(kept));
         }
