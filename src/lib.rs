@@ -26,6 +26,7 @@
 //! | a registry's folder | read by [`index`], written by [`registry`] and [`publish`] |
 //! | a mirror's folder: `.mpm-mirror/`, `copy.json`, `checkpoints/` | [`mirror`] |
 //! | token files and the server's notes | [`serve`] |
+//! | bundles: `*.mpmb`, volumes, folders with a `BUNDLE` | [`bundle`], what they mean [`mirror`] |
 //! | key files | [`keys`] |
 //! | leases | [`sys`] |
 //!
@@ -56,6 +57,7 @@ pub mod select;
 pub mod statement;
 pub mod trust;
 
+pub mod bundle;
 pub mod fetch;
 pub mod index;
 pub mod inspect;

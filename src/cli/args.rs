@@ -158,6 +158,16 @@ pub(super) struct ChoiceArgs {
 }
 
 impl ChoiceArgs {
+    /// The choice where one was made; none: everything that the lock pins.
+    pub(super) fn narrowed(&self) -> Option<Choice> {
+        let groups = match (self.all_groups, self.group.is_empty()) {
+            (false, false) => Groups::Some(self.group.iter().cloned().collect()),
+            _ => Groups::All,
+        };
+        let made = groups != Groups::All || self.profile.is_some();
+        made.then(|| Choice { groups, profile: self.profile.clone(), ..Choice::default() })
+    }
+
     pub(super) fn choice(&self) -> Choice {
         let groups = match (self.all_groups, self.group.is_empty()) {
             (true, _) => Groups::All,

@@ -8,7 +8,7 @@ use crate::cli::ask::Terminal;
 use crate::cli::bars::Bars;
 use crate::cli::env::Environment;
 use crate::cli::errors::{CliError, Failed};
-use crate::config::{self, Config, Secret};
+use crate::config::{self, Config, ConfigError, Secret};
 use crate::model::Timestamp;
 use crate::ops::config_show::{self, Origin};
 use crate::ops::{HubSettings, Services};
@@ -87,8 +87,8 @@ pub(super) fn settings(environment: &Environment) -> Result<config_show::Request
     }
     let stored = sys::credentials_file::read(&folders.credentials)?;
     found.push((Origin::File(folders.credentials.clone()), Config { tokens: stored, ..Config::default() }));
-    found.push((Origin::Site(folders.site_config.clone()), read_config(&folders.site_config)?));
-    found.push((Origin::User(folders.user_config.clone()), read_config(&folders.user_config)?));
+    found.push((Origin::Site(folders.site_config.clone()), read_config(&folders.site_config, config::parse_site)?));
+    found.push((Origin::User(folders.user_config.clone()), read_config(&folders.user_config, config::parse)?));
     let said = from_environment(environment)?;
     let mut variable = |name, config| found.push((Origin::Environment(name), config));
     variable("MPM_JOBS", Config { jobs: said.jobs, ..Config::default() });
@@ -121,8 +121,8 @@ pub(super) fn places(environment: &Environment) -> Result<(Folders, Config), Fai
     if let Some(path) = &environment.test.site_config {
         folders.site_config.clone_from(path);
     }
-    let site = read_config(&folders.site_config)?;
-    let user = read_config(&folders.user_config)?;
+    let site = read_config(&folders.site_config, config::parse_site)?;
+    let user = read_config(&folders.user_config, config::parse)?;
     let mut config = site.under(user).under(from_environment(environment)?);
     if let Some(named) = &environment.layers {
         // Instead of the configured ones, not besides them: a variable wins.
@@ -172,14 +172,14 @@ fn absolute(environment: &Environment, path: &Path) -> Result<PathBuf, CliError>
     environment.working_folder.as_ref().map(|here| here.join(path)).ok_or(CliError::NoWorkingFolder)
 }
 
-fn read_config(path: &Path) -> Result<Config, Failed> {
+fn read_config(path: &Path, parse: fn(&str, &str) -> Result<Config, ConfigError>) -> Result<Config, Failed> {
     let unreadable = |source| CliError::Config { path: path.to_owned(), source };
     let Some(bytes) = sys::files::read_capped(path, MAX_CONFIG).map_err(unreadable)? else {
         return Ok(Config::default());
     };
     let text = String::from_utf8(bytes)
         .map_err(|_| unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8 text")))?;
-    Ok(config::parse(&text, &path.to_string_lossy())?)
+    Ok(parse(&text, &path.to_string_lossy())?)
 }
 
 fn from_environment(environment: &Environment) -> Result<Config, CliError> {

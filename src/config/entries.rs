@@ -44,6 +44,8 @@ impl Config {
         let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
         for (key, value) in [
             ("minimum-age", self.minimum_age.map(|age| age.to_string())),
+            ("max-staleness", self.max_staleness.map(|age| age.to_string())),
+            ("import-key", self.import_key.as_ref().map(|key| key.as_str().to_owned())),
             ("store.dir", path(&self.store)),
             ("install.link", self.link.map(|link| link.as_str().to_owned())),
             ("network.jobs", self.jobs.map(|jobs| jobs.to_string())),

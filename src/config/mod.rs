@@ -13,11 +13,11 @@ use std::path::PathBuf;
 
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::model::tables::{Spot, TomlError};
-use crate::model::{Age, Sha256};
+use crate::model::{Age, PublicKey, Sha256};
 
 pub use credentials::{parse_credentials, parse_host, parse_token, render_credentials};
 pub use entries::Entry;
-pub use parse::{parse, parse_rate};
+pub use parse::{parse, parse_rate, parse_site};
 
 /// Whether registries that no configuration lists may be met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,6 +103,10 @@ pub struct Config {
     pub deny_unsigned: bool,
     /// `minimum-age`: how long a release must have been in its index, whatever a project says.
     pub minimum_age: Option<Age>,
+    /// `max-staleness`, in the site's file alone: how old a file of an index may be that has expired.
+    pub max_staleness: Option<Age>,
+    /// `import-key`, in the site's file alone: who signs import records; then only checkpoints that one names are accepted.
+    pub import_key: Option<PublicKey>,
     /// `hub.endpoint`: where the Hugging Face hub is, or what stands in for it.
     pub hub_endpoint: Option<String>,
     /// `hub.mirrors`: bases of blobs that are tried before the hub.
@@ -188,6 +192,9 @@ impl Config {
             deny_unsigned: self.deny_unsigned || over.deny_unsigned,
             // The longer one counts.
             minimum_age: self.minimum_age.max(over.minimum_age),
+            // Only the site's file can say these: nothing lies over it that does.
+            max_staleness: self.max_staleness.or(over.max_staleness),
+            import_key: self.import_key.or(over.import_key),
             hub_endpoint: over.hub_endpoint.or(self.hub_endpoint),
             hub_mirrors: over.hub_mirrors.into_iter().chain(self.hub_mirrors).collect(),
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigError, LinkMode, RegistryRule, Secret};
 use crate::model::tables::{Source, Table, TomlError, Value};
-use crate::model::{Age, HumanSize, RegistryId, SafeUrl, Sha256, UrlError};
+use crate::model::{Age, HumanSize, PublicKey, RegistryId, SafeUrl, Sha256, UrlError};
 
 /// Largest file, in bytes.
 pub(super) const MAX_FILE: usize = 1 << 20;
@@ -38,6 +38,8 @@ pub(super) enum Rule {
     Unsigned,
     #[error("an endpoint is an https or http address without a query")]
     Endpoint,
+    #[error("this stands in the site's file alone, /etc/mpm/config.toml: whoever keeps the machine says it")]
+    SiteAlone,
     #[error("a helper is a list: the absolute path of a program, then its arguments, without control characters")]
     Helper,
     #[error("a mirror is an https or http address, or an absolute folder")]
@@ -51,6 +53,38 @@ pub(super) enum Rule {
 /// # Errors
 /// `E0351` to `E0354`: syntax, unknown keys, types and values, with line and column, never with the line's text.
 pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
+    file(text, path, Whose::User)
+}
+
+/// The same for the site's file, which may say more.
+///
+/// # Errors
+/// As for [`parse`].
+pub fn parse_site(text: &str, path: &str) -> Result<Config, ConfigError> {
+    file(text, path, Whose::Site)
+}
+
+/// Whose file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    User,
+    Site,
+}
+
+fn air_gap(top: &mut Table<'_>, whose: Whose, config: &mut Config) -> Result<(), TomlError> {
+    let refused = |value: &Value<'_>| if whose == Whose::User { Err(value.refused(Rule::SiteAlone)) } else { Ok(()) };
+    if let Some(value) = top.take("max-staleness") {
+        refused(&value)?;
+        config.max_staleness = Some(value.parse(Age::parse)?);
+    }
+    if let Some(value) = top.take("import-key") {
+        refused(&value)?;
+        config.import_key = Some(value.parse(PublicKey::parse)?);
+    }
+    Ok(())
+}
+
+fn file(text: &str, path: &str, whose: Whose) -> Result<Config, ConfigError> {
     let source = Source::secret(path, text);
     let mut top = source.parse(MAX_FILE)?;
     let mut config = Config::default();
@@ -63,6 +97,7 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
     if let Some(value) = top.take("minimum-age") {
         config.minimum_age = Some(value.parse(Age::parse)?);
     }
+    air_gap(&mut top, whose, &mut config)?;
     if let Some(value) = top.take("hub") {
         let mut table = value.table()?;
         config.hub_endpoint = table.take("endpoint").map(|value| value.parse(endpoint)).transpose()?;
@@ -114,6 +149,8 @@ pub fn parse(text: &str, path: &str) -> Result<Config, ConfigError> {
         "registries",
         "unsigned",
         "minimum-age",
+        "max-staleness",
+        "import-key",
         "store",
         "install",
         "network",

@@ -32,6 +32,7 @@ pub(super) struct Opened {
 enum Stream {
     Http(mpsc::Receiver<Result<Bytes, HttpError>>),
     File(File),
+    Reader(Box<dyn io::Read + Send>),
     Bytes(Option<Bytes>),
 }
 
@@ -122,6 +123,9 @@ pub(super) fn open(place: &Place, http: &HttpClient, ask: &Ask<'_>) -> Result<Op
             Opened { start: ask.from, etag: None, stream: Stream::File(file) }
         }
         Place::Objects(reader) => {
+            if let Some(stream) = reader.stream(ask.pin, ask.from).map_err(Problem::Read)? {
+                return Ok(Opened { start: ask.from, etag: None, stream: Stream::Reader(stream) });
+            }
             let bytes = reader.blob(ask.pin).map_err(Problem::Read)?.ok_or(Problem::Absent)?;
             check_size(Some(bytes.len() as u64), ask.pin)?;
             Opened { start: 0, etag: None, stream: Stream::Bytes(Some(bytes.into())) }
@@ -164,6 +168,12 @@ impl Opened {
             Stream::File(file) => {
                 let mut piece = vec![0; PIECE];
                 let count = file.read(&mut piece).map_err(Problem::Read)?;
+                piece.truncate(count);
+                Ok((count > 0).then(|| piece.into()))
+            }
+            Stream::Reader(reader) => {
+                let mut piece = vec![0; PIECE];
+                let count = reader.read(&mut piece).map_err(Problem::Read)?;
                 piece.truncate(count);
                 Ok((count > 0).then(|| piece.into()))
             }

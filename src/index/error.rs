@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::catalog::{LogError, TreeError};
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::index::OriginError;
-use crate::model::{Namespace, PackageName, Pin, RegistryId, Sha256, Version};
+use crate::model::{CheckpointNumber, Fingerprint, Namespace, PackageName, Pin, RegistryId, Sha256, Version};
 use crate::statement::StatementError;
 use crate::sys::{HttpError, LeaseError};
 use crate::trust::TrustError;
@@ -137,7 +137,7 @@ pub enum IndexError {
         found: Sha256,
     },
     /// Expired, where new trust is to be given.
-    #[error("the {what} of registry {registry} expired {} ago", age(*seconds))]
+    #[error("the {what} of registry {registry} expired {} ago{}", age(*seconds), too_old(*since_issued, limit.as_ref()))]
     Expired {
         /// The registry.
         registry: RegistryId,
@@ -145,6 +145,23 @@ pub enum IndexError {
         what: &'static str,
         /// For how long.
         seconds: u64,
+        /// Seconds since it was issued.
+        since_issued: u64,
+        /// How old the site's configuration lets it be.
+        limit: Option<u64>,
+    },
+    /// A checkpoint that the site has not let in.
+    #[error("checkpoint {at} of registry {registry} (sha256:{sha256}) has no import record by this site's key {}",
+        key.short())]
+    NotImported {
+        /// The registry.
+        registry: RegistryId,
+        /// The number.
+        at: CheckpointNumber,
+        /// Digest of the checkpoint's bytes.
+        sha256: Sha256,
+        /// The import key.
+        key: Fingerprint,
     },
     /// A log that was changed where this machine had read it.
     #[error("the log of {package} in registry {registry} was rewritten: its first {size} bytes were sha256:{stored}")]
@@ -279,6 +296,13 @@ pub(super) fn age(seconds: u64) -> String {
     }
 }
 
+/// What is said of a limit that was passed.
+fn too_old(since_issued: u64, limit: Option<&u64>) -> String {
+    limit.map_or_else(String::new, |limit| {
+        format!(": it is {} old, and max-staleness in the site's configuration is {}", age(since_issued), age(*limit))
+    })
+}
+
 impl Diagnose for IndexError {
     fn code(&self) -> Code {
         match self {
@@ -295,6 +319,7 @@ impl Diagnose for IndexError {
             Self::Behind { .. } => Code("E0114"),
             Self::Equivocation { .. } => Code("E0115"),
             Self::Expired { .. } => Code("E0116"),
+            Self::NotImported { .. } => Code("E0126"),
             Self::Rewritten { .. } | Self::Delisted { .. } => Code("E0117"),
             Self::Pin { .. } => Code("E0118"),
             Self::NotListed { .. } => Code("E0119"),
@@ -334,6 +359,17 @@ impl Diagnose for IndexError {
             Self::Equivocation { .. } | Self::Rewritten { .. } | Self::Delisted { .. } => note(
                 "the index key's holder shows different histories to different readers; tell the registry's owners, with \
                  these digests. Nothing was changed",
+            ),
+            Self::NotImported { .. } => vec![
+                Hint::Note(
+                    "import-key in the site's configuration asks for one: whoever holds that key imports the bundle with \
+                     `mpm bundle import FILE --into DIR --sign KEY`"
+                        .to_owned(),
+                ),
+                Hint::Note("nothing was changed".to_owned()),
+            ],
+            Self::Expired { limit: Some(_), .. } => note(
+                "bring a newer bundle: what Model.lock pins still installs with `mpm sync`; importing the same again makes nothing younger",
             ),
             Self::Expired { .. } => note(
                 "the registry's owners have to publish a new one; what Model.lock pins still installs with `mpm sync`, unless [policy] require-fresh forbids it",

@@ -2,7 +2,7 @@
 //!
 //! A folder `<trust>/<hex of the first root>/` with small files: `root.json`, `registrar.json` and `checkpoint.json` as they
 //! were verified; `roots` with the digest of each root; `logs/<ns>/<name>` with the prefix that was read;
-//! `signers/<ns>` with the keys that were accepted; `verified/<statement>` with who signed. Written after verification,
+//! `signers/<ns>` with the keys that were accepted; `imports/` with a site's import records; `verified/<statement>` with who signed. Written after verification,
 //! each atomically, under a lease, and never lowered within an epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,10 @@ use crate::model::{
 };
 use crate::progress::Progress;
 use crate::sys::{Lease, fault, files};
-use crate::trust::{Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations, TrustRoot};
+use crate::trust::{
+    Checkpoint, ImportRecord, MAX_CHECKPOINT, MAX_IMPORT, MAX_REGISTRAR, MAX_ROOT, MAX_ROOTS, Registrar, Revocations,
+    TrustRoot,
+};
 
 /// Largest of the small files.
 const MAX_NOTE: u64 = 1 << 20;
@@ -42,6 +45,8 @@ pub(super) struct State {
     pub(super) checkpoint_bytes: Vec<u8>,
     /// Those that the checkpoint was read with; none where it comes from the memory.
     pub(super) signatures: Vec<Signature>,
+    /// The site's import record of the checkpoint with its signature, where one was asked for.
+    pub(super) import: Option<(Vec<u8>, Signature)>,
 }
 
 /// The prefix of a log that was read, and under which epoch.
@@ -247,6 +252,9 @@ impl Memory {
                 return Ok(stored.checkpoint_bytes == learnt.checkpoint_bytes);
             }
         }
+        if let Some((record, signature)) = &learnt.import {
+            self.keep_import(&Sha256::of(&learnt.checkpoint_bytes), record, signature.as_str())?;
+        }
         self.write_lines("roots", learnt.roots.iter().map(|(number, digest)| format!("{number} {digest}")))?;
         self.write("root.json", &learnt.root_bytes)?;
         self.write("registrar.json", &learnt.registrar_bytes)?;
@@ -269,7 +277,26 @@ impl Memory {
             registrar_bytes,
             checkpoint_bytes,
             signatures: Vec::new(),
+            import: None,
         }))
+    }
+
+    /// The import record of a checkpoint that was kept, with its signature.
+    pub(super) fn import(&self, checkpoint: &Sha256) -> Option<(Vec<u8>, Signature)> {
+        let path = ImportRecord::path(checkpoint);
+        let record = self.read(&path, MAX_IMPORT).ok().flatten()?;
+        let signature = self.read(&format!("{path}.minisig"), MAX_NOTE).ok().flatten()?;
+        Some((record, Signature::parse(&signature).ok()?))
+    }
+
+    /// Keeps one.
+    pub(super) fn keep_import(&self, checkpoint: &Sha256, record: &[u8], signature: &str) -> Result<(), IndexError> {
+        if self.folder.as_os_str().is_empty() {
+            return Ok(());
+        }
+        let path = ImportRecord::path(checkpoint);
+        self.write(&format!("{path}.minisig"), signature.as_bytes())?;
+        self.write(&path, record)
     }
 
     fn load_roots(&self) -> Result<BTreeMap<u64, Sha256>, IndexError> {

@@ -1,10 +1,11 @@
-//! Reading an index: compiled in, folder, git, sparse; one reader behind four ways to get files (docs/formats/index.md).
+//! Reading an index: compiled in, folder, bundle, git, sparse; one reader behind five ways to get files (docs/formats/index.md).
 //!
 //! Applies TRUST.md's client rules: walks roots, checks the checkpoint against memory and floor, follows hashes. Keeps the
 //! memory of each registry under its first root. Refuses to know blobs, the store and the project.
 
 mod builtin;
 mod builtin_table;
+mod carrier;
 mod error;
 mod folder;
 mod git;
@@ -18,11 +19,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::manifest::IndexAddress;
-use crate::model::{Fingerprint, Floor, RegistryId, SafeUrl, Sha256, Timestamp};
+use crate::model::{Fingerprint, Floor, PublicKey, RegistryId, SafeUrl, Sha256, Timestamp};
 use crate::progress::Progress;
 use crate::statement::Statement;
 use crate::sys::{BlobReader, HttpClient, Scope};
 
+pub use carrier::Carrier;
 pub use error::IndexError;
 pub use memory::{Memory, Remembered};
 pub use origin::{Freshness, Origin, OriginError};
@@ -56,6 +58,17 @@ pub struct Opening {
     pub floor: Option<Floor>,
     /// New trust, or what a lock already pins.
     pub gate: Gate,
+    /// What the site says about checkpoints that are carried in.
+    pub air_gap: AirGap,
+}
+
+/// What a site behind an air gap says. Only its own configuration does: no project, no index, no bundle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AirGap {
+    /// How old, in seconds since it was issued, a file may be that has expired.
+    pub max_staleness: Option<u64>,
+    /// The key that signs import records; with it, only checkpoints that such a record names are accepted.
+    pub import_key: Option<PublicKey>,
 }
 
 /// Whether expiry stops or warns.

@@ -1,8 +1,9 @@
-//! The four ways to get a file of an index.
+//! The five ways to get a file of an index.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::bundle::BundleError;
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::sys::git::GitError;
 use crate::sys::{BlobReader, HttpError};
@@ -47,6 +48,11 @@ pub trait Origin: Send + Sync {
         false
     }
 
+    /// Blobs that it has whatever the checkpoint says of bases.
+    fn own_blobs(&self) -> Option<Arc<dyn BlobReader>> {
+        None
+    }
+
     /// Blobs below a relative base that only this place can read; `None` where a base is a folder or an address.
     fn blobs(&self, base: &str) -> Option<Arc<dyn BlobReader>>;
 }
@@ -69,6 +75,9 @@ pub enum OriginError {
         /// Why.
         source: std::io::Error,
     },
+    /// A bundle that can't be opened.
+    #[error(transparent)]
+    Bundle(BundleError),
     /// A symbolic link, device or other thing where a file is expected.
     #[error("{} is not a regular file in a regular folder", path.display())]
     NotAFile {
@@ -105,6 +114,7 @@ impl Diagnose for OriginError {
         match self {
             Self::Http(error) => error.code(),
             Self::Git(error) => error.code(),
+            Self::Bundle(error) => error.code(),
             Self::Folder { .. } => Code("E0141"),
             Self::NotAFile { .. } => Code("E0142"),
             Self::TooLarge { .. } => Code("E0143"),
@@ -115,6 +125,7 @@ impl Diagnose for OriginError {
         match self {
             Self::Http(error) => error.class(),
             Self::Git(error) => error.class(),
+            Self::Bundle(error) => error.class(),
             Self::Folder { .. } => Class::Network,
             Self::NotAFile { .. } | Self::TooLarge { .. } => Class::Trust,
         }
@@ -124,6 +135,7 @@ impl Diagnose for OriginError {
         match self {
             Self::Http(error) => error.hints(),
             Self::Git(error) => error.hints(),
+            Self::Bundle(error) => error.hints(),
             Self::NotAFile { .. } | Self::TooLarge { .. } => {
                 vec![Hint::Note("nothing was changed; the index's owner can say what is wrong there".to_owned())]
             }

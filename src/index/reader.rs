@@ -1,4 +1,4 @@
-//! The one reader behind the four ways.
+//! The one reader behind the five ways.
 //!
 //! `roots` and `head` open a registry, `lookup` follows hashes from the checkpoint to a log, `statement` and `signers` from
 //! the registrar file to a signature. Nothing is written before `remember`.
@@ -18,8 +18,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::bundle;
 use crate::catalog::{ListedRelease, Listing};
 use crate::index::builtin::Builtin;
+use crate::index::carrier::Carrier;
 use crate::index::folder::Folder;
 use crate::index::git::Git;
 use crate::index::memory::{Learnt, Memory, State};
@@ -97,7 +99,7 @@ impl Registry {
             opening,
             world,
             memory,
-            At { origin, scope, address: opening.address.clone(), elsewhere: Vec::new() },
+            At { origin, scope, address: opening.address.clone(), elsewhere: Vec::new(), alone: false },
         )
     }
 
@@ -111,7 +113,7 @@ impl Registry {
     ) -> Result<Self, IndexError> {
         let (origin, scope) = open_origin(opening, address, world)?;
         let elsewhere = others.iter().map(|other| Elsewhere::new(opening, other, world)).collect();
-        Self::read(opening, world, memory, At { origin, scope, address: address.clone(), elsewhere })
+        Self::read(opening, world, memory, At { origin, scope, address: address.clone(), elsewhere, alone: false })
     }
 
     /// The same over files that come in some way of the caller's.
@@ -121,7 +123,33 @@ impl Registry {
     pub fn open_from(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
         let memory = Memory::load(&world.trust, &opening.root)?;
         let (scope, address) = (Scope::public(), opening.address.clone());
-        Self::read(opening, world, memory, At { origin, scope, address, elsewhere: Vec::new() })
+        Self::read(opening, world, memory, At { origin, scope, address, elsewhere: Vec::new(), alone: false })
+    }
+
+    /// The same for what was carried here: what this machine remembers is compared with it, and never stands in for it. Other
+    /// places give what it lacks.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn open_carried(
+        opening: &Opening,
+        world: &World<'_>,
+        origin: Arc<dyn Origin>,
+        others: &[IndexAddress],
+    ) -> Result<Self, IndexError> {
+        let memory = Memory::load(&world.trust, &opening.root)?;
+        let (scope, address) = (Scope::public(), opening.address.clone());
+        let elsewhere = others.iter().map(|other| Elsewhere::new(opening, other, world)).collect();
+        Self::read(opening, world, memory, At { origin, scope, address, elsewhere, alone: true })
+    }
+
+    /// As [`Registry::examine`], over files that come in some way of the caller's.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
+    pub fn examine_at(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
+        let (scope, address) = (Scope::public(), opening.address.clone());
+        Self::read(opening, world, Memory::none(), At { origin, scope, address, elsewhere: Vec::new(), alone: true })
     }
 
     /// The same, with bases counted from where the index is said to be.
@@ -148,7 +176,7 @@ impl Registry {
     pub fn examine(opening: &Opening, world: &World<'_>) -> Result<Self, IndexError> {
         let (origin, scope) = open_origin(opening, &opening.address, world)?;
         let address = opening.address.clone();
-        Self::read(opening, world, Memory::none(), At { origin, scope, address, elsewhere: Vec::new() })
+        Self::read(opening, world, Memory::none(), At { origin, scope, address, elsewhere: Vec::new(), alone: false })
     }
 
     /// The same over files that come in some way of the caller's.
@@ -161,8 +189,8 @@ impl Registry {
     }
 
     fn read(opening: &Opening, world: &World<'_>, memory: Memory, at: At) -> Result<Self, IndexError> {
-        let At { origin, scope, address, elsewhere } = at;
-        let other_places = !elsewhere.is_empty();
+        let At { origin, scope, address, elsewhere, alone } = at;
+        let other_places = alone || !elsewhere.is_empty();
         let source = Source {
             registry: opening.id.clone(),
             origin,
@@ -333,7 +361,10 @@ impl Registry {
         let named = &self.state.checkpoint.bases;
         let own = Standing { address: &self.address, scope: self.scope, origin: Some(&*self.source.origin) };
         let mut bases: Vec<Base> = Vec::new();
-        if !self.source.elsewhere.is_empty() && named.iter().all(|base| base.contains("://")) {
+        if let Some(blobs) = self.source.origin.own_blobs() {
+            // A bundle has the blobs that it has, wherever others are.
+            bases.push(Base::Objects(blobs));
+        } else if !self.source.elsewhere.is_empty() && named.iter().all(|base| base.contains("://")) {
             // A mirror has blobs of its own, whatever the checkpoint says of the place that it is a copy of.
             bases.extend(self.base(&own, ".").ok());
         }
@@ -374,6 +405,14 @@ impl Registry {
         self.memory.remember(&learnt, progress)
     }
 
+    /// Keeps a site's import record, with its signature, in this machine's memory of the registry.
+    ///
+    /// # Errors
+    /// `E0125`: the memory can't be written.
+    pub fn keep_import(&self, record: &[u8], signature: &str) -> Result<(), IndexError> {
+        self.memory.keep_import(&Sha256::of(&self.state.checkpoint_bytes), record, signature)
+    }
+
     fn base(&self, at: &Standing<'_>, base: &str) -> Result<Base, IndexError> {
         let refused = |rule| IndexError::Base { registry: self.id().clone(), base: base.to_owned(), rule };
         if base.contains("://") {
@@ -412,6 +451,8 @@ struct At {
     scope: Scope,
     address: IndexAddress,
     elsewhere: Vec<Elsewhere>,
+    /// Whether what this machine remembers never stands in for it.
+    alone: bool,
 }
 
 /// What is told of a mirror that could not be used.
@@ -444,6 +485,10 @@ fn open_origin(
     let copies = world.cache.join("indexes").join(opening.root.hex());
     Ok(match at {
         IndexAddress::Builtin => (Arc::new(Builtin::new()), Scope::public()),
+        IndexAddress::Folder(path) if bundle::is_named(Path::new(path)) => {
+            let opened = Carrier::open(Path::new(path)).map_err(|error| place(OriginError::Bundle(error)))?;
+            (Arc::new(opened), Scope::public())
+        }
         IndexAddress::Folder(folder) => (Arc::new(Folder::new(Path::new(folder))), Scope::public()),
         IndexAddress::Sparse(url) => {
             let scope = world.http.scope_of(url).map_err(address)?;

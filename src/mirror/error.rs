@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::bundle::BundleError;
 use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::fetch::FetchError;
 use crate::index::IndexError;
@@ -27,6 +28,58 @@ pub enum MirrorError {
     /// Bytes that are not what was pinned.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+    /// A bundle that can't be read or written.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// A bundle with something in it that no signed file leads to.
+    #[error("{} holds {extra} entries that nothing signed leads to, the first is {first}", path.display())]
+    Stowaway {
+        /// The bundle.
+        path: PathBuf,
+        /// How many.
+        extra: usize,
+        /// The first.
+        first: String,
+    },
+    /// A bundle that lacks blobs of releases that it holds, and so does the place that it is for.
+    #[error("{} lacks {missing} blobs ({}) of the releases in it: {first}", path.display(), HumanSize(*bytes))]
+    Lacking {
+        /// The bundle.
+        path: PathBuf,
+        /// How many.
+        missing: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// The first, by name.
+        first: String,
+        /// The checkpoint that it goes on from, if it does.
+        since: Option<CheckpointNumber>,
+    },
+    /// A signed file of a bundle that does not count.
+    #[error("{}: {what} does not count: {why}", path.display())]
+    Unsound {
+        /// The bundle.
+        path: PathBuf,
+        /// The file in it.
+        what: String,
+        /// Why.
+        why: String,
+    },
+    /// A bundle of another registry.
+    #[error("{} is of registry {found} (root sha256:{found_root}), not of {registry} (root sha256:{root})",
+        path.display())]
+    OtherBundle {
+        /// The bundle.
+        path: PathBuf,
+        /// What was asked for.
+        registry: RegistryId,
+        /// Its root.
+        root: Sha256,
+        /// What the bundle says.
+        found: RegistryId,
+        /// The root that it says.
+        found_root: Sha256,
+    },
     /// Another run has the folder.
     #[error(transparent)]
     Lease(LeaseError),
@@ -181,6 +234,7 @@ impl Diagnose for MirrorError {
             Self::Fetch(error) => error.code(),
             Self::Statement(error) => error.code(),
             Self::Mismatch(error) => error.code(),
+            Self::Bundle(error) => error.code(),
             Self::Lease(error) => error.code(),
             Self::NoMirror { .. } => Code("E1001"),
             Self::OtherRegistry { .. } => Code("E1002"),
@@ -192,6 +246,10 @@ impl Diagnose for MirrorError {
             Self::Nothing { .. } => Code("E1008"),
             Self::Itself { .. } => Code("E1009"),
             Self::Stopped => Code("E1010"),
+            Self::Stowaway { .. } => Code("E1011"),
+            Self::Lacking { .. } => Code("E1012"),
+            Self::Unsound { .. } => Code("E1013"),
+            Self::OtherBundle { .. } => Code("E1014"),
         }
     }
 
@@ -201,8 +259,13 @@ impl Diagnose for MirrorError {
             Self::Fetch(error) => error.class(),
             Self::Statement(error) => error.class(),
             Self::Mismatch(error) => error.class(),
+            Self::Bundle(error) => error.class(),
             Self::Lease(error) => error.class(),
-            Self::Older { .. } | Self::TwoCheckpoints { .. } => Class::Trust,
+            Self::Older { .. }
+            | Self::TwoCheckpoints { .. }
+            | Self::Stowaway { .. }
+            | Self::Unsound { .. }
+            | Self::OtherBundle { .. } => Class::Trust,
             Self::Itself { .. } => Class::Usage,
             Self::Stopped => Class::Interrupted,
             _ => Class::Yours,
@@ -216,6 +279,7 @@ impl Diagnose for MirrorError {
             Self::Fetch(error) => error.hints(),
             Self::Statement(error) => error.hints(),
             Self::Mismatch(error) => error.hints(),
+            Self::Bundle(error) => error.hints(),
             Self::Lease(error) => error.hints(),
             Self::NoMirror { .. } => vec![
                 note("nothing was changed"),
@@ -232,6 +296,31 @@ impl Diagnose for MirrorError {
                 "the index key's holder shows different histories to different readers; tell the registry's owners, with \
                  these digests. The mirror was left as it is",
             )],
+            Self::Stowaway { .. } | Self::Unsound { .. } => vec![
+                note("nothing was imported: this is not what `mpm bundle create` wrote"),
+                note(
+                    "ask whoever made the bundle for another, and compare its digest, which `mpm bundle list` shows, with them",
+                ),
+            ],
+            Self::Lacking { since: Some(since), .. } => vec![
+                note("nothing was imported"),
+                Hint::Note(format!(
+                    "the bundle holds only what is new since checkpoint {since}: import the one before it first, or have one made \
+                     without --since"
+                )),
+            ],
+            Self::Lacking { .. } => {
+                vec![
+                    note("nothing was imported"),
+                    note("have the bundle made again, where everything is that it must hold"),
+                ]
+            }
+            Self::OtherBundle { .. } => vec![
+                note("nothing was imported"),
+                note(
+                    "a registry is its first root: compare the digests with the registry's owners; each has a folder of its own",
+                ),
+            ],
             Self::Full { .. } => vec![
                 note(
                     "what the mirror showed before it still shows, whole; what came is kept, and the same command goes on",

@@ -7,20 +7,30 @@
 //! * Bytes before what names them: blobs, statements, logs and nodes, and `checkpoint.json` last. A reader sees the copy that
 //!   was there before, or the new one.
 //! * What a run did not place, no run removes.
+//!
+//! A bundle is the same copy in one file (`pack`), and comes into a mirror as a copy does, after it was looked through as what a
+//! stranger brought (`take`).
 
 mod copy;
 mod destination;
 mod error;
+mod held;
+mod look;
+mod pack;
 mod plan;
 mod prune;
 mod record;
 mod survey;
 mod sync;
+mod take;
 mod wish;
 mod writing;
 
 pub use destination::Destination;
 pub use error::MirrorError;
+pub use held::Held;
+pub use pack::{Packed, Packing, pack};
 pub use survey::{Corrupt, Depth, Survey, survey};
-pub use sync::{Amount, Extra, Outcome, Rules, Supply, sync};
+pub use sync::{Amount, Contents, Extra, Outcome, Rules, Supply, sync};
+pub use take::{Found, Inspected, Inspection, inspect, open_bundle};
 pub use wish::{Pattern, Wish};

@@ -38,7 +38,7 @@ pub(super) fn plan(registry: &Registry, wish: &Wish, chosen: &mut Chosen) -> Res
                 }
                 other => other?,
             };
-            plan.add(&format!("{name} {version}"), verified.statement, &wish.variants);
+            plan.add(&format!("{name} {version}"), verified.statement, wish.variants_of(name));
         }
     }
     for (name, version) in lacking {
@@ -75,7 +75,7 @@ impl Plan {
     pub(super) fn open_lists(
         &mut self,
         destination: &Destination,
-        variants: &BTreeSet<VariantName>,
+        wish: &Wish,
         missing: Missing,
     ) -> Result<u64, MirrorError> {
         let mut unread = 0_u64;
@@ -91,7 +91,7 @@ impl Plan {
             }
             if lists.len() == pins.len() {
                 let files = ReleaseFiles::assemble(&statement, lists)?;
-                self.files(&what, (&statement, files.entries()), variants);
+                self.files(&what, (&statement, files.entries()), wish.variants_of(&statement.name));
             }
         }
         Ok(unread)

@@ -1,18 +1,16 @@
 //! What a copy holds: walked from its root as a reader walks it, without a network; and what of its files is wrong, lacking, or
 //! nobody's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::catalog::ListedRelease;
-use crate::index::{Carried, Head, IndexError, Registry};
-use crate::mirror::plan::{blobs_of, read_list, told};
+use crate::index::Head;
+use crate::mirror::look::{Look, Seen};
 use crate::mirror::record::Record;
 use crate::mirror::sync::{Amount, examine};
 use crate::mirror::{Destination, MirrorError};
-use crate::model::{Namespace, PackageName, Pin, Sha256, Timestamp};
+use crate::model::{Sha256, Timestamp};
 use crate::progress::{Doing, Event, Progress, Task};
-use crate::statement::{FileEntry, Files, ListPin, ReleaseFiles, Statement};
 use crate::sys::files::Kind;
 use crate::sys::{Cancel, HttpClient, hash};
 
@@ -70,9 +68,6 @@ pub struct Survey {
     pub extra: Vec<String>,
 }
 
-/// Most missing blobs that are named.
-const NAMED: usize = 20;
-
 /// Looks at a copy.
 ///
 /// # Errors
@@ -88,9 +83,9 @@ pub fn survey(
     let registry = examine(&destination, http, now)?;
     let head = registry.head();
     destination.set_base(&head.bases);
-    let mut look = Look { registry: &registry, destination: &destination, cancel, seen: Seen::default() };
-    look.walk()?;
-    let Seen { survey: mut counted, known, expected, .. } = look.seen;
+    let nothing = BTreeSet::new();
+    let look = Look::new(&registry, &destination, &nothing, cancel);
+    let Seen { survey: mut counted, known, expected, .. } = look.walk()?;
     let record = Record::load(&destination).unwrap_or_else(|error| {
         counted.corrupt.push(Corrupt { path: ".mpm-mirror/placed".to_owned(), why: error.to_string() });
         Record::default()
@@ -146,210 +141,6 @@ pub fn survey(
 /// Files that a mirror has beside those of the registry.
 fn own(path: &str) -> bool {
     path == "copy.json" || path == "checkpoint.json" || path.starts_with("checkpoint.json.")
-}
-
-/// What was seen so far.
-#[derive(Default)]
-struct Seen {
-    survey: Counted,
-    /// Paths of the index that were reached.
-    known: BTreeSet<String>,
-    /// Blobs that statements name, with their sizes.
-    expected: BTreeMap<Sha256, u64>,
-    /// Of these, the ones that are not there.
-    absent: BTreeSet<Sha256>,
-}
-
-#[derive(Default)]
-struct Counted {
-    packages: u64,
-    packages_absent: u64,
-    nodes_absent: u64,
-    whole: u64,
-    partial: u64,
-    absent: u64,
-    missing: Amount,
-    missing_first: Vec<String>,
-    files: Amount,
-    blobs: Amount,
-    corrupt: Vec<Corrupt>,
-    extra: Vec<String>,
-}
-
-struct Look<'a> {
-    registry: &'a Registry,
-    destination: &'a Destination,
-    cancel: &'a Cancel,
-    seen: Seen,
-}
-
-impl Look<'_> {
-    fn walk(&mut self) -> Result<(), MirrorError> {
-        self.take("trust", self.registry.carry_trust())?;
-        let head = self.registry.carry_head()?;
-        self.seen.known.extend(head.by_digest.into_iter().chain(head.signatures).map(|file| file.path));
-        let mut namespaces: BTreeSet<Namespace> = BTreeSet::new();
-        let mut walk = self.registry.walk(None);
-        loop {
-            if self.cancel.is_cancelled() {
-                return Err(MirrorError::Stopped);
-            }
-            match self.registry.walk_on(&mut walk, 1) {
-                Ok(None) => break,
-                Ok(Some(walked)) => {
-                    self.seen.known.extend(walked.nodes.into_iter().map(|node| node.path));
-                    for name in walked.names {
-                        if self.package(&name)? {
-                            namespaces.insert(name.namespace());
-                        }
-                    }
-                }
-                Err(IndexError::Missing { .. }) => self.seen.survey.nodes_absent += 1,
-                Err(error) => self.corrupt("tree", error)?,
-            }
-        }
-        for namespace in namespaces {
-            let carried = self.registry.carry_namespaces(&BTreeSet::from([namespace.clone()]));
-            self.take(&format!("trust/namespaces ({namespace})"), carried)?;
-        }
-        Ok(())
-    }
-
-    /// Looks at one package; whether its log is there.
-    fn package(&mut self, name: &PackageName) -> Result<bool, MirrorError> {
-        let log = format!("packages/{name}.jsonl");
-        if !self.destination.folder().join(&log).exists() {
-            self.seen.survey.packages_absent += 1;
-            return Ok(false);
-        }
-        self.seen.known.insert(log.clone());
-        let listing = match self.registry.listings(&BTreeSet::from([name.clone()])) {
-            Ok(mut found) => found.remove(name).flatten(),
-            Err(error) => {
-                self.corrupt(&log, error)?;
-                return Ok(true);
-            }
-        };
-        self.seen.survey.packages += 1;
-        let carried = self.registry.carry_packages(&BTreeSet::from([name.clone()]));
-        self.take(&log, carried)?;
-        for release in listing.iter().flat_map(|listing| listing.releases.values()) {
-            self.release(name, release)?;
-        }
-        Ok(true)
-    }
-
-    fn release(&mut self, name: &PackageName, release: &ListedRelease) -> Result<(), MirrorError> {
-        let path = format!("releases/{}.json", release.event.statement.sha256);
-        if self.destination.folder().join(&path).symlink_metadata().is_err() {
-            self.seen.survey.absent += 1;
-            return Ok(());
-        }
-        self.seen.known.insert(path.clone());
-        let statement = match self.registry.carry_release(name, release) {
-            Ok((verified, carried)) => {
-                self.seen.known.extend(carried.into_iter().map(|file| file.path));
-                verified.statement
-            }
-            Err(error) => {
-                self.seen.survey.absent += 1;
-                return self.corrupt(&path, error);
-            }
-        };
-        let what = format!("{name} {}", release.event.version);
-        if self.blobs(&what, &statement)? {
-            self.seen.survey.whole += 1;
-        } else {
-            self.seen.survey.partial += 1;
-        }
-        Ok(())
-    }
-
-    /// Looks for the blobs of a release; whether all are there.
-    fn blobs(&mut self, what: &str, statement: &Statement) -> Result<bool, MirrorError> {
-        let mut all = true;
-        let mut files: Vec<FileEntry> = Vec::new();
-        match &statement.files {
-            Files::Inline(inline) => files.clone_from(inline),
-            Files::Lists(pins) => {
-                let mut lists = Vec::new();
-                for list in pins {
-                    let there = self.blob(list.pin, &format!("{what} file list"))?;
-                    let opened = if there { self.list(list, what) } else { None };
-                    all &= opened.is_some();
-                    lists.extend(opened);
-                }
-                if lists.len() == pins.len() {
-                    files = ReleaseFiles::assemble(statement, lists)?.entries().to_vec();
-                }
-            }
-        }
-        for file in &files {
-            for (pin, part) in blobs_of(statement, file) {
-                all &= self.blob(pin, &told(what, file, part))?;
-            }
-        }
-        Ok(all)
-    }
-
-    /// A file list, if it is what its pin says.
-    fn list(&mut self, list: &ListPin, what: &str) -> Option<Vec<FileEntry>> {
-        match read_list(self.destination, list, what) {
-            Ok(entries) => Some(entries),
-            Err(error) => {
-                let path = self.destination.blob(&list.pin.sha256);
-                self.seen.survey.corrupt.push(Corrupt { path, why: error.to_string() });
-                None
-            }
-        }
-    }
-
-    fn blob(&mut self, pin: Pin, what: &str) -> Result<bool, MirrorError> {
-        if self.seen.expected.insert(pin.sha256, pin.size).is_some() {
-            return Ok(!self.seen.absent.contains(&pin.sha256));
-        }
-        let path = self.destination.inside(&self.destination.blob(&pin.sha256))?;
-        // One of another size is there, and wrong.
-        if path.symlink_metadata().is_ok_and(|found| found.is_file()) {
-            return Ok(true);
-        }
-        self.seen.absent.insert(pin.sha256);
-        self.seen.survey.missing.add(pin.size);
-        if self.seen.survey.missing_first.len() < NAMED {
-            self.seen.survey.missing_first.push(what.to_owned());
-        }
-        Ok(false)
-    }
-
-    fn take(&mut self, what: &str, carried: Result<Vec<Carried>, IndexError>) -> Result<(), MirrorError> {
-        match carried {
-            Ok(carried) => {
-                self.seen.known.extend(carried.into_iter().map(|file| file.path));
-                Ok(())
-            }
-            Err(error) => self.corrupt(what, error),
-        }
-    }
-
-    /// Notes a file that does not count; what has to do with this machine and not with the copy ends the look.
-    fn corrupt(&mut self, path: &str, error: IndexError) -> Result<(), MirrorError> {
-        let path = match &error {
-            IndexError::Memory { .. } | IndexError::Lease(_) => return Err(error.into()),
-            IndexError::Missing { path, .. } | IndexError::WrongBytes { path, .. } | IndexError::Tree { path, .. } => {
-                path.clone()
-            }
-            _ => path.to_owned(),
-        };
-        let mut why = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            why = format!("{why}: {error}");
-            cause = error.source();
-        }
-        self.seen.known.insert(path.clone());
-        self.seen.survey.corrupt.push(Corrupt { path, why });
-        Ok(())
-    }
 }
 
 /// Every file below the folder but the mirror's own notes, with its kind and size. Links are told, never followed.

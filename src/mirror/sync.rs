@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::bundle::Bundle;
 use crate::fetch::{FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds};
-use crate::index::{Gate, Head, IndexError, Opening, Registry, World};
+use crate::index::{AirGap, Carried, Gate, Head, IndexError, Opening, Registry, World};
 use crate::manifest::IndexAddress;
 use crate::mirror::copy::copy;
 use crate::mirror::plan::{Blobs, Missing, plan};
 use crate::mirror::record::Record;
-use crate::mirror::wish::choose;
+use crate::mirror::wish::{Chosen, choose};
 use crate::mirror::writing::{Writer, index, note};
-use crate::mirror::{Destination, MirrorError, Wish, prune};
+use crate::mirror::{Destination, Held, MirrorError, Wish, prune};
 use crate::model::{Floor, Pin, Timestamp};
 use crate::progress::{Progress, Silent};
 use crate::sys::{Cancel, HttpClient, Staged, blob_path, files, hash};
@@ -28,6 +29,8 @@ pub struct Supply {
     pub places: Vec<Place>,
     /// Blobs that no release of the registry names: those of sources that a lock pins.
     pub extra: Vec<Extra>,
+    /// Bundles that blobs are read from where they lie.
+    pub bundles: Vec<Bundle>,
 }
 
 /// A blob with places of its own.
@@ -62,6 +65,12 @@ pub struct Rules<'a> {
     pub cancel: &'a Cancel,
     /// Takes events.
     pub progress: &'a dyn Progress,
+    /// Whether a blob need not come, because it is read where it lies.
+    pub in_place: &'a (dyn Fn(&Pin) -> bool + 'a),
+    /// What is left out because it is thought to be where the copy goes.
+    pub held: &'a Held,
+    /// Files of the site's own that are written with the head, before the checkpoint.
+    pub along: &'a [Carried],
     /// Whether so much may come, where so many bytes are free.
     pub consent: &'a dyn Fn(Amount, u64) -> bool,
 }
@@ -91,6 +100,19 @@ pub struct Outcome {
     pub left_out: Vec<String>,
     /// Bytes free for the copy.
     pub free: u64,
+    /// What belongs to it.
+    pub contents: Contents,
+}
+
+/// What belongs to a copy, but for what is left out as held elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct Contents {
+    /// Files of the index, by path.
+    pub files: BTreeSet<String>,
+    /// Blobs that releases name.
+    pub blobs: BTreeSet<Pin>,
+    /// Blobs that locks name.
+    pub loose: BTreeSet<Pin>,
 }
 
 /// A number of files, and their bytes.
@@ -134,11 +156,12 @@ pub fn sync(
     let mut run = Run { destination: &destination, rules, supply, tally: Tally::default() };
     let mut unread = 0;
     if rules.dry_run {
-        unread = planned.open_lists(&destination, &wish.variants, Missing::Counts)?;
+        unread = planned.open_lists(&destination, wish, Missing::Counts)?;
     } else {
         run.bring(&planned.lists, &mut record)?;
-        planned.open_lists(&destination, &wish.variants, Missing::Fails)?;
+        planned.open_lists(&destination, wish, Missing::Fails)?;
     }
+    let held = run.held(registry, wish, &chosen, &mut record)?;
     let mut blobs = planned.blobs;
     let mut left_out = planned.left_out;
     if wish.available {
@@ -152,7 +175,12 @@ pub fn sync(
     if rules.dry_run {
         blobs.append(&mut planned.lists.clone());
     }
+    let here = |pin: &Pin| held.contains(pin) || rules.held.has_blob(pin);
+    let mut contents = Contents::default();
+    contents.blobs.extend(blobs.keys().chain(planned.lists.keys()).filter(|pin| !here(pin)));
+    contents.loose.extend(supply.extra.iter().map(|extra| extra.pin).filter(|pin| !here(pin)));
     blobs.extend(supply.extra.iter().map(|extra| (extra.pin, extra.what.clone())));
+    blobs.retain(|pin, _| !here(pin) && !(rules.in_place)(pin));
     run.bring(&blobs, &mut record)?;
     let mut needed: BTreeSet<String> =
         blobs.keys().chain(planned.lists.keys()).map(|pin| destination.blob(&pin.sha256)).collect();
@@ -169,10 +197,13 @@ pub fn sync(
         left_out,
         free: files::free_space(destination.folder()).unwrap_or(u64::MAX),
         head,
+        contents,
     };
     let mut writer = Writer::new(&destination, &mut record, rules);
     index(registry, wish, &chosen, &mut writer)?;
     outcome.written = writer.changed;
+    outcome.left_out.append(&mut writer.left_out);
+    outcome.contents.files.clone_from(&writer.seen);
     needed.append(&mut writer.seen);
     record.settle(&needed, rules.now);
     if !rules.dry_run {
@@ -228,13 +259,14 @@ pub(super) fn examine(destination: &Destination, http: &HttpClient, now: Timesta
         mirrors: Vec::new(),
         floor: None,
         gate: Gate::Locked,
+        air_gap: AirGap::default(),
     };
     let nowhere = std::path::PathBuf::new();
     Registry::examine(&opening, &World { http, trust: nowhere.clone(), cache: nowhere, now, progress: &Silent })
 }
 
 /// The first number that is lower. A higher epoch resets all but the roots.
-fn lower(found: &Floor, least: &Floor) -> Option<(&'static str, String, String)> {
+pub(super) fn lower(found: &Floor, least: &Floor) -> Option<(&'static str, String, String)> {
     let told = |what, found: &dyn ToString, least: &dyn ToString| Some((what, found.to_string(), least.to_string()));
     if found.root_number < least.root_number {
         return told("root", &found.root_number, &least.root_number);
@@ -319,6 +351,27 @@ impl Run<'_> {
         }
     }
 
+    /// Blobs of those of the chosen releases that an earlier checkpoint admitted, where these are left out.
+    fn held(
+        &mut self,
+        registry: &Registry,
+        wish: &Wish,
+        chosen: &Chosen,
+        record: &mut Record,
+    ) -> Result<BTreeSet<Pin>, MirrorError> {
+        if !matches!(self.rules.held, Held::Checkpoint(_)) {
+            return Ok(BTreeSet::new());
+        }
+        let mut older = chosen.clone();
+        for releases in older.values_mut() {
+            releases.retain(|_, release| self.rules.held.has_release(release));
+        }
+        let mut planned = plan(registry, wish, &mut older)?;
+        self.bring(&planned.lists, record)?;
+        planned.open_lists(self.destination, wish, Missing::Counts)?;
+        Ok(planned.blobs.into_keys().chain(planned.lists.into_keys()).collect())
+    }
+
     /// Those that are not there; with `check`, those whose bytes are others count as such, and are removed.
     fn lacking(&mut self, blobs: &Blobs) -> Result<Blobs, MirrorError> {
         let mut lacking = Blobs::new();
@@ -365,6 +418,7 @@ impl Run<'_> {
         matches!(self.destination.has(pin), Ok(true))
             || self.supply.places.iter().any(|place| match place {
                 Place::Folder(folder) => folder.join(blob_path(&pin.sha256)).is_file(),
+                Place::Objects(reader) => reader.has(pin).unwrap_or(true),
                 _ => true,
             })
     }

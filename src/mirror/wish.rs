@@ -23,8 +23,14 @@ pub struct Wish {
     pub locked: BTreeMap<PackageName, BTreeMap<Version, Pin>>,
     /// Only these variants of releases that have such, with their common files; empty: all.
     pub variants: BTreeSet<VariantName>,
+    /// The same for single packages, in place of those for all.
+    pub choices: BTreeMap<PackageName, BTreeSet<VariantName>>,
     /// Of each package that is not asked for by a lock, so many of the newest versions.
     pub newest: Option<usize>,
+    /// Packages whose logs come along, whatever is asked for of their releases.
+    pub known: BTreeSet<PackageName>,
+    /// Every node of the package tree, whatever is asked for: what it does not name is known not to exist.
+    pub tree: bool,
     /// Leaves out, with a word, what the place that is copied lacks itself.
     pub available: bool,
 }
@@ -45,6 +51,11 @@ impl Wish {
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
         !self.all && self.patterns.is_empty() && self.locked.is_empty()
+    }
+
+    /// The variants that are wanted of a package; empty: all.
+    pub(super) fn variants_of(&self, name: &PackageName) -> &BTreeSet<VariantName> {
+        self.choices.get(name).unwrap_or(&self.variants)
     }
 
     /// In a few words, for people.

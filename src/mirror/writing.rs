@@ -30,12 +30,23 @@ pub(super) struct Writer<'a> {
     pub(super) seen: BTreeSet<String>,
     /// Files that were written, or would be.
     pub(super) changed: u64,
+    /// What stands in the copy and can't be brought to the new checkpoint, because the place that is copied lacks it.
+    pub(super) left_out: Vec<String>,
 }
 
 impl<'a> Writer<'a> {
     /// Nothing is written yet.
     pub(super) fn new(destination: &'a Destination, record: &'a mut Record, rules: &'a Rules<'a>) -> Self {
-        Self { destination, record, rules, waiting: Vec::new(), bytes: 0, seen: BTreeSet::new(), changed: 0 }
+        Self {
+            destination,
+            record,
+            rules,
+            waiting: Vec::new(),
+            bytes: 0,
+            seen: BTreeSet::new(),
+            changed: 0,
+            left_out: Vec::new(),
+        }
     }
 
     fn put(&mut self, carried: Vec<Carried>) -> Result<(), MirrorError> {
@@ -45,6 +56,33 @@ impl<'a> Writer<'a> {
             self.waiting.push(file);
         }
         if self.waiting.len() >= BATCH_FILES || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Leaves out what only stands in the copy, where what is copied has it under the new checkpoint no more.
+    fn available(
+        &mut self,
+        registry: &Registry,
+        wish: &Wish,
+        names: BTreeSet<PackageName>,
+        wanted: impl Fn(&PackageName) -> bool,
+    ) -> Result<BTreeSet<PackageName>, MirrorError> {
+        if !wish.available {
+            return Ok(names);
+        }
+        let mut here = BTreeSet::new();
+        for name in names {
+            let carried = registry
+                .carry_packages(&BTreeSet::from([name.clone()]))
+                .and_then(|_| registry.carry_namespaces(&BTreeSet::from([name.namespace()])));
+            match carried {
+                Ok(_) => drop(here.insert(name)),
+                Err(IndexError::Missing { .. } | IndexError::Behind { .. }) if !wanted(&name) => {
+                    self.left_out.push(format!("what checkpoint {} says of {name}", registry.head().at));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(here)
     }
 
     fn flush(&mut self) -> Result<(), MirrorError> {
@@ -72,7 +110,7 @@ pub(super) fn index(
     writer: &mut Writer<'_>,
 ) -> Result<(), MirrorError> {
     for (name, versions) in chosen {
-        for release in versions.values() {
+        for release in versions.values().filter(|release| !writer.rules.held.has_release(release)) {
             let (_, carried) = registry.carry_release(name, release)?;
             writer.put(carried)?;
         }
@@ -82,10 +120,14 @@ pub(super) fn index(
         // What earlier runs brought stays usable under the new checkpoint.
         names.extend(standing_packages(writer.destination)?);
     }
+    names.extend(writer.rules.held.packages());
+    names.extend(wish.known.iter().cloned());
+    let wanted = |name: &PackageName| chosen.contains_key(name) || wish.known.contains(name);
+    names = writer.available(registry, wish, names, wanted)?;
     let namespaces: BTreeSet<Namespace> = names.iter().map(PackageName::namespace).collect();
     writer.put(registry.carry_namespaces(&namespaces)?)?;
     // Every node, where every package was asked for: then a name that is not there is known not to exist.
-    let mut walk = registry.walk(if wish.all { None } else { Some(&names) });
+    let mut walk = registry.walk(if wish.all || wish.tree { None } else { Some(&names) });
     let most = if wish.available { 1 } else { NODES };
     loop {
         match registry.walk_on(&mut walk, most) {
@@ -104,6 +146,7 @@ pub(super) fn index(
     // One batch: between the first of these names and the last there is no other work.
     let mut last = head.by_digest;
     last.extend(registry.carry_trust()?);
+    last.extend_from_slice(writer.rules.along);
     last.extend(head.signatures);
     last.push(head.checkpoint);
     writer.put(last)?;

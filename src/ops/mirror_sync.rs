@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use crate::fetch::{Health, Place};
 use crate::lock::SourceFiles;
-use crate::mirror::{self, Destination, Extra, Rules, Supply, Wish};
+use crate::mirror::{self, Destination, Extra, Held, Rules, Supply, Wish};
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
 use crate::ops::bringing::{self, JOBS};
 use crate::ops::mirroring::{self, ReadLock, Source};
+use crate::ops::registries::Registries;
 use crate::ops::{PipelineError, Services, Travel, pipeline, project};
 
 /// What is asked.
@@ -80,15 +81,7 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         );
     }
     let (extra, sources) = extra(services, &locks)?;
-    let mut places: Vec<Place> = Vec::new();
-    if request.source.from.is_some() {
-        places.extend(registries.open(&id)?.bases()?.into_iter().map(bringing::place));
-    } else {
-        // What is on this machine already need not travel.
-        places.push(Place::Folder(services.folders.store.join("v1")));
-        places.extend(registries.bases(&id)?.into_iter().map(bringing::place));
-    }
-    let supply = Supply { places, extra };
+    let supply = supply(services, &mut registries, &id, &request.source, extra)?;
     let refusal = RefCell::new(None);
     let consent = |amount: mirror::Amount, free: u64| {
         let travel = Travel { blobs: amount.files, bytes: amount.bytes, free, ..Travel::default() };
@@ -107,6 +100,9 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
         http: &services.http,
         cancel: &services.cancel,
         progress: &*services.progress,
+        in_place: &|_| false,
+        held: &Held::Nothing,
+        along: &[],
         consent: &consent,
     };
     let registry = registries.open(&id)?;
@@ -121,8 +117,27 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     Ok(Outcome { to: request.to.clone(), root: declaration.root, mirror: made, sources, dry_run: request.dry_run })
 }
 
+/// Where the bytes come from.
+pub(super) fn supply(
+    services: &Services,
+    registries: &mut Registries<'_>,
+    id: &RegistryId,
+    source: &Source,
+    extra: Vec<Extra>,
+) -> Result<Supply, PipelineError> {
+    let mut places: Vec<Place> = Vec::new();
+    if source.from.is_some() {
+        places.extend(registries.open(id)?.bases()?.into_iter().map(bringing::place));
+    } else {
+        // What is on this machine already need not travel.
+        places.push(Place::Folder(services.folders.store.join("v1")));
+        places.extend(registries.bases(id)?.into_iter().map(bringing::place));
+    }
+    Ok(Supply { places, extra, bundles: Vec::new() })
+}
+
 /// Adds the releases that locks pin of a registry; how many they pin of others.
-fn take_locked(wish: &mut Wish, locks: &[ReadLock], id: &RegistryId) -> usize {
+pub(super) fn take_locked(wish: &mut Wish, locks: &[ReadLock], id: &RegistryId) -> usize {
     let mut others = BTreeSet::new();
     for (package, locked) in locks.iter().flat_map(|lock| &lock.lock.packages) {
         if package.package.registry == *id {
@@ -138,7 +153,7 @@ fn take_locked(wish: &mut Wish, locks: &[ReadLock], id: &RegistryId) -> usize {
 }
 
 /// The files of hub sources that locks pin, with the places that have them; and which sources these are.
-fn extra(services: &Services, locks: &[ReadLock]) -> Result<(Vec<Extra>, Vec<String>), PipelineError> {
+pub(super) fn extra(services: &Services, locks: &[ReadLock]) -> Result<(Vec<Extra>, Vec<String>), PipelineError> {
     let mut wanted: BTreeMap<(HubId, HubCommit), BTreeMap<Pin, RelPath>> = BTreeMap::new();
     let mut sources = BTreeSet::new();
     for ReadLock { folder, lock } in locks {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::bundle::{self, Bundle};
 use crate::index::Gate;
 use crate::lock::{Found, Lock, LockedRegistry};
 use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
@@ -71,7 +72,7 @@ pub(super) fn choose<'a>(
 }
 
 /// The project around, or the one of the first lock that has one.
-fn around(start: &Path, locks: &[ReadLock]) -> Result<Manifest, PipelineError> {
+pub(super) fn around(start: &Path, locks: &[ReadLock]) -> Result<Manifest, PipelineError> {
     let places = std::iter::once(start).chain(locks.iter().map(|lock| lock.folder.as_path()));
     for place in places {
         if let Ok(folder) = project::find(place) {
@@ -100,7 +101,7 @@ fn identify(
     ids.sort();
     ids.dedup();
     if let (true, Some(folder)) = (ids.len() != 1, folder_of(start, source)) {
-        ids.extend(Destination::claimed(&folder)?.map(|(id, _)| id));
+        ids.extend(claimed(&folder)?.map(|(id, _)| id));
     }
     if ids.is_empty() {
         ids = manifest.registries.keys().cloned().collect();
@@ -140,7 +141,7 @@ fn declared(
         return Ok(Some(RegistryDeclaration { index, ..known.clone() }));
     }
     let Some(root) = source.root else {
-        let claimed = folder_of(start, source).and_then(|folder| Destination::claimed(&folder).ok().flatten());
+        let claimed = folder_of(start, source).and_then(|folder| claimed(&folder).ok().flatten());
         let claims = claimed.map_or_else(String::new, |(_, root)| format!(": the copy says sha256:{root}"));
         let question = format!("which root has registry {id}? Compare it with what its owners say{claims}");
         return Err(PipelineError::Unanswered { question, flag: "--root SHA256" });
@@ -148,7 +149,17 @@ fn declared(
     Ok(Some(RegistryDeclaration { index, root, root_at: None, namespaces: Vec::new(), default: false, line: 0 }))
 }
 
-/// The folder that a copy comes from, where it is one.
+/// The registry that a folder or a bundle says it is a copy of; whoever asks decides whether to believe it.
+fn claimed(from: &Path) -> Result<Option<(RegistryId, Sha256)>, MirrorError> {
+    if !bundle::is_named(from) {
+        return Destination::claimed(from);
+    }
+    let opened = Bundle::open(&[from.to_owned()])?;
+    let head = &opened.table().head;
+    Ok(Some((head.registry.clone(), head.root)))
+}
+
+/// The folder or bundle that a copy comes from, where it is one.
 pub(super) fn folder_of(start: &Path, source: &Source) -> Option<PathBuf> {
     let from = source.from.as_deref()?;
     (from != "builtin" && !from.contains("://")).then(|| start.join(from))

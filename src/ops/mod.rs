@@ -16,6 +16,7 @@ mod indexes;
 mod locking;
 mod mirroring;
 mod named;
+mod narrowing;
 mod pipeline;
 mod project;
 mod registries;
@@ -27,6 +28,9 @@ mod sources;
 
 pub mod add;
 pub mod adopt;
+pub mod bundle_create;
+pub mod bundle_import;
+pub mod bundle_look;
 pub mod complete;
 pub mod config_show;
 pub mod diff;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::config::RegistryRule;
 use crate::diagnose::{Class, Diagnose as _};
-use crate::index::{Base, Gate, Opening, Registry, World};
+use crate::index::{AirGap, Base, Gate, Opening, Registry, World};
 use crate::lock::Lock;
 use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
 use crate::model::{Floor, RegistryId, Sha256};
@@ -86,6 +86,12 @@ impl<'a> Registries<'a> {
         self.opened.get(id).ok_or_else(|| PipelineError::NotConfigured { registry: id.clone() })
     }
 
+    /// Takes a registry that was opened in another way.
+    pub(super) fn put(&mut self, id: &RegistryId, declaration: RegistryDeclaration, registry: Registry) {
+        self.declared.insert(id.clone(), declaration);
+        self.opened.insert(id.clone(), registry);
+    }
+
     /// Registries that were opened so far.
     pub(super) fn opened(&self) -> impl Iterator<Item = (&RegistryId, &Registry)> {
         self.opened.iter()
@@ -150,6 +156,7 @@ impl<'a> Registries<'a> {
             mirrors,
             floor,
             gate: self.gate,
+            air_gap: air_gap(self.services),
         }
     }
 
@@ -168,6 +175,15 @@ impl<'a> Registries<'a> {
             );
         }
         Ok(())
+    }
+}
+
+/// What the site says about checkpoints that are carried in.
+pub(super) fn air_gap(services: &Services) -> AirGap {
+    let config = &services.config;
+    AirGap {
+        max_staleness: config.max_staleness.map(crate::model::Age::seconds),
+        import_key: config.import_key.clone(),
     }
 }
 

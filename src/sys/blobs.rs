@@ -1,4 +1,4 @@
-//! Blobs that are read in place: an object database, or bytes in the binary.
+//! Blobs that are read in place: an object database, a bundle, or bytes in the binary.
 
 use crate::model::{Pin, Sha256};
 
@@ -9,6 +9,19 @@ pub trait BlobReader: Send + Sync {
     /// # Errors
     /// The place can't be read.
     fn blob(&self, pin: &Pin) -> std::io::Result<Option<Vec<u8>>>;
+
+    /// The blob from one of its bytes on, where the place can read so; what can't be had so is asked for as a whole.
+    ///
+    /// # Errors
+    /// The place can't be read.
+    fn stream(&self, _pin: &Pin, _from: u64) -> std::io::Result<Option<Box<dyn std::io::Read + Send>>> {
+        Ok(None)
+    }
+
+    /// Whether the blob is there, where the place can tell without reading it.
+    fn has(&self, _pin: &Pin) -> Option<bool> {
+        None
+    }
 
     /// What to call it in messages.
     fn describe(&self) -> String;

@@ -8,6 +8,7 @@ pub const POINTS: &[(&str, &str)] = &[
     ("atomic-rename", "any file replaced atomically gets its name"),
     ("blob-rename", "a blob gets its name in the store"),
     ("blob-sync", "staged bytes are made durable"),
+    ("bundle-rename", "a bundle that is whole gets its name"),
     ("fetch-write", "a piece of a blob is written to its partial download"),
     ("gc-remove", "a blob is removed by a collection"),
     ("lease-link", "a lease that is written gets its name"),

@@ -1,7 +1,7 @@
 //! Hashing what lies on disk: one file in bounded memory, many files on all cores.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _};
+use std::io::{self, Read, Seek as _};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,6 +93,26 @@ fn read_through(file: &File, cancel: &Cancel, take: &mut dyn FnMut(&[u8])) -> io
         };
         take(buffer.get(..count).unwrap_or_default());
         total = total.saturating_add(count as u64);
+    }
+}
+
+/// Hashes what a reader gives, to its end.
+///
+/// # Errors
+/// It can't be read; `Interrupted` if `cancel` was set meanwhile.
+pub fn hash_stream(reader: &mut dyn Read, cancel: &Cancel, advanced: &dyn Fn(u64)) -> io::Result<Pin> {
+    let (mut hasher, mut buffer, mut total) = (Sha256Hasher::new(), vec![0; PIECE], 0_u64);
+    loop {
+        if cancel.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let count = reader.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(Pin { sha256: hasher.finish(), size: total });
+        }
+        hasher.update(buffer.get(..count).unwrap_or_default());
+        total = total.saturating_add(count as u64);
+        advanced(count as u64);
     }
 }
 

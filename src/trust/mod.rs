@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod error;
+mod import;
 mod namespace;
 mod registrar;
 mod root;
@@ -21,6 +22,7 @@ use crate::model::Fingerprint;
 
 pub use checkpoint::{Checkpoint, MAX_AHEAD, MAX_BASES, MAX_CHECKPOINT};
 pub use error::{TrustError, ValueError};
+pub use import::{ImportRecord, MAX_IMPORT};
 pub use namespace::{MAX_NAMESPACE, MAX_RETIRED, NamespaceEntry, RetiredKey, RetiredPrefix};
 pub use registrar::{MAX_REGISTRAR, Registrar, Revocations};
 pub use root::{Freshness, MAX_CHECKPOINT_DAYS, MAX_ROOT, MAX_ROOTS, Role, RoleKeys, TrustRoot};

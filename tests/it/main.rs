@@ -19,6 +19,7 @@ mod support;
 
 mod adopt;
 mod author;
+mod bundle;
 mod cli;
 mod containers;
 mod crash;

@@ -30,13 +30,14 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     ("chunk", &[WORDS]),
     ("pack", &[WORDS, &["statement"]]),
     // Stages.
-    ("index", &[WORDS, EFFECTS, &["catalog", "trust", "statement", "manifest"]]),
+    ("bundle", &[WORDS, EFFECTS]),
+    ("index", &[WORDS, EFFECTS, &["bundle", "catalog", "trust", "statement", "manifest"]]),
     ("fetch", &[WORDS, EFFECTS, &["select", "hub", "chunk", "pack"]]),
     ("verify", &[WORDS, EFFECTS]),
     ("store", &[WORDS, EFFECTS, &["verify"]]),
     ("inspect", &[WORDS, EFFECTS, &["store", "formats", "scan", "select", "policy"]]),
     ("install", &[WORDS, EFFECTS, &["store", "select", "policy", "layout"]]),
-    ("mirror", &[WORDS, EFFECTS, PURE, &["index", "fetch", "verify"]]),
+    ("mirror", &[WORDS, EFFECTS, PURE, &["bundle", "index", "fetch", "verify"]]),
     ("keys", &[WORDS, EFFECTS, &["trust"]]),
     ("registry", &[WORDS, EFFECTS, PURE, &["index", "keys"]]),
     ("publish", &[WORDS, EFFECTS, PURE, &["keys", "registry", "inspect"]]),
@@ -69,8 +70,10 @@ const PURE: &[&str] = &[
     "chunk",
     "pack",
 ];
-const STAGES: &[&str] =
-    &["index", "fetch", "verify", "store", "inspect", "install", "mirror", "keys", "registry", "publish", "serve"];
+const STAGES: &[&str] = &[
+    "bundle", "index", "fetch", "verify", "store", "inspect", "install", "mirror", "keys", "registry", "publish",
+    "serve",
+];
 
 /// Rooms whose public functions may be async: the server, and sys for the two private users of async.
 const ASYNC: &[&str] = &["serve", "sys"];

@@ -94,7 +94,7 @@ struct Look {
 }
 
 /// A span of time for people.
-fn age(seconds: u64) -> String {
+pub(super) fn age(seconds: u64) -> String {
     match seconds {
         0..120 => text::count(seconds, "second"),
         120..7_200 => text::count(seconds / 60, "minute"),
@@ -104,7 +104,7 @@ fn age(seconds: u64) -> String {
 }
 
 /// A package with the versions that are wanted, or a pattern.
-fn pattern(typed: &str) -> Result<Pattern, String> {
+pub(super) fn pattern(typed: &str) -> Result<Pattern, String> {
     if typed.contains(['*', '?', '[', '{']) {
         return Glob::parse(typed).map(Pattern::Glob).map_err(|error| error.to_string());
     }
@@ -185,7 +185,7 @@ fn say(outcome: &mirror_sync::Outcome, now: Timestamp, printer: &mut Printer) {
     )));
 }
 
-fn amount(amount: &Amount) -> serde_json::Value {
+pub(super) fn amount(amount: &Amount) -> serde_json::Value {
     serde_json::json!({ "files": amount.files, "bytes": amount.bytes })
 }
 

@@ -1,6 +1,8 @@
 //! One file a command: what was typed, what it means, and how its outcome reads.
 
 mod add;
+mod bundle;
+mod bundle_told;
 mod complete;
 mod completions;
 mod config;
@@ -115,6 +117,7 @@ pub(super) enum Command {
     Index(index::Index),
     Mirror(mirror::Mirror),
     Serve(Box<serve::Serve>),
+    Bundle(bundle::Bundle),
     Config(config::Config),
     Doctor(doctor::Doctor),
     Login(login::Login),
@@ -153,6 +156,7 @@ impl Command {
             Self::Index(command) => command.exec(context),
             Self::Mirror(command) => command.exec(context),
             Self::Serve(command) => command.exec(context),
+            Self::Bundle(command) => command.exec(context),
             Self::Config(command) => command.exec(context),
             Self::Doctor(command) => command.exec(context),
             Self::Login(command) => command.exec(context),

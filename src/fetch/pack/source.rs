@@ -33,6 +33,8 @@ enum Stream {
     Http(mpsc::Receiver<Result<Bytes, HttpError>>),
     /// Up to this offset.
     File(File, u64),
+    /// The same.
+    Reader(Box<dyn io::Read + Send>, u64),
     Bytes(Option<Bytes>),
 }
 
@@ -81,6 +83,10 @@ pub(super) fn open(
             Ok(Opened { at: range.start, all: false, stream: Stream::File(file, range.end) })
         }
         Place::Objects(reader) => {
+            if let Some(stream) = reader.stream(pack, range.start).map_err(Problem::Read)? {
+                let stream = Stream::Reader(stream, range.end);
+                return Ok(Opened { at: range.start, all: false, stream });
+            }
             let bytes = reader.blob(pack).map_err(Problem::Read)?.ok_or(Problem::Absent)?;
             check_size(Some(bytes.len() as u64), pack)?;
             Ok(Opened { at: 0, all: true, stream: Stream::Bytes(Some(bytes.into())) })
@@ -111,6 +117,13 @@ impl Opened {
                     Err(_) => block_on(watched(stopped, receiver.recv())).ok_or(Trouble::Stopped)?,
                 };
                 next.transpose().map_err(Problem::Http)?
+            }
+            Stream::Reader(reader, end) => {
+                let length = usize::try_from(end.saturating_sub(self.at).min(PIECE)).unwrap_or(0);
+                let mut piece = vec![0; length];
+                let count = if length == 0 { 0 } else { reader.read(&mut piece).map_err(Problem::Read)? };
+                piece.truncate(count);
+                (count > 0).then(|| piece.into())
             }
             Stream::File(file, end) => {
                 let length = usize::try_from(end.saturating_sub(self.at).min(PIECE)).unwrap_or(0);

@@ -6,10 +6,10 @@ use crate::index::reader::carry::checkpoint_by_digest;
 use crate::index::reader::roots::{Chain, walk};
 use crate::index::reader::source::{Behind, Source};
 use crate::index::{Freshness, Gate, IndexError, Opening};
-use crate::model::{Floor, Sha256, Timestamp};
+use crate::model::{Floor, Sha256, Signature, Timestamp};
 use crate::progress::Progress;
 use crate::sys::NetworkPolicy;
-use crate::trust::{Checkpoint, MAX_CHECKPOINT, MAX_REGISTRAR, Registrar, Role};
+use crate::trust::{Checkpoint, ImportRecord, MAX_CHECKPOINT, MAX_IMPORT, MAX_REGISTRAR, Registrar, Role};
 
 const CHECKPOINT: &str = "checkpoint.json";
 
@@ -60,6 +60,7 @@ impl Judge<'_> {
         self.check_numbers(&chain, &checkpoint)?;
         self.check_same("checkpoint", &checkpoint, &bytes)?;
         let (registrar, registrar_bytes) = self.registrar(&chain, &checkpoint, roots)?;
+        let import = self.imported(&checkpoint, &bytes, Ask::There(freshness))?;
         let Chain { newest: root, bytes: root_bytes, digests: roots } = chain;
         let state = State {
             root,
@@ -70,6 +71,7 @@ impl Judge<'_> {
             checkpoint,
             checkpoint_bytes: bytes,
             signatures,
+            import,
         };
         self.check_expiry(&state)?;
         Ok(state)
@@ -124,12 +126,47 @@ impl Judge<'_> {
     }
 
     fn check_expiry(&self, state: &State) -> Result<(), IndexError> {
-        match (self.opening.gate, expired(state, self.now).first()) {
-            (Gate::NewTrust, Some((what, seconds))) => {
-                Err(IndexError::Expired { registry: self.source.registry.clone(), what, seconds: *seconds })
-            }
-            _ => Ok(()),
+        if self.opening.gate == Gate::Locked {
+            return Ok(());
         }
+        for Expired { what, seconds, age } in expired(state, self.now) {
+            let limit = self.opening.air_gap.max_staleness;
+            if limit.is_none_or(|limit| age > limit) {
+                let (registry, since_issued) = (self.source.registry.clone(), age);
+                return Err(IndexError::Expired { registry, what, seconds, since_issued, limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// The site's import record of a checkpoint, where the site asks for one: from this machine's memory, else from the place.
+    fn imported(
+        &self,
+        checkpoint: &Checkpoint,
+        bytes: &[u8],
+        ask: Ask,
+    ) -> Result<Option<(Vec<u8>, Signature)>, IndexError> {
+        // The registry that is compiled in came with the binary, which the site let in.
+        let (Some(key), Some(memory)) = (&self.opening.air_gap.import_key, self.memory) else { return Ok(None) };
+        let digest = Sha256::of(bytes);
+        let meant = (self.opening.root, checkpoint.at, digest);
+        let good =
+            |(record, signature): &(Vec<u8>, Signature)| ImportRecord::check(record, signature, key, meant).is_some();
+        if let Some(kept) = memory.import(&digest).filter(good) {
+            return Ok(Some(kept));
+        }
+        if let Ask::There(freshness) = ask {
+            let path = ImportRecord::path(&digest);
+            let signatures = self.source.signatures(&path, [key], freshness)?;
+            if let Some(record) = self.source.get(&path, MAX_IMPORT, freshness)? {
+                let found = signatures.into_iter().map(|signature| (record.clone(), signature)).find(good);
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        let (registry, at) = (self.source.registry.clone(), checkpoint.at);
+        Err(IndexError::NotImported { registry, at, sha256: digest, key: key.fingerprint() })
     }
 
     /// Where the place is behind, or nobody may be asked, the stored state will do if it satisfies the floor and no newer
@@ -146,6 +183,7 @@ impl Judge<'_> {
         if !(satisfied && current && met) {
             return Err(error);
         }
+        self.imported(&state.checkpoint, &state.checkpoint_bytes, Ask::Memory)?;
         self.check_expiry(state)?;
         if let IndexError::Behind { what, found, least, witness, .. } = &error {
             let behind = Behind { what, found: found.clone(), least: least.clone(), witness };
@@ -173,11 +211,24 @@ impl Judge<'_> {
     }
 
     fn tell_expired(&self, state: &State) {
+        if self.opening.gate == Gate::NewTrust {
+            // The site's configuration lets it through: then its age is told, always.
+            for Expired { what, seconds, age: since } in expired(state, self.now) {
+                let text = format!(
+                    "the {what} of registry {} expired {} ago; max-staleness in the site's configuration lets it pass: it is {} old",
+                    self.source.registry,
+                    age(seconds),
+                    age(since)
+                );
+                self.progress.warn("stale", text);
+            }
+            return;
+        }
         // Offline nobody could do anything about it.
         if self.network == NetworkPolicy::Offline {
             return;
         }
-        for (what, seconds) in expired(state, self.now) {
+        for Expired { what, seconds, .. } in expired(state, self.now) {
             self.progress.warn(
                 "expired",
                 format!("the {what} of registry {} expired {} ago", self.source.registry, age(seconds)),
@@ -191,14 +242,37 @@ impl Judge<'_> {
     }
 }
 
-/// What expired, and how long ago.
-fn expired(state: &State, now: Timestamp) -> Vec<(&'static str, u64)> {
+/// A file that expired.
+struct Expired {
+    what: &'static str,
+    /// Seconds since.
+    seconds: u64,
+    /// Seconds since it was issued. A root does not say when that was: of one that expired it is the longer of the time since then
+    /// and the age of the checkpoint.
+    age: u64,
+}
+
+/// What expired.
+fn expired(state: &State, now: Timestamp) -> Vec<Expired> {
+    let checkpoint_age = now.since(state.checkpoint.issued);
+    let one = |what, seconds: Option<u64>, age: &dyn Fn(u64) -> u64| {
+        seconds.map(|seconds| Expired { what, seconds, age: age(seconds) })
+    };
     let all = [
-        ("root", state.root.expired(now)),
-        ("checkpoint", state.checkpoint.expired(now)),
-        ("registrar file", state.registrar.expired(now)),
+        one("root", state.root.expired(now), &|seconds| seconds.max(checkpoint_age)),
+        one("checkpoint", state.checkpoint.expired(now), &|_| checkpoint_age),
+        one("registrar file", state.registrar.expired(now), &|_| now.since(state.registrar.issued)),
     ];
-    all.into_iter().filter_map(|(what, seconds)| Some((what, seconds?))).collect()
+    all.into_iter().flatten().collect()
+}
+
+/// Where an import record may be looked for.
+#[derive(Debug, Clone, Copy)]
+enum Ask {
+    /// In this machine's memory, then at the place.
+    There(Freshness),
+    /// In this machine's memory alone.
+    Memory,
 }
 
 /// The first number that is lower than the floor's.

@@ -436,6 +436,7 @@ impl Machine {
             address,
             floor: self.floor,
             gate: self.gate,
+            air_gap: modelpm::index::AirGap::default(),
         };
         let http = self.http();
         let world = World {

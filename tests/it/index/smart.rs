@@ -94,6 +94,7 @@ fn a_git_index_over_http_is_fetched_read_and_followed() {
             address: IndexAddress::Git(SafeUrl::parse(&url).unwrap()),
             floor: None,
             gate: Gate::NewTrust,
+            air_gap: modelpm::index::AirGap::default(),
         };
         let http = machine.http();
         let cache = machine.folder.path().join("cache");

@@ -25,6 +25,7 @@ fn static_repository() {
         address: IndexAddress::Folder(folder.to_str().unwrap().to_owned()),
         floor: None,
         gate: Gate::NewTrust,
+        air_gap: modelpm::index::AirGap::default(),
     };
     let registry = Registry::open(&opening, &world).unwrap();
     let names: BTreeSet<PackageName> =

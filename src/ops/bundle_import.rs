@@ -1,0 +1,466 @@
+//! `mpm bundle import`: a bundle into a mirror's folder or the store. The medium is hostile; opens no socket.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bundle::Bundle;
+use crate::config::RegistryRule;
+use crate::diagnose::{Class, Code, Diagnose, Hint};
+use crate::fetch::{Health, Place};
+use crate::index::{AirGap, Carried, Gate, Memory, Opening, Registry};
+use crate::keys::{AskPassword, SecretKey, signature_path};
+use crate::lock::Lock;
+use crate::manifest::{IndexAddress, RegistryDeclaration};
+use crate::mirror::{self, Destination, Extra, Found, Held, Inspected, Inspection, MirrorError, Rules, Supply, Wish};
+use crate::model::{PackageName, Pin, RegistryId, Sha256, VariantName};
+use crate::ops::authoring::{Protection, open_key};
+use crate::ops::bringing::{JOBS, Supplier, Wanted, bring};
+use crate::ops::bundle_look::world;
+use crate::ops::registries::{Registries, air_gap};
+use crate::ops::{AuthoringError, PipelineError, Services, Travel, mirroring, pipeline};
+use crate::statement::{FileEntry, Files, ReleaseFiles, Statement, parse_list};
+use crate::sys::BlobReader as _;
+use crate::trust::ImportRecord;
+use crate::verify::Mismatch;
+
+/// What is asked.
+pub struct Request<'a> {
+    /// Where to look for a Model.toml that names the registry; there need not be one.
+    pub start: PathBuf,
+    /// The file, the volumes, or the folder, absolute.
+    pub files: Vec<PathBuf>,
+    /// Where it goes.
+    pub into: Into,
+    /// Digest of the registry's first root, where nothing on this machine names it.
+    pub root: Option<Sha256>,
+    /// The site's import key: a record of the checkpoint is signed with it.
+    pub sign: Option<PathBuf>,
+    /// Asks for its password.
+    pub ask: &'a AskPassword<'a>,
+    /// Only tell.
+    pub dry_run: bool,
+    /// Every question is answered with yes.
+    pub yes: bool,
+    /// How long to wait for another run.
+    pub wait: Duration,
+}
+
+/// Where a bundle goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Into {
+    /// The folder of a mirror, absolute.
+    Mirror(PathBuf),
+    /// This machine's store.
+    Store,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// What is in it.
+    pub inspected: Inspected,
+    /// Which of its releases were not there before, by their statements.
+    pub new: BTreeSet<Sha256>,
+    /// What the mirror did, where it went into one.
+    pub mirror: Option<mirror::Outcome>,
+    /// What came into the store, where it went there.
+    pub travel: Option<Travel>,
+    /// Path of the import record, if one was signed.
+    pub record: Option<String>,
+    /// Nothing was done: only told.
+    pub dry_run: bool,
+}
+
+/// Why an import ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Reading, fetching, writing.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The key.
+    #[error(transparent)]
+    Authoring(#[from] AuthoringError),
+    /// A key that is not the site's.
+    #[error("{} is not the import key that the site's configuration names", path.display())]
+    OtherKey {
+        /// The key's file.
+        path: PathBuf,
+    },
+}
+
+impl From<MirrorError> for ImportError {
+    fn from(error: MirrorError) -> Self {
+        Self::Pipeline(error.into())
+    }
+}
+
+impl Diagnose for ImportError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Pipeline(error) => error.code(),
+            Self::Authoring(error) => error.code(),
+            Self::OtherKey { .. } => Code("E1015"),
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::Pipeline(error) => error.class(),
+            Self::Authoring(error) => error.class(),
+            Self::OtherKey { .. } => Class::Yours,
+        }
+    }
+
+    fn hints(&self) -> Vec<Hint> {
+        match self {
+            Self::Pipeline(error) => error.hints(),
+            Self::Authoring(error) => error.hints(),
+            Self::OtherKey { .. } => {
+                vec![Hint::Note("nothing was imported".to_owned()), Hint::Run("mpm config show".to_owned())]
+            }
+        }
+    }
+}
+
+/// Does it.
+///
+/// # Errors
+/// `E1080` to `E1084`: the bundle; `E1011` to `E1015`; `E0114`, `E1003`: older than what is here; `E0116`: expired.
+pub fn run(services: &Services, request: &Request<'_>) -> Result<Outcome, ImportError> {
+    let bundle = Bundle::open(&request.files).map_err(MirrorError::from)?;
+    let trusted = trusted(services, request, &bundle)?;
+    let (id, root) = (trusted.id.clone(), trusted.root);
+    let destination = match &request.into {
+        Into::Mirror(folder) => Some(Destination::at(folder, &id, root)?),
+        Into::Store => None,
+    };
+    let key = sign_with(services, request)?;
+    let world = world(services);
+    let how = Inspection {
+        besides: destination.as_ref(),
+        hash: false,
+        cancel: &services.cancel,
+        progress: &*services.progress,
+    };
+    let inspected = mirror::inspect(&bundle, (&id, root), &world, &how)?;
+    inspected.admit(&bundle)?;
+    let besides: Vec<IndexAddress> = match &request.into {
+        Into::Mirror(folder) if folder.join("checkpoint.json").exists() => {
+            vec![IndexAddress::Folder(folder.to_string_lossy().into_owned())]
+        }
+        _ => Vec::new(),
+    };
+    let registry = mirror::open_bundle(&bundle, &opening(services, &trusted, &bundle), &world, &besides)?;
+    let new = new(services, request, root, &inspected)?;
+    let along = key.as_ref().map(|key| record(services, &registry, root, key)).transpose()?;
+    let mut outcome = Outcome {
+        bundle: bundle.clone(),
+        inspected,
+        new,
+        mirror: None,
+        travel: None,
+        record: along.as_ref().map(|[_, record]| record.path.clone()),
+        dry_run: request.dry_run,
+    };
+    if let Some(destination) = destination {
+        let along = along.map(Vec::from).unwrap_or_default();
+        let made = into_mirror(services, request, &registry, destination, (&bundle, &outcome.inspected), &along)?;
+        outcome.mirror = Some(made);
+        if !request.dry_run {
+            registry.remember(&BTreeMap::new(), &*services.progress).map_err(PipelineError::from)?;
+        }
+    } else if !request.dry_run {
+        outcome.travel = Some(into_store(services, request, registry, &trusted, &bundle, &outcome.inspected, along)?);
+    }
+    Ok(outcome)
+}
+
+/// Whom this machine trusts in the matter: never the bundle.
+struct Trusted {
+    id: RegistryId,
+    root: Sha256,
+    root_at: Option<(u64, Sha256)>,
+}
+
+fn trusted(services: &Services, request: &Request<'_>, bundle: &Bundle) -> Result<Trusted, ImportError> {
+    let head = &bundle.table().head;
+    let (id, said) = (head.registry.clone(), head.root);
+    let declared = mirroring::around(&request.start, &[])?.registries.get(&id).cloned();
+    let marked = match &request.into {
+        Into::Mirror(folder) => Destination::existing(folder).ok().map(|found| found.root()),
+        Into::Store => None,
+    };
+    let config = &services.config;
+    let listed =
+        config.trusted.contains_key(&said) || services.folders.trust.join(said.hex()).join("root.json").exists();
+    let root = request
+        .root
+        .or(marked)
+        .or(declared.as_ref().map(|declared| declared.root))
+        .or(listed.then_some(said))
+        .ok_or_else(|| PipelineError::Unanswered {
+        question: format!(
+            "which root has registry {id}? Compare it with what its owners say: the bundle says sha256:{said}"
+        ),
+        flag: "--root SHA256",
+    })?;
+    if config.registry_rule == Some(RegistryRule::Listed) && !config.trusted.contains_key(&root) {
+        return Err(PipelineError::NotListed { registry: id, root }.into());
+    }
+    let root_at = declared.filter(|declared| declared.root == root).and_then(|declared| declared.root_at);
+    Ok(Trusted { id, root, root_at })
+}
+
+/// New trust is given here: what has expired is refused, but for what the site's configuration says. A record is not asked for:
+/// this is where it is made.
+fn opening(services: &Services, trusted: &Trusted, bundle: &Bundle) -> Opening {
+    Opening {
+        id: trusted.id.clone(),
+        root: trusted.root,
+        root_at: trusted.root_at,
+        address: IndexAddress::Folder(bundle.path().to_string_lossy().into_owned()),
+        mirrors: Vec::new(),
+        floor: None,
+        gate: Gate::NewTrust,
+        air_gap: AirGap { import_key: None, ..air_gap(services) },
+    }
+}
+
+/// The key that signs the record, where the site wants one.
+fn sign_with(services: &Services, request: &Request<'_>) -> Result<Option<SecretKey>, ImportError> {
+    let asked = &services.config.import_key;
+    let Some(path) = &request.sign else {
+        if asked.is_some() && !request.dry_run {
+            return Err(PipelineError::Unanswered {
+                question: "this site accepts only checkpoints that an import record names: who signs it?".to_owned(),
+                flag: "--sign KEY, the file of the site's import key",
+            }
+            .into());
+        }
+        return Ok(None);
+    };
+    let key = open_key(path, Protection::None, request.ask)?;
+    if asked.as_ref().is_some_and(|asked| asked.fingerprint() != key.public().fingerprint()) {
+        return Err(ImportError::OtherKey { path: path.clone() });
+    }
+    Ok(Some(key))
+}
+
+/// The import record and its signature, the signature first.
+fn record(
+    services: &Services,
+    registry: &Registry,
+    root: Sha256,
+    key: &SecretKey,
+) -> Result<[Carried; 2], ImportError> {
+    let head = registry.head();
+    let record = ImportRecord {
+        registry: head.registry.clone(),
+        root,
+        at: head.at,
+        checkpoint: head.sha256,
+        time: services.now,
+    };
+    let bytes = record.render();
+    let path = ImportRecord::path(&head.sha256);
+    let signature = key.sign(&bytes, "import record").map_err(AuthoringError::from)?;
+    let beside = signature_path(&path, key.public());
+    Ok([Carried { path: beside, bytes: signature.into_bytes() }, Carried { path, bytes }])
+}
+
+/// Which releases are not where the bundle goes.
+fn new(
+    services: &Services,
+    request: &Request<'_>,
+    root: Sha256,
+    inspected: &Inspected,
+) -> Result<BTreeSet<Sha256>, ImportError> {
+    let memory = Memory::load(&services.folders.trust, &root).map_err(PipelineError::from)?;
+    let mut new = BTreeSet::new();
+    for found in &inspected.found {
+        let digest = found.statement.sha256;
+        let there = match &request.into {
+            Into::Mirror(folder) => folder.join(format!("releases/{digest}.json")).exists(),
+            Into::Store => memory.verified(&digest).map_err(PipelineError::from)?.is_some(),
+        };
+        if !there {
+            new.insert(digest);
+        }
+    }
+    Ok(new)
+}
+
+fn into_mirror(
+    services: &Services,
+    request: &Request<'_>,
+    registry: &Registry,
+    destination: Destination,
+    (bundle, inspected): (&Bundle, &Inspected),
+    along: &[Carried],
+) -> Result<mirror::Outcome, ImportError> {
+    let place = || vec![Place::Objects(Arc::new(bundle.clone()))];
+    let loose = bundle.table().blobs.iter().filter(|(_, blob)| blob.loose);
+    let extra = loose.map(|(digest, blob)| Extra {
+        pin: Pin { sha256: *digest, size: blob.size },
+        what: format!("file {} of a source", digest.short()),
+        places: place(),
+    });
+    let supply = Supply { places: place(), extra: extra.collect(), bundles: Vec::new() };
+    let mut wish =
+        Wish { variants: bundle.table().head.variants.clone(), tree: true, available: true, ..Wish::default() };
+    wish.known = packages(bundle);
+    for found in &inspected.found {
+        wish.locked.entry(found.name.clone()).or_default().insert(found.version.clone(), found.statement);
+    }
+    let refusal = RefCell::new(None);
+    let consent = |amount: mirror::Amount, free: u64| {
+        let travel = Travel { blobs: amount.files, bytes: amount.bytes, free, ..Travel::default() };
+        let answer = pipeline::ask_about(services, request.yes, &travel);
+        answer.map_err(|error| *refusal.borrow_mut() = Some(error)).is_ok()
+    };
+    let known = Health::read(&services.folders.cache.join("places.json"), services.now);
+    let rules = Rules {
+        known: &known,
+        check: false,
+        prune: false,
+        dry_run: request.dry_run,
+        jobs: services.config.jobs.unwrap_or(JOBS),
+        wait: request.wait,
+        now: services.now,
+        http: &services.http,
+        cancel: &services.cancel,
+        progress: &*services.progress,
+        in_place: &|_| false,
+        held: &Held::Nothing,
+        along,
+        consent: &consent,
+    };
+    let made = mirror::sync(registry, destination, &wish, &supply, &rules);
+    if let Some(refused) = refusal.take() {
+        return Err(refused.into());
+    }
+    Ok(made?)
+}
+
+/// Packages whose logs a bundle holds.
+fn packages(bundle: &Bundle) -> BTreeSet<PackageName> {
+    let name = |path: &String| PackageName::parse(path.strip_prefix("packages/")?.strip_suffix(".jsonl")?).ok();
+    bundle.table().files.keys().filter_map(name).collect()
+}
+
+/// Blobs first, then statements, then what this machine remembers: what a run that was stopped left is not believed.
+fn into_store(
+    services: &Services,
+    request: &Request<'_>,
+    registry: Registry,
+    trusted: &Trusted,
+    bundle: &Bundle,
+    inspected: &Inspected,
+    along: Option<[Carried; 2]>,
+) -> Result<Travel, ImportError> {
+    let store = services.store(request.wait).map_err(PipelineError::from)?;
+    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut small: Vec<Vec<u8>> = Vec::new();
+    for found in &inspected.found {
+        let verified =
+            registry.locked_statement(&found.name, &found.version, &found.statement).map_err(PipelineError::from)?;
+        let lists = lists(bundle, found, &verified.statement)?;
+        let (files, texts) = lists;
+        wanted.extend(wanted_of(&trusted.id, found, &verified.statement, &files, &bundle.table().head.variants));
+        small.extend(texts);
+        small.push(verified.bytes);
+    }
+    for (digest, blob) in bundle.table().blobs.iter().filter(|(_, blob)| blob.loose) {
+        wanted.push(Wanted {
+            pin: Pin { sha256: *digest, size: blob.size },
+            what: format!("file {} of a source", digest.short()),
+            supplier: Supplier::Registry(trusted.id.clone()),
+            pack: None,
+            indexed: None,
+        });
+    }
+    // What neither bundle nor store has was told, or refused, before.
+    let has = |wanted: &Wanted| bundle.has(&wanted.pack.map_or(wanted.pin, |(pack, _)| pack)) == Some(true);
+    wanted.retain(|one| has(one) || !store.seems_to_have(&one.pin) && !bundle.table().head.partial);
+    let (_, travel) = crate::ops::bringing::missing(&store, &wanted)?;
+    pipeline::ask_about(services, request.yes, &travel)?;
+    let declaration = RegistryDeclaration {
+        index: IndexAddress::Folder(bundle.path().to_string_lossy().into_owned()),
+        root: trusted.root,
+        root_at: None,
+        namespaces: Vec::new(),
+        default: false,
+        line: 0,
+    };
+    let mut registries = Registries::new(
+        services,
+        &request.start,
+        &crate::manifest::Manifest::default(),
+        Some(&Lock::default()),
+        Gate::Locked,
+    )
+    .at_the_source();
+    registries.put(&trusted.id, declaration, registry);
+    let travel = bring(services, &store, &mut registries, &wanted)?;
+    for bytes in small {
+        store.put_bytes(&bytes).map_err(PipelineError::from)?;
+    }
+    let registry = registries.open(&trusted.id)?;
+    if let Some([signature, record]) = along {
+        let text = String::from_utf8(signature.bytes).unwrap_or_default();
+        registry.keep_import(&record.bytes, &text).map_err(PipelineError::from)?;
+    }
+    registry.remember(&BTreeMap::new(), &*services.progress).map_err(PipelineError::from)?;
+    Ok(travel)
+}
+
+/// The files of a release, and the bytes of its lists.
+fn lists(bundle: &Bundle, found: &Found, statement: &Statement) -> Result<(Vec<FileEntry>, Vec<Vec<u8>>), ImportError> {
+    let Files::Lists(pins) = &statement.files else {
+        let Files::Inline(files) = &statement.files else { return Ok((Vec::new(), Vec::new())) };
+        return Ok((files.clone(), Vec::new()));
+    };
+    let (mut parsed, mut texts) = (Vec::new(), Vec::new());
+    for list in pins {
+        let bytes = bundle.blob(&list.pin).ok().flatten().unwrap_or_default();
+        let seen = Pin::of(&bytes);
+        if seen != list.pin {
+            let what = format!("{} {} file list", found.name, found.version);
+            let error = Mismatch { what, expected: list.pin, found: seen };
+            return Err(MirrorError::from(error).into());
+        }
+        parsed.push(parse_list(&bytes, list).map_err(MirrorError::from)?);
+        texts.push(bytes);
+    }
+    let files = ReleaseFiles::assemble(statement, parsed).map_err(MirrorError::from)?;
+    Ok((files.entries().to_vec(), texts))
+}
+
+fn wanted_of(
+    id: &RegistryId,
+    found: &Found,
+    statement: &Statement,
+    files: &[FileEntry],
+    variants: &BTreeSet<VariantName>,
+) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    for file in files {
+        let fits = |variant: &VariantName| variants.is_empty() || variants.contains(variant);
+        if !file.variant.as_ref().is_none_or(fits) {
+            continue;
+        }
+        let what = format!("{} {} {}", found.name, found.version, file.path);
+        let pack = file.pack.and_then(|place| {
+            let pack = statement.packs.iter().find(|pack| pack.sha256 == place.pack)?;
+            Some((*pack, place.offset))
+        });
+        let supplier = Supplier::Registry(id.clone());
+        wanted.push(Wanted { pin: file.pin, what, supplier, pack, indexed: None });
+    }
+    wanted
+}
