@@ -166,7 +166,7 @@ impl Registry {
             IndexAddress::Folder(_) | IndexAddress::Builtin => Scope::public(),
         };
         let address = opening.address.clone();
-        Self::read(opening, world, memory, At { origin, scope, address, elsewhere: Vec::new() })
+        Self::read(opening, world, memory, At { origin, scope, address, elsewhere: Vec::new(), alone: false })
     }
 
     /// Opens a copy as it stands, without what this machine remembers: nothing is compared with it, and nothing becomes of it.
@@ -185,7 +185,7 @@ impl Registry {
     /// As [`Registry::open`].
     pub fn examine_from(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
         let (scope, address) = (Scope::public(), opening.address.clone());
-        Self::read(opening, world, Memory::none(), At { origin, scope, address, elsewhere: Vec::new() })
+        Self::read(opening, world, Memory::none(), At { origin, scope, address, elsewhere: Vec::new(), alone: false })
     }
 
     fn read(opening: &Opening, world: &World<'_>, memory: Memory, at: At) -> Result<Self, IndexError> {

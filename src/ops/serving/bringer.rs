@@ -84,6 +84,7 @@ impl Bringer {
             mirrors: Vec::new(),
             floor: None,
             gate: Gate::Locked,
+            air_gap: crate::ops::registries::air_gap(&self.services),
         };
         let origin: Arc<dyn Origin> =
             Arc::new(Patient { inner: index::origin(&opening, &self.world())?, asked: Mutex::default() });

@@ -154,6 +154,7 @@ impl RegistryShelf {
             mirrors: Vec::new(),
             floor: None,
             gate: Gate::Locked,
+            air_gap: crate::index::AirGap::default(),
         };
         let opening = self.opening.clone().unwrap_or_else(alone);
         let trust = self.trust.clone().unwrap_or_default();

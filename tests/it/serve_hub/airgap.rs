@@ -30,16 +30,15 @@ fn outside(registry: &TestRegistry, index: &str, hub: &Hub) -> Project {
     project
 }
 
-/// Takes what the lock pins across the gap; where it is inside. This is the step that a medium takes.
+/// Takes what the lock pins across the gap in a bundle; where that is inside.
 fn carry(outside: &Project, inside: &Project) -> PathBuf {
-    outside.mpm(&["mirror", "sync", "medium", "--lock", "Model.lock"]).expect(0);
+    outside.mpm(&["bundle", "create", "-o", "medium.mpmb", "--lock", "Model.lock"]).expect(0);
     for file in ["Model.toml", "Model.lock"] {
         inside.write(file, outside.read(file).unwrap());
     }
-    let to = inside.home().join("site");
-    let copied = Command::new("cp").arg("-a").arg(outside.folder().join("medium")).arg(&to).status().unwrap();
-    assert!(copied.success());
-    to
+    let medium = inside.home().join("medium.mpmb");
+    std::fs::copy(outside.folder().join("medium.mpmb"), &medium).unwrap();
+    medium
 }
 
 /// A command with its environment, as a line of a shell's script.
@@ -81,12 +80,22 @@ fn a_site_with_no_network_runs_on_what_was_carried_in() {
         "[index-mirrors]\n\"{}\" = [\"sparse+http://{ADDRESS}/\"]\n\n[hub]\nmirrors = [\"http://{ADDRESS}/\"]\n",
         registry.root_sha256().prefixed()
     ));
-    let site = carry(&outside, &inside);
+    let medium = carry(&outside, &inside);
     drop((origin, hub));
 
     // All that happens inside, under one trace.
     let home = inside.home();
+    let site = home.join("site");
     let root = registry.root_sha256().hex();
+    let import = inside.command(&[
+        "bundle",
+        "import",
+        medium.to_str().unwrap(),
+        "--into",
+        site.to_str().unwrap(),
+        "--root",
+        &root,
+    ]);
     let serve = inside.command(&[
         "serve",
         site.to_str().unwrap(),
@@ -102,9 +111,10 @@ fn a_site_with_no_network_runs_on_what_was_carried_in() {
     std::fs::write(home.join("resolv.conf"), "nameserver 127.0.0.1\noptions attempts:1 timeout:1\n").unwrap();
     std::fs::write(home.join("steps.json"), json!(steps(&hub_commit)).to_string()).unwrap();
     let mut script = format!(
-        "set -e\nip link set lo up\nmount --bind '{h}/resolv.conf' /etc/resolv.conf\ncd '{}'\n{} > '{h}/address' 2> '{h}/served' &\nSERVER=$!\n\
+        "set -e\nip link set lo up\nmount --bind '{h}/resolv.conf' /etc/resolv.conf\ncd '{}'\n{} > /dev/null\n{} > '{h}/address' 2> '{h}/served' &\nSERVER=$!\n\
 while [ ! -s '{h}/address' ]; do sleep 0.05; kill -0 $SERVER; done\n{}\n",
         inside.folder().display(),
+        line(&import),
         line(&serve),
         line(&inside.command(&["sync"])),
         h = home.display(),
