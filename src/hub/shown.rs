@@ -142,7 +142,8 @@ struct Refs {
 #[derive(Serialize)]
 struct Ref {
     name: String,
-    r#ref: String,
+    #[serde(rename = "ref")]
+    full: String,
     #[serde(rename = "targetCommit")]
     target: String,
 }
@@ -291,7 +292,7 @@ pub fn render_paths<F: Shown>(words: &CommitWords<'_>, files: &[F], paths: &[Str
 pub fn render_refs(branches: &[Named], tags: &[Named]) -> Vec<u8> {
     let shape = |kind: &str, named: &Named| Ref {
         name: named.0.clone(),
-        r#ref: format!("refs/{kind}/{}", named.0),
+        full: format!("refs/{kind}/{}", named.0),
         target: named.1.to_string(),
     };
     json(&Refs {

@@ -329,6 +329,11 @@ mod tests {
             found.rights().cover(&id, &Namespace::parse(namespace).expect("a name"))
         };
         assert!(covers("main", "acme") && covers("other", "acme") && covers("other", "uci"));
+        let hub = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            super::Rights::parse(&words).expect("rights").hold_for_hub()
+        };
+        assert!(hub(&["acme", "hf:*"]) && hub(&["*"]) && !hub(&["hf:acme", "acme", "other:*"]) && !hub(&[]));
         assert!(!covers("main", "uci") && !covers("main", "acme-two") && !found.rights().are_all());
     }
 

@@ -47,7 +47,11 @@ const ROOMS: &[(&str, &[&[&str]])] = &[
     // The terminal: words and verbs, what it takes to build the services, and types that requests and outcomes hold.
     (
         "cli",
-        &[WORDS, EFFECTS, &["ops", "select", "statement", "trust", "store", "install", "mirror", "registry", "serve"]],
+        &[
+            WORDS,
+            EFFECTS,
+            &["ops", "bundle", "select", "statement", "trust", "store", "install", "mirror", "registry", "serve"],
+        ],
     ),
 ];
 

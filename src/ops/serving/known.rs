@@ -21,6 +21,9 @@ struct Entry {
     owner: u32,
 }
 
+/// A release.
+type Named = (RegistryId, PackageName, Version);
+
 /// Blobs that statements name.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -29,7 +32,7 @@ pub(super) struct Known {
     chunks: Vec<Pin>,
     owners: Vec<(RegistryId, Namespace)>,
     /// Releases by where their publishers say that they stand on the hub.
-    upstreams: BTreeMap<(PackageKind, HubRepository), BTreeSet<(RegistryId, PackageName, Version)>>,
+    upstreams: BTreeMap<(PackageKind, HubRepository), BTreeSet<Named>>,
 }
 
 impl Known {
@@ -126,11 +129,7 @@ impl Known {
     }
 
     /// The releases that stand on the hub in a repository.
-    pub(super) fn upstreams(
-        &self,
-        kind: PackageKind,
-        repository: &HubRepository,
-    ) -> Vec<(RegistryId, PackageName, Version)> {
+    pub(super) fn upstreams(&self, kind: PackageKind, repository: &HubRepository) -> Vec<Named> {
         let found = self.upstreams.get(&(kind, repository.clone()));
         found.into_iter().flatten().cloned().collect()
     }

@@ -63,10 +63,24 @@ pub(super) struct Repository<'s> {
     package: Option<Held<'s>>,
 }
 
+/// A package that an id may mean, and of its releases those that may be meant; none: all.
+type Candidate = (RegistryId, PackageName, Option<BTreeSet<Version>>);
+
+/// Who looks for what.
+struct Looking<'s> {
+    site: &'s Site,
+    shelf: &'s dyn Shelf,
+    caller: &'s Caller,
+    registries: Vec<RegistryId>,
+    kind: PackageKind,
+    /// The id without its registry.
+    name: String,
+}
+
 /// What was found of an id, so far.
 #[derive(Default)]
 struct Found {
-    packages: Vec<(RegistryId, PackageName, Option<BTreeSet<Version>>)>,
+    packages: Vec<Candidate>,
     /// Something is there that the caller may not read.
     hidden: bool,
     /// It is there, and of the other kind.
@@ -101,19 +115,16 @@ impl<'s> Repository<'s> {
         let is_named = registry.is_some() || name != id;
         let mut sources = Vec::new();
         let mut found = Found::default();
-        if !is_named {
+        if !is_named && site.may_read_sources(caller) {
             let of_id = site.hub.sources(shelf).iter().filter(|one| one.id.repository.as_str() == name);
-            for source in of_id {
-                if source.id.kind != kind {
-                    found.other_kind = true;
-                } else if site.may_read_sources(caller) {
-                    sources.push(source);
-                }
-            }
+            let (of_kind, others): (Vec<_>, Vec<_>) = of_id.partition(|one| one.id.kind == kind);
+            found.other_kind = !others.is_empty();
+            sources = of_kind;
         }
-        found.own(site, shelf, caller, &registries, kind, &name)?;
+        let looking = Looking { site, shelf, caller, registries, kind, name };
+        looking.own(&mut found)?;
         if found.packages.is_empty() {
-            found.upstream(site, shelf, caller, &registries, kind, &name)?;
+            looking.upstream(&mut found)?;
         }
         let packages = std::mem::take(&mut found.packages);
         let package = match packages.as_slice() {
@@ -185,67 +196,51 @@ impl<'s> Repository<'s> {
     }
 }
 
-impl Found {
+impl Looking<'_> {
     /// Packages of this name.
-    fn own(
-        &mut self,
-        site: &Site,
-        shelf: &dyn Shelf,
-        caller: &Caller,
-        registries: &[RegistryId],
-        kind: PackageKind,
-        id: &str,
-    ) -> Result<(), Trouble> {
-        let Ok(name) = PackageName::parse(id) else { return Ok(()) };
-        for registry in registries {
+    fn own(&self, found: &mut Found) -> Result<(), Trouble> {
+        let Ok(name) = PackageName::parse(&self.name) else { return Ok(()) };
+        for registry in &self.registries {
             // Whether there is one is told to nobody who may not read the namespace.
-            if !site.may_read(caller, registry, &name.namespace()) {
-                self.hidden = true;
+            if !self.site.may_read(self.caller, registry, &name.namespace()) {
+                found.hidden = true;
                 continue;
             }
-            let Some(package) = shelf.package(registry, &name)? else { continue };
-            if package.releases.iter().any(|release| release.kind == kind) {
-                self.packages.push((registry.clone(), package.name.clone(), None));
+            let Some(package) = self.shelf.package(registry, &name)? else { continue };
+            if package.releases.iter().any(|release| release.kind == self.kind) {
+                found.packages.push((registry.clone(), package.name.clone(), None));
             } else if !package.releases.is_empty() {
-                self.other_kind = true;
+                found.other_kind = true;
             }
-        }
-        if !self.packages.is_empty() {
-            self.hidden = false;
         }
         Ok(())
     }
 
     /// Packages whose publishers say that they stand on the hub under this id.
-    fn upstream(
-        &mut self,
-        site: &Site,
-        shelf: &dyn Shelf,
-        caller: &Caller,
-        registries: &[RegistryId],
-        kind: PackageKind,
-        id: &str,
-    ) -> Result<(), Trouble> {
-        let Ok(repository) = HubRepository::parse(id) else { return Ok(()) };
+    fn upstream(&self, found: &mut Found) -> Result<(), Trouble> {
+        let Ok(repository) = HubRepository::parse(&self.name) else { return Ok(()) };
         let mut packages: BTreeMap<(RegistryId, PackageName), BTreeSet<Version>> = BTreeMap::new();
-        for (registry, name, version) in shelf.upstreams(kind, &repository)? {
-            if registries.contains(&registry) && site.may_read(caller, &registry, &name.namespace()) {
+        for (registry, name, version) in self.shelf.upstreams(self.kind, &repository)? {
+            let readable = self.site.may_read(self.caller, &registry, &name.namespace());
+            if self.registries.contains(&registry) && readable {
                 packages.entry((registry, name)).or_default().insert(version);
             }
         }
         // A package of that name has the name, also before those who may not read it.
-        if let (true, false, Ok(own)) = (self.hidden, packages.is_empty(), PackageName::parse(id)) {
-            for registry in registries {
-                if shelf.package(registry, &own)?.is_some() {
+        if let (true, false, Ok(own)) = (found.hidden, packages.is_empty(), PackageName::parse(&self.name)) {
+            for registry in &self.registries {
+                if self.shelf.package(registry, &own)?.is_some() {
                     return Ok(());
                 }
             }
         }
         let packages = packages.into_iter().map(|((registry, name), versions)| (registry, name, Some(versions)));
-        self.packages.extend(packages);
+        found.packages.extend(packages);
         Ok(())
     }
+}
 
+impl Found {
     /// Why there is nothing.
     fn denial(&self, caller: &Caller, kind: PackageKind, id: &str) -> Denial {
         if self.hidden {
@@ -266,7 +261,7 @@ impl Found {
     }
 }
 
-fn ambiguous(id: &str, several: &[(RegistryId, PackageName, Option<BTreeSet<Version>>)]) -> Denial {
+fn ambiguous(id: &str, several: &[Candidate]) -> Denial {
     let all: Vec<String> = several.iter().map(|(registry, name, _)| format!("{registry}: {name}")).collect();
     Denial::NoRepository(format!(
         "{id} may be any of {}: ask for one by its own name, with /registries/REGISTRY at the end of HF_ENDPOINT",

@@ -63,13 +63,13 @@ pub(super) async fn answer(site: &Arc<Site>, asked: HubRequest, request: Request
         HubRequest { asked: Asked::Repository(asked), registry } => (registry, asked),
     };
     let asks_paths = matches!(asked.1.what, What::Paths { .. });
-    if !reads && !(asks_paths && request.method == Method::POST) {
+    let asks = asks_paths && request.method == Method::POST;
+    if !reads && !asks {
         return read_only();
     }
     match of_repository(site, caller, asked, (request, body)).await {
-        Ok(answer) => answer,
+        Ok(answer) | Err(Refused::Broken(answer)) => answer,
         Err(Refused::Denied(denial)) => denied(&denial),
-        Err(Refused::Broken(answer)) => answer,
     }
 }
 
@@ -92,6 +92,10 @@ async fn of_repository(
     (request, body): (Parts, Body),
 ) -> Result<Response<Body>, Refused> {
     if asked.what == What::Refs {
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method has a lifetime of its own, which its name would fix"
+        )]
         let (branches, tags) = look(site, caller, registry, &asked, |repository| repository.refs()).await?;
         return Ok(json(render_refs(&branches, &tags)));
     }

@@ -234,6 +234,58 @@ fn a_token_opens_its_namespace_and_a_bad_one_nothing() {
 }
 
 #[test]
+fn what_is_pulled_through_is_promised_at_once_and_brought_when_it_is_asked_for() {
+    let registry = registry();
+    let origin = crate::support::server::Server::start(registry.folder());
+    let machine = crate::support::project::Project::new().manifest(&crate::flows::fixture::manifest(
+        &registry,
+        &format!("sparse+{}", origin.url()),
+        "",
+    ));
+    let serving = Serving::start(&machine, &["--pull-through", "acme"]);
+    let weights = blob::safetensors(2, 3_000);
+    let blobs = || origin.requests().into_iter().filter(|request| request.path.contains("blobs/")).count();
+    // Who stands where upstream is known when a statement was met.
+    assert_eq!(serving.get("/api/models/Sentence/Tiny", &[]).status, 404);
+    let head = serving.ask("HEAD", "/acme/tiny/resolve/main/model.safetensors", &[]);
+    assert_eq!((head.status, head.header("content-length")), (200, &*weights.len().to_string()));
+    assert_eq!(blobs(), 0, "a HEAD brings nothing");
+    assert_eq!(leads(&serving, "Sentence/Tiny", "main"), UPSTREAM);
+    for _ in 0..2 {
+        let got = serving.get("/Sentence/Tiny/resolve/main/model.safetensors", &[]);
+        assert_eq!((got.status, got.body == weights), (200, true));
+    }
+    assert_eq!(blobs(), 1);
+}
+
+#[test]
+fn the_store_answers_for_what_was_verified_and_a_corrupt_file_for_nobody() {
+    let registry = registry();
+    let machine = super::project_of(&registry, "[models]\n\"acme/tiny\" = \"1\"\n");
+    machine.mpm(&["sync"]).expect(0);
+    let serving = Serving::start(&machine, &[]);
+    let weights = blob::safetensors(2, 3_000);
+    assert_eq!(serving.get("/acme/tiny/resolve/main/model.safetensors", &[]).body, weights);
+    assert_eq!(leads(&serving, "Sentence/Tiny", "%5E1"), UPSTREAM);
+    refuses(&serving, "/api/models/acme/lora", &[], 404, "RepoNotFound", "no model");
+
+    let whole = Serving::start(&machine, &[&crate::flows::fixture::folder(&registry)]);
+    let mut wrong = weights.clone();
+    wrong[200] ^= 1;
+    std::fs::write(registry.blob(&modelpm::model::Sha256::of(&weights)), wrong).unwrap();
+    let answer = whole.get("/acme/tiny/resolve/main/model.safetensors", &[]);
+    assert_eq!((answer.status, answer.header("x-error-code")), (500, ""));
+    assert!(answer.header("x-error-message").contains("its bytes are wrong"), "{}", answer.header("x-error-message"));
+    let question = "x".repeat(5 << 20);
+    let raw = format!(
+        "POST /api/models/acme/tiny/paths-info/main HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{question}",
+        question.len()
+    );
+    assert!(matches!(whole.raw(raw.as_bytes()).status, 0 | 400), "a question has an end");
+    assert_eq!(leads(&whole, "acme/tiny", "main"), UPSTREAM);
+}
+
+#[test]
 fn a_name_that_several_claim_is_nobodys() {
     let mut registry = TestRegistry::of_late("acme", 3_600);
     for namespace in ["acme", "evil", "google"] {
