@@ -296,6 +296,10 @@ After=network-online.target
 Wants=network-online.target
 
 [Service]
+# With secrets, that only root can read:
+#   LoadCredential=tokens:/etc/mpm/tokens.toml
+#   LoadCredential=key:/etc/mpm/key.pem
+# and `--tokens %d/tokens --tls-cert /etc/mpm/cert.pem --tls-key %d/key`. They are read again when the unit is restarted.
 ExecStart=/usr/local/bin/mpm serve{content} --listen {listen} --access-log -
 DynamicUser=yes
 StateDirectory=mpm-serve
