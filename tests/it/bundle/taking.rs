@@ -122,6 +122,24 @@ fn the_store_takes_a_bundle_and_a_lock_installs_with_no_index_at_all() {
 }
 
 #[test]
+fn the_store_lends_what_a_bundle_leaves_out() {
+    let mut registry = registry();
+    let maker = Maker::of(&registry, &folder(&registry));
+    let (first, _) = maker.make("first.mpmb", &["acme/minilm@=1.0.0"]);
+    registry.release("acme/minilm", "3.0.0").file("docs/card.md", "# minilm 1.0.0\n").file("new.txt", "x\n").publish();
+    let (second, _) = maker.make("second.mpmb", &["acme/minilm@3", "--since", &first.display().to_string()]);
+    let rest = "[models]\n\"acme/minilm\" = \"3\"\n";
+    let machine = Project::new().manifest(&manifest(&registry, &second.display().to_string(), rest));
+    let import =
+        |bundle: &std::path::Path| machine.mpm(&["bundle", "import", &bundle.display().to_string(), "--into", "store"]);
+    import(&second).expect(1).says(&["E1012", "docs/card.md"]);
+    import(&first).expect(0);
+    import(&second).expect(0);
+    ok(&machine, &["--offline", "sync"]);
+    assert_eq!(machine.text("models/acme/minilm/docs/card.md").unwrap(), "# minilm 1.0.0\n");
+}
+
+#[test]
 fn small_files_in_packs_come_into_the_store_as_files() {
     let author = Project::new();
     ok(&author, &["key", "new", "main.key", "--no-password"]);
