@@ -14,10 +14,11 @@ use crate::index::{AirGap, Carried, Gate, Memory, Opening, Registry};
 use crate::keys::{AskPassword, SecretKey, signature_path};
 use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
 use crate::mirror::{self, Destination, Extra, Found, Held, Inspected, Inspection, MirrorError, Rules, Supply, Wish};
-use crate::model::{PackageName, Pin, RegistryId, Sha256, VariantName};
+use crate::model::{Floor, PackageName, Pin, RegistryId, Sha256, VariantName};
 use crate::ops::authoring::{Protection, open_key};
 use crate::ops::bringing::{JOBS, Supplier, Wanted, bring, missing};
 use crate::ops::bundle_look::world;
+use crate::ops::project::Project;
 use crate::ops::registries::{Registries, air_gap};
 use crate::ops::{AuthoringError, PipelineError, Services, Travel, mirroring, pipeline};
 use crate::statement::{FileEntry, Files, ReleaseFiles, Statement, parse_list};
@@ -191,6 +192,8 @@ struct Trusted {
     id: RegistryId,
     root: Sha256,
     root_at: Option<(u64, Sha256)>,
+    /// What the lock of the project around has seen.
+    floor: Option<Floor>,
 }
 
 fn trusted(services: &Services, request: &Request<'_>, bundle: &Bundle) -> Result<Trusted, ImportError> {
@@ -219,7 +222,10 @@ fn trusted(services: &Services, request: &Request<'_>, bundle: &Bundle) -> Resul
         return Err(PipelineError::NotListed { registry: id, root }.into());
     }
     let root_at = declared.filter(|declared| declared.root == root).and_then(|declared| declared.root_at);
-    Ok(Trusted { id, root, root_at })
+    let project = Project::open(&request.start).ok();
+    let locked = project.and_then(|project| Some(project.whole_lock().ok()?.registries.get(&id)?.clone()));
+    let floor = locked.filter(|locked| locked.root == root).map(|locked| locked.floor);
+    Ok(Trusted { id, root, root_at, floor })
 }
 
 /// New trust is given here: what has expired is refused, but for what the site's configuration says. A record is not asked for:
@@ -231,7 +237,7 @@ fn opening(services: &Services, trusted: &Trusted, bundle: &Bundle) -> Opening {
         root_at: trusted.root_at,
         address: IndexAddress::Folder(bundle.path().to_string_lossy().into_owned()),
         mirrors: Vec::new(),
-        floor: None,
+        floor: trusted.floor,
         gate: Gate::NewTrust,
         air_gap: AirGap { import_key: None, ..air_gap(services) },
     }

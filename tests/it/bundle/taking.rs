@@ -140,6 +140,24 @@ fn the_store_lends_what_a_bundle_leaves_out() {
 }
 
 #[test]
+fn a_bundle_below_the_floor_of_the_projects_lock_is_refused() {
+    let mut registry = registry();
+    let maker = Maker::of(&registry, &folder(&registry));
+    let (old, _) = maker.make("old.mpmb", &["--all"]);
+    registry.release("acme/vocab", "1.2.0").file("vocab.txt", "four\n").publish();
+    let origin = project(&registry, REST);
+    ok(&origin, &["lock"]);
+    // Another machine, which remembers nothing: the lock does.
+    let inside = elsewhere(&origin);
+    let file = old.display().to_string();
+    for into in ["store", "mirror"] {
+        let ran = inside.mpm(&["bundle", "import", &file, "--into", into]);
+        ran.expect(4).says(&["E0114", "Model.lock"]);
+    }
+    assert!(!inside.folder().join("mirror").exists());
+}
+
+#[test]
 fn small_files_in_packs_come_into_the_store_as_files() {
     let author = Project::new();
     ok(&author, &["key", "new", "main.key", "--no-password"]);
@@ -209,6 +227,8 @@ fn a_bundle_is_there_whole_or_not_at_all_whenever_its_maker_ends() {
         let arguments = [&["bundle", "create", "-o", "x.mpmb"][..], shape].concat();
         let output = maker.project.command(&arguments).env("MPM_FAULT", point).output().unwrap();
         assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(point.ends_with("kill") || said.contains("E1087"), "{said}");
         let names: Vec<String> = std::fs::read_dir(maker.project.folder())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
