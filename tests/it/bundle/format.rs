@@ -162,6 +162,24 @@ fn a_table_holds_no_more_than_it_may() {
 }
 
 #[test]
+fn what_is_too_much_and_a_wish_to_stop_leave_nothing() {
+    let too_much = BundleError::TooMuch;
+    assert_eq!((too_much.code().0, too_much.hints().len()), ("E1086", 1));
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("x.mpmb");
+    let (table, ..) = contents();
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let open =
+        |_: Source<'_>| -> std::io::Result<Option<Box<dyn Read + Send>>> { Ok(Some(Box::new(std::io::empty()))) };
+    let error = write(&table, (&to, Shape::File), folder.path(), &open, (&cancel, &|_| ())).expect_err("stopped");
+    assert_eq!(error.code().0, "E1089");
+    let bundle = Bundle::open(&[golden().join("good.mpmb")]).unwrap();
+    assert_eq!(bundle.damages(&cancel, &|_| ()).expect_err("stopped").code().0, "E1089");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_source_that_changes_while_it_is_written_leaves_nothing() {
     let (table, files, _) = contents();
     let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use super::{Maker, Site};
 use crate::flows::fixture::{folder, manifest, ok, registry};
+use crate::support::peers;
 use crate::support::project::Project;
 
 const DAY: u64 = 86_400;
@@ -111,6 +112,44 @@ fn the_store_of_a_site_with_a_key_keeps_the_record() {
     machine.mpm(&["--offline", "sync"]).expect(4).says(&["E0126"]);
     ok(&machine, &["bundle", "import", &file, "--into", "store", "--sign", "import.key"]);
     ok(&machine, &["--offline", "sync"]);
+}
+
+#[test]
+fn a_site_without_a_network_imports_and_installs() {
+    let registry = registry();
+    let maker = Maker::of(&registry, &folder(&registry));
+    let (bundle, _) = maker.make("site.mpmb", &["--all"]);
+    let rest = "[models]\n\"acme/minilm\" = \"1\"\n";
+    let site = Project::new().manifest(&manifest(&registry, "sparse+https://models.acme.example/", rest));
+    let mirror = site.home().join("mirror").display().to_string();
+    let root = registry.root_sha256().prefixed();
+    let site = site.config(&format!("[index-mirrors]\n\"{root}\" = [\"{mirror}\"]\n"));
+    let (Some(unshare), Some(strace)) = (peers::peer("unshare"), peers::peer("strace")) else { return };
+    let (trace, file) = (site.home().join("trace"), bundle.display().to_string());
+    for arguments in [
+        &["bundle", "list", &file][..],
+        &["bundle", "verify", &file],
+        &["bundle", "import", &file, "--into", &mirror],
+        &["bundle", "import", &file, "--into", "store"],
+        &["sync"],
+    ] {
+        let command = site.command(arguments);
+        let mut outer = std::process::Command::new(&unshare);
+        outer.args(["-n", "--"]).arg(&strace).args(["-f", "-e", "trace=socket", "-o"]).arg(&trace);
+        outer.arg(command.get_program()).args(command.get_args()).current_dir(site.folder()).env_clear();
+        outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = outer.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if said.contains("unshare failed") || said.contains("PTRACE_TRACEME") {
+            peers::skip("the right to take the network from a process");
+            return;
+        }
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        let sockets = std::fs::read_to_string(&trace).unwrap();
+        let inet: Vec<&str> = sockets.lines().filter(|line| line.contains("AF_INET")).collect();
+        assert!(inet.is_empty(), "{arguments:?}: {inet:?}");
+    }
+    assert!(site.read("models/acme/minilm/model.safetensors").is_some());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use modelpm::sys::Cancel;
 
 use super::{Maker, Site};
 use crate::flows::fixture::{folder, ok, registry, tree};
+use crate::support::project::Project;
 
 /// A bundle written again from changed contents, with a table that fits them: what whoever has the medium can do.
 fn rewritten(
@@ -51,7 +52,7 @@ fn a_bundle_that_was_cut_or_flipped_is_refused_and_nothing_is_shown() {
     let maker = Maker::of(&registry, &folder(&registry));
     let (bundle, _) = maker.make("site.mpmb", &["--all"]);
     let good = std::fs::read(&bundle).unwrap();
-    let opened = Bundle::open(&[bundle.clone()]).unwrap();
+    let opened = Bundle::open(std::slice::from_ref(&bundle)).unwrap();
     let (data, table) = (opened.data_begin() as usize, opened.table().clone());
     let bad = maker.at("bad.mpmb");
     let site = Site::of(&registry);
@@ -178,6 +179,17 @@ fn a_bundle_of_another_registry_is_refused_whatever_it_calls_itself() {
     let file = bundle.display().to_string();
     let ran = site.project.mpm(&["bundle", "import", &file, "--into", "store"]);
     ran.expect(2).says(&["E0911", "--root SHA256", "Compare"]);
+    // Nor does it count that some project on this machine once named that root.
+    let met = Site::of(&other);
+    met.import(&bundle, &[]).expect(0);
+    let arguments = ["bundle", "import", &file, "--into", "elsewhere"];
+    met.project.mpm(&arguments).expect(2).says(&["E0911", "--root SHA256"]);
+    // What configuration lists counts under its own name.
+    let listed = |name: &str| {
+        Project::new().config(&format!("[trusted]\n\"{}\" = \"{name}\"\n", other.root_sha256().prefixed()))
+    };
+    listed("acme").mpm(&arguments).expect(0);
+    listed("beta").mpm(&arguments).expect(2).says(&["E0911"]);
     // A mirror of ours stays ours.
     let own = Maker::of(&ours, &folder(&ours));
     let (mine, _) = own.make("ours.mpmb", &["--all"]);

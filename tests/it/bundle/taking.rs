@@ -122,6 +122,42 @@ fn the_store_takes_a_bundle_and_a_lock_installs_with_no_index_at_all() {
 }
 
 #[test]
+fn the_store_lends_what_a_bundle_leaves_out() {
+    let mut registry = registry();
+    let maker = Maker::of(&registry, &folder(&registry));
+    let (first, _) = maker.make("first.mpmb", &["acme/minilm@=1.0.0"]);
+    registry.release("acme/minilm", "3.0.0").file("docs/card.md", "# minilm 1.0.0\n").file("new.txt", "x\n").publish();
+    let (second, _) = maker.make("second.mpmb", &["acme/minilm@3", "--since", &first.display().to_string()]);
+    let rest = "[models]\n\"acme/minilm\" = \"3\"\n";
+    let machine = Project::new().manifest(&manifest(&registry, &second.display().to_string(), rest));
+    let import =
+        |bundle: &std::path::Path| machine.mpm(&["bundle", "import", &bundle.display().to_string(), "--into", "store"]);
+    import(&second).expect(1).says(&["E1012", "docs/card.md"]);
+    import(&first).expect(0);
+    import(&second).expect(0);
+    ok(&machine, &["--offline", "sync"]);
+    assert_eq!(machine.text("models/acme/minilm/docs/card.md").unwrap(), "# minilm 1.0.0\n");
+}
+
+#[test]
+fn a_bundle_below_the_floor_of_the_projects_lock_is_refused() {
+    let mut registry = registry();
+    let maker = Maker::of(&registry, &folder(&registry));
+    let (old, _) = maker.make("old.mpmb", &["--all"]);
+    registry.release("acme/vocab", "1.2.0").file("vocab.txt", "four\n").publish();
+    let origin = project(&registry, REST);
+    ok(&origin, &["lock"]);
+    // Another machine, which remembers nothing: the lock does.
+    let inside = elsewhere(&origin);
+    let file = old.display().to_string();
+    for into in ["store", "mirror"] {
+        let ran = inside.mpm(&["bundle", "import", &file, "--into", into]);
+        ran.expect(4).says(&["E0114", "Model.lock"]);
+    }
+    assert!(!inside.folder().join("mirror").exists());
+}
+
+#[test]
 fn small_files_in_packs_come_into_the_store_as_files() {
     let author = Project::new();
     ok(&author, &["key", "new", "main.key", "--no-password"]);
@@ -191,6 +227,8 @@ fn a_bundle_is_there_whole_or_not_at_all_whenever_its_maker_ends() {
         let arguments = [&["bundle", "create", "-o", "x.mpmb"][..], shape].concat();
         let output = maker.project.command(&arguments).env("MPM_FAULT", point).output().unwrap();
         assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(point.ends_with("kill") || said.contains("E1087"), "{said}");
         let names: Vec<String> = std::fs::read_dir(maker.project.folder())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
