@@ -10,8 +10,6 @@ mod parse;
 mod place;
 mod read;
 mod table;
-#[cfg(test)]
-mod tests;
 mod write;
 
 use std::path::Path;

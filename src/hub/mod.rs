@@ -5,8 +5,12 @@
 //! trusted: a size and a digest are promises that bytes must keep.
 
 mod address;
+mod asked;
+mod denial;
 mod error;
 mod refusal;
+mod revision;
+mod shown;
 mod wire;
 
 #[cfg(test)]
@@ -17,8 +21,15 @@ use std::collections::BTreeSet;
 use crate::model::{GitBlobId, HubCommit, HubId, PathSet, Pin, RelPath};
 
 pub use address::{Endpoint, EndpointError};
+pub use asked::{Asked, AskedRepository, What, parse_asked};
+pub use denial::{Denial, header_text};
 pub use error::{HubError, refusal_hints};
 pub use refusal::{Refusal, Told};
+pub use revision::{MAIN, Offered, Revision, Standing, list, newest};
+pub use shown::{
+    CommitWords, Detail, Named, NoPage, PAGE, Shown, TreePage, TreeQuery, find, render_info, render_paths, render_refs,
+    render_tree,
+};
 pub use wire::{next_query, parse_commit, parse_tree};
 
 /// The hub's own address, where nobody names another.

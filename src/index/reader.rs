@@ -171,15 +171,6 @@ impl Registry {
         Self::read(opening, world, memory, At { elsewhere, alone: true, ..At::new(origin, scope, address) })
     }
 
-    /// As [`Registry::examine`], over files that come in some way of the caller's.
-    ///
-    /// # Errors
-    /// As [`Registry::open`].
-    pub fn examine_at(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
-        let (scope, address) = (Scope::public(), opening.address.clone());
-        Self::read(opening, world, Memory::none(), At { alone: true, ..At::new(origin, scope, address) })
-    }
-
     /// Opens a copy as it stands, without what this machine remembers: nothing is compared with it, and nothing becomes of it.
     ///
     /// # Errors
@@ -196,7 +187,7 @@ impl Registry {
     /// As [`Registry::open`].
     pub fn examine_from(opening: &Opening, world: &World<'_>, origin: Arc<dyn Origin>) -> Result<Self, IndexError> {
         let (scope, address) = (Scope::public(), opening.address.clone());
-        Self::read(opening, world, Memory::none(), At::new(origin, scope, address))
+        Self::read(opening, world, Memory::none(), At { alone: true, ..At::new(origin, scope, address) })
     }
 
     fn read(opening: &Opening, world: &World<'_>, memory: Memory, at: At) -> Result<Self, IndexError> {

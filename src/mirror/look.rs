@@ -149,7 +149,7 @@ impl<'a> Look<'a> {
         self.seen.survey.packages += 1;
         let carried = self.registry.carry_packages(&BTreeSet::from([name.clone()]));
         for file in carried.iter().flatten().filter(|file| file.path.starts_with("advisories/")) {
-            let lines = file.bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let lines = file.bytes.split_inclusive(|byte| *byte == b'\n').count() as u64;
             self.seen.survey.advisories.insert(name.clone(), lines);
         }
         self.take(&log, carried)?;

@@ -32,5 +32,5 @@ pub use held::Held;
 pub use pack::{Packed, Packing, pack};
 pub use survey::{Corrupt, Depth, Survey, survey};
 pub use sync::{Amount, Contents, Extra, Outcome, Rules, Supply, sync};
-pub use take::{Found, Inspected, Inspection, inspect, open_bundle};
+pub use take::{Found, Inspected, Inspection, inspect, list_bytes, open_bundle};
 pub use wish::{Pattern, Wish};

@@ -1,6 +1,7 @@
 //! Taking a bundle: it is looked through as what a stranger brought, before a byte of it goes anywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::bundle::{Bundle, Damage};
@@ -13,7 +14,7 @@ use crate::mirror::{Corrupt, Destination, MirrorError};
 use crate::model::{Fingerprint, PackageKind, PackageName, Pin, RegistryId, Sha256, Version};
 use crate::progress::{Doing, Event, Progress, Silent, Task};
 use crate::statement::{FileEntry, ListPin, MAX_LIST, parse_list};
-use crate::sys::{BlobReader as _, Cancel, blob_path};
+use crate::sys::{BlobReader as _, Cancel, blob_path, files};
 use crate::verify::Mismatch;
 
 /// The task of hashing.
@@ -54,6 +55,8 @@ pub struct Found {
 pub struct Inspection<'a> {
     /// The copy that it is to come into: what that has need not be in the bundle.
     pub besides: Option<&'a Destination>,
+    /// What a store lends: where a blob lies in it.
+    pub lent: &'a dyn Fn(&Pin) -> Option<PathBuf>,
     /// Whether every entry is hashed.
     pub hash: bool,
     /// Stops between pieces.
@@ -173,9 +176,9 @@ pub fn inspect(
         gate: Gate::Locked,
         air_gap: crate::index::AirGap::default(),
     };
-    let nowhere = std::path::PathBuf::new();
+    let nowhere = PathBuf::new();
     let world = World { http: world.http, trust: nowhere.clone(), cache: nowhere, now: world.now, progress: &Silent };
-    let registry = Registry::examine_at(&opening, &world, Arc::new(Carrier::of(bundle.clone())))?;
+    let registry = Registry::examine_from(&opening, &world, Arc::new(Carrier::of(bundle.clone())))?;
     let head = registry.head();
     let table = bundle.table();
     if (head.at, head.sha256) != (table.head.checkpoint, table.head.checkpoint_sha256) {
@@ -183,7 +186,7 @@ pub fn inspect(
         let path = bundle.path().to_owned();
         return Err(MirrorError::Unsound { path, what: "checkpoint.json".to_owned(), why });
     }
-    let shelf = Carried { bundle, besides: how.besides };
+    let shelf = Carried { bundle, besides: how.besides, lent: how.lent };
     let seen = Look::new(&registry, &shelf, &table.head.variants, how.cancel).walk()?;
     let mut extra: Vec<String> =
         table.files.keys().filter(|path| !seen.known.contains(*path) && *path != "checkpoint.json").cloned().collect();
@@ -224,6 +227,7 @@ fn damages(bundle: &Bundle, how: &Inspection<'_>) -> Result<Vec<Damage>, MirrorE
 struct Carried<'a> {
     bundle: &'a Bundle,
     besides: Option<&'a Destination>,
+    lent: &'a dyn Fn(&Pin) -> Option<PathBuf>,
 }
 
 impl Shelf for Carried<'_> {
@@ -233,7 +237,7 @@ impl Shelf for Carried<'_> {
 
     fn has_blob(&self, pin: &Pin) -> Result<bool, MirrorError> {
         let besides = || self.besides.map_or(Ok(false), |besides| besides.has(pin));
-        Ok(self.bundle.table().blob(pin).is_some() || besides()?)
+        Ok(self.bundle.table().blob(pin).is_some() || besides()? || (self.lent)(pin).is_some())
     }
 
     fn path_of(&self, digest: &Sha256) -> String {
@@ -241,18 +245,34 @@ impl Shelf for Carried<'_> {
     }
 
     fn list(&self, list: &ListPin, what: &str) -> Result<Vec<FileEntry>, MirrorError> {
-        let own = if list.pin.size <= MAX_LIST { self.bundle.blob(&list.pin) } else { Ok(None) };
-        let bytes = own.map_err(|source| MirrorError::at(self.bundle.path())(source))?;
-        match (bytes, self.besides) {
-            (None, Some(besides)) => crate::mirror::plan::read_list(besides, list, what),
-            (bytes, _) => {
-                let bytes = bytes.unwrap_or_default();
-                let found = Pin::of(&bytes);
-                if found == list.pin {
-                    return Ok(parse_list(&bytes, list)?);
-                }
-                Err(Mismatch { what: format!("{what} file list"), expected: list.pin, found }.into())
-            }
+        if let (None, Some(besides)) = (self.bundle.table().blob(&list.pin), self.besides) {
+            return crate::mirror::plan::read_list(besides, list, what);
         }
+        let bytes = list_bytes(self.bundle, &list.pin, self.lent, what)?;
+        Ok(parse_list(&bytes, list)?)
     }
+}
+
+/// The bytes of a file list, out of a bundle or as a store lends it, compared with its pin.
+///
+/// # Errors
+/// They are others, or not there.
+pub fn list_bytes(
+    bundle: &Bundle,
+    pin: &Pin,
+    lent: &dyn Fn(&Pin) -> Option<PathBuf>,
+    what: &str,
+) -> Result<Vec<u8>, MirrorError> {
+    let fail = MirrorError::at(bundle.path());
+    let bytes = match bundle.table().blob(pin) {
+        Some(_) if pin.size <= MAX_LIST => bundle.blob(pin).map_err(fail)?,
+        Some(_) => None,
+        None => lent(pin).map(|path| files::read_capped(&path, MAX_LIST)).transpose().map_err(fail)?.flatten(),
+    };
+    let bytes = bytes.unwrap_or_default();
+    let found = Pin::of(&bytes);
+    if found == *pin {
+        return Ok(bytes);
+    }
+    Err(Mismatch { what: format!("{what} file list"), expected: *pin, found }.into())
 }

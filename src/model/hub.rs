@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::model::PackageKind;
+use crate::model::{PackageKind, Sha256};
 
 /// What stands before an id of the hub wherever an id of a package could stand too.
 const SCHEME: &str = "hf:";
@@ -158,6 +158,11 @@ impl HubCommit {
         } else {
             Err(HubIdError::Commit { found: cut(text) })
         }
+    }
+
+    /// The commit that stands for what has a digest and no commit of its own: the first 40 hex digits.
+    pub fn of(digest: &Sha256) -> Self {
+        Self(digest.hex().chars().take(40).collect())
     }
 
     /// The 40 hex digits.

@@ -12,19 +12,19 @@ use crate::diagnose::{Class, Code, Diagnose, Hint};
 use crate::fetch::{Health, Place};
 use crate::index::{AirGap, Carried, Gate, Memory, Opening, Registry};
 use crate::keys::{AskPassword, SecretKey, signature_path};
-use crate::lock::Lock;
-use crate::manifest::{IndexAddress, RegistryDeclaration};
+use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
 use crate::mirror::{self, Destination, Extra, Found, Held, Inspected, Inspection, MirrorError, Rules, Supply, Wish};
-use crate::model::{PackageName, Pin, RegistryId, Sha256, VariantName};
+use crate::model::{Floor, PackageName, Pin, RegistryId, Sha256, VariantName};
 use crate::ops::authoring::{Protection, open_key};
-use crate::ops::bringing::{JOBS, Supplier, Wanted, bring};
+use crate::ops::bringing::{JOBS, Supplier, Wanted, bring, missing};
 use crate::ops::bundle_look::world;
+use crate::ops::project::Project;
 use crate::ops::registries::{Registries, air_gap};
 use crate::ops::{AuthoringError, PipelineError, Services, Travel, mirroring, pipeline};
 use crate::statement::{FileEntry, Files, ReleaseFiles, Statement, parse_list};
+use crate::store::Store;
 use crate::sys::BlobReader as _;
 use crate::trust::ImportRecord;
-use crate::verify::Mismatch;
 
 /// What is asked.
 pub struct Request<'a> {
@@ -140,9 +140,15 @@ pub fn run(services: &Services, request: &Request<'_>) -> Result<Outcome, Import
         Into::Store => None,
     };
     let key = sign_with(services, request)?;
+    let store = match &request.into {
+        Into::Store => Some(services.store(request.wait).map_err(PipelineError::from)?),
+        Into::Mirror(_) => None,
+    };
+    let lent = |pin: &Pin| store.as_ref()?.find(pin).ok().flatten().map(|entry| entry.path);
     let world = world(services);
     let how = Inspection {
         besides: destination.as_ref(),
+        lent: &lent,
         hash: false,
         cancel: &services.cancel,
         progress: &*services.progress,
@@ -164,7 +170,7 @@ pub fn run(services: &Services, request: &Request<'_>) -> Result<Outcome, Import
         new,
         mirror: None,
         travel: None,
-        record: along.as_ref().map(|along| along[0].path.clone()),
+        record: along.as_ref().map(|[_, record]| record.path.clone()),
         dry_run: request.dry_run,
     };
     if let Some(destination) = destination {
@@ -174,8 +180,9 @@ pub fn run(services: &Services, request: &Request<'_>) -> Result<Outcome, Import
         if !request.dry_run {
             registry.remember(&BTreeMap::new(), &*services.progress).map_err(PipelineError::from)?;
         }
-    } else if !request.dry_run {
-        outcome.travel = Some(into_store(services, request, registry, &trusted, &bundle, &outcome.inspected, along)?);
+    } else if let (Some(store), false) = (&store, request.dry_run) {
+        let into = IntoStore { services, request, store, trusted: &trusted, bundle: &bundle };
+        outcome.travel = Some(into.run(registry, &outcome.inspected, along)?);
     }
     Ok(outcome)
 }
@@ -185,6 +192,8 @@ struct Trusted {
     id: RegistryId,
     root: Sha256,
     root_at: Option<(u64, Sha256)>,
+    /// What the lock of the project around has seen.
+    floor: Option<Floor>,
 }
 
 fn trusted(services: &Services, request: &Request<'_>, bundle: &Bundle) -> Result<Trusted, ImportError> {
@@ -196,8 +205,8 @@ fn trusted(services: &Services, request: &Request<'_>, bundle: &Bundle) -> Resul
         Into::Store => None,
     };
     let config = &services.config;
-    let listed =
-        config.trusted.contains_key(&said) || services.folders.trust.join(said.hex()).join("root.json").exists();
+    // That this machine has met a root says nothing about which registry is meant here.
+    let listed = config.trusted.get(&said).is_some_and(|known| known == id.as_str());
     let root = request
         .root
         .or(marked)
@@ -213,7 +222,10 @@ fn trusted(services: &Services, request: &Request<'_>, bundle: &Bundle) -> Resul
         return Err(PipelineError::NotListed { registry: id, root }.into());
     }
     let root_at = declared.filter(|declared| declared.root == root).and_then(|declared| declared.root_at);
-    Ok(Trusted { id, root, root_at })
+    let project = Project::open(&request.start).ok();
+    let locked = project.and_then(|project| Some(project.whole_lock().ok()?.registries.get(&id)?.clone()));
+    let floor = locked.filter(|locked| locked.root == root).map(|locked| locked.floor);
+    Ok(Trusted { id, root, root_at, floor })
 }
 
 /// New trust is given here: what has expired is refused, but for what the site's configuration says. A record is not asked for:
@@ -225,7 +237,7 @@ fn opening(services: &Services, trusted: &Trusted, bundle: &Bundle) -> Opening {
         root_at: trusted.root_at,
         address: IndexAddress::Folder(bundle.path().to_string_lossy().into_owned()),
         mirrors: Vec::new(),
-        floor: None,
+        floor: trusted.floor,
         gate: Gate::NewTrust,
         air_gap: AirGap { import_key: None, ..air_gap(services) },
     }
@@ -353,94 +365,94 @@ fn packages(bundle: &Bundle) -> BTreeSet<PackageName> {
     bundle.table().files.keys().filter_map(name).collect()
 }
 
-/// Blobs first, then statements, then what this machine remembers: what a run that was stopped left is not believed.
-fn into_store(
-    services: &Services,
-    request: &Request<'_>,
-    registry: Registry,
-    trusted: &Trusted,
-    bundle: &Bundle,
-    inspected: &Inspected,
-    along: Option<[Carried; 2]>,
-) -> Result<Travel, ImportError> {
-    let store = services.store(request.wait).map_err(PipelineError::from)?;
-    let mut wanted: Vec<Wanted> = Vec::new();
-    let mut small: Vec<Vec<u8>> = Vec::new();
-    for found in &inspected.found {
-        let verified =
-            registry.locked_statement(&found.name, &found.version, &found.statement).map_err(PipelineError::from)?;
-        let lists = lists(bundle, found, &verified.statement)?;
-        let (files, texts) = lists;
-        wanted.extend(wanted_of(&trusted.id, found, &verified.statement, &files, &bundle.table().head.variants));
-        small.extend(texts);
-        small.push(verified.bytes);
-    }
-    for (digest, blob) in bundle.table().blobs.iter().filter(|(_, blob)| blob.loose) {
-        wanted.push(Wanted {
-            pin: Pin { sha256: *digest, size: blob.size },
-            what: format!("file {} of a source", digest.short()),
-            supplier: Supplier::Registry(trusted.id.clone()),
-            pack: None,
-            indexed: None,
-        });
-    }
-    // What neither bundle nor store has was told, or refused, before.
-    let has = |wanted: &Wanted| bundle.has(&wanted.pack.map_or(wanted.pin, |(pack, _)| pack)) == Some(true);
-    wanted.retain(|one| has(one) || !store.seems_to_have(&one.pin) && !bundle.table().head.partial);
-    let (_, travel) = crate::ops::bringing::missing(&store, &wanted)?;
-    pipeline::ask_about(services, request.yes, &travel)?;
-    let declaration = RegistryDeclaration {
-        index: IndexAddress::Folder(bundle.path().to_string_lossy().into_owned()),
-        root: trusted.root,
-        root_at: None,
-        namespaces: Vec::new(),
-        default: false,
-        line: 0,
-    };
-    let mut registries = Registries::new(
-        services,
-        &request.start,
-        &crate::manifest::Manifest::default(),
-        Some(&Lock::default()),
-        Gate::Locked,
-    )
-    .at_the_source();
-    registries.put(&trusted.id, declaration, registry);
-    let travel = bring(services, &store, &mut registries, &wanted)?;
-    for bytes in small {
-        store.put_bytes(&bytes).map_err(PipelineError::from)?;
-    }
-    let registry = registries.open(&trusted.id)?;
-    if let Some([signature, record]) = along {
-        let text = String::from_utf8(signature.bytes).unwrap_or_default();
-        registry.keep_import(&record.bytes, &text).map_err(PipelineError::from)?;
-    }
-    registry.remember(&BTreeMap::new(), &*services.progress).map_err(PipelineError::from)?;
-    Ok(travel)
+/// A way into the store.
+struct IntoStore<'a> {
+    services: &'a Services,
+    request: &'a Request<'a>,
+    store: &'a Store,
+    trusted: &'a Trusted,
+    bundle: &'a Bundle,
 }
 
-/// The files of a release, and the bytes of its lists.
-fn lists(bundle: &Bundle, found: &Found, statement: &Statement) -> Result<(Vec<FileEntry>, Vec<Vec<u8>>), ImportError> {
-    let Files::Lists(pins) = &statement.files else {
-        let Files::Inline(files) = &statement.files else { return Ok((Vec::new(), Vec::new())) };
-        return Ok((files.clone(), Vec::new()));
-    };
-    let (mut parsed, mut texts) = (Vec::new(), Vec::new());
-    for list in pins {
-        let bytes = bundle.blob(&list.pin).ok().flatten().unwrap_or_default();
-        let seen = Pin::of(&bytes);
-        if seen != list.pin {
-            let what = format!("{} {} file list", found.name, found.version);
-            let error = Mismatch { what, expected: list.pin, found: seen };
-            return Err(MirrorError::from(error).into());
+impl IntoStore<'_> {
+    /// Blobs first, then statements, then what this machine remembers: what a run that was stopped left is not believed.
+    fn run(
+        &self,
+        registry: Registry,
+        inspected: &Inspected,
+        along: Option<[Carried; 2]>,
+    ) -> Result<Travel, ImportError> {
+        let (services, store, id) = (self.services, self.store, &self.trusted.id);
+        let table = self.bundle.table();
+        let mut wanted: Vec<Wanted> = Vec::new();
+        let mut small: Vec<Vec<u8>> = Vec::new();
+        for found in &inspected.found {
+            let verified = registry
+                .locked_statement(&found.name, &found.version, &found.statement)
+                .map_err(PipelineError::from)?;
+            let (files, texts) = self.lists(found, &verified.statement)?;
+            wanted.extend(wanted_of(id, found, &verified.statement, &files, &table.head.variants));
+            small.extend(texts);
+            small.push(verified.bytes);
         }
-        parsed.push(parse_list(&bytes, list).map_err(MirrorError::from)?);
-        texts.push(bytes);
+        for (digest, blob) in table.blobs.iter().filter(|(_, blob)| blob.loose) {
+            let pin = Pin { sha256: *digest, size: blob.size };
+            wanted.push(plain(id, pin, format!("file {} of a source", digest.short())));
+        }
+        // What neither has was told, or refused, before.
+        wanted.retain(|one| self.bundle.has(&one.pack.map_or(one.pin, |(pack, _)| pack)) == Some(true));
+        let (_, travel) = missing(store, &wanted)?;
+        pipeline::ask_about(services, self.request.yes, &travel)?;
+        let declaration = RegistryDeclaration {
+            index: IndexAddress::Folder(self.bundle.path().to_string_lossy().into_owned()),
+            root: self.trusted.root,
+            root_at: None,
+            namespaces: Vec::new(),
+            default: false,
+            line: 0,
+        };
+        let nothing = Manifest::default();
+        let registries = Registries::new(services, &self.request.start, &nothing, None, Gate::Locked);
+        let mut registries = registries.at_the_source();
+        registries.put(id, declaration, registry);
+        let travel = bring(services, store, &mut registries, &wanted)?;
+        for bytes in small {
+            store.put_bytes(&bytes).map_err(PipelineError::from)?;
+        }
+        let registry = registries.open(id)?;
+        if let Some([signature, record]) = along {
+            let text = String::from_utf8(signature.bytes).unwrap_or_default();
+            registry.keep_import(&record.bytes, &text).map_err(PipelineError::from)?;
+        }
+        registry.remember(&BTreeMap::new(), &*services.progress).map_err(PipelineError::from)?;
+        Ok(travel)
     }
-    let files = ReleaseFiles::assemble(statement, parsed).map_err(MirrorError::from)?;
-    Ok((files.entries().to_vec(), texts))
+
+    /// The files of a release, and the bytes of its lists.
+    fn lists(&self, found: &Found, statement: &Statement) -> Result<(Vec<FileEntry>, Vec<Vec<u8>>), ImportError> {
+        let pins = match &statement.files {
+            Files::Inline(files) => return Ok((files.clone(), Vec::new())),
+            Files::Lists(pins) => pins,
+        };
+        let lent = |pin: &Pin| self.store.find(pin).ok().flatten().map(|entry| entry.path);
+        let (mut parsed, mut texts) = (Vec::new(), Vec::new());
+        for list in pins {
+            let what = format!("{} {}", found.name, found.version);
+            let bytes = mirror::list_bytes(self.bundle, &list.pin, &lent, &what)?;
+            parsed.push(parse_list(&bytes, list).map_err(MirrorError::from)?);
+            texts.push(bytes);
+        }
+        let files = ReleaseFiles::assemble(statement, parsed).map_err(MirrorError::from)?;
+        Ok((files.entries().to_vec(), texts))
+    }
 }
 
+/// A blob of its own.
+fn plain(id: &RegistryId, pin: Pin, what: String) -> Wanted {
+    Wanted { pin, what, supplier: Supplier::Registry(id.clone()), pack: None, indexed: None }
+}
+
+/// The blobs of a release: its files, and their chunk indexes.
 fn wanted_of(
     id: &RegistryId,
     found: &Found,
@@ -459,8 +471,8 @@ fn wanted_of(
             let pack = statement.packs.iter().find(|pack| pack.sha256 == place.pack)?;
             Some((*pack, place.offset))
         });
-        let supplier = Supplier::Registry(id.clone());
-        wanted.push(Wanted { pin: file.pin, what, supplier, pack, indexed: None });
+        wanted.extend(file.chunks.map(|index| plain(id, index, format!("{what} (chunk index)"))));
+        wanted.push(Wanted { pack, ..plain(id, file.pin, what) });
     }
     wanted
 }

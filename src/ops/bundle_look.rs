@@ -36,7 +36,13 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     let bundle = Bundle::open(&request.files).map_err(MirrorError::from)?;
     let head = &bundle.table().head;
     let root = request.root.unwrap_or(head.root);
-    let how = Inspection { besides: None, hash: request.hash, cancel: &services.cancel, progress: &*services.progress };
+    let how = Inspection {
+        besides: None,
+        lent: &|_| None,
+        hash: request.hash,
+        cancel: &services.cancel,
+        progress: &*services.progress,
+    };
     let inspected = mirror::inspect(&bundle, (&head.registry, root), &world(services), &how)?;
     Ok(Outcome { bundle, inspected })
 }

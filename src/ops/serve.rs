@@ -60,6 +60,8 @@ pub struct Request {
     pub limits: Limits,
     /// How long a scrub takes to hash everything once; none: nothing is scrubbed.
     pub scrub: Option<Duration>,
+    /// Files of more bytes are announced to clients of the hub without their length.
+    pub hub_largest: u64,
     /// Certificate and key, absolute.
     pub tls: Option<TlsFiles>,
     /// The file of tokens, absolute.
@@ -97,6 +99,7 @@ pub fn run(services: &Services, request: &Request, ready: &mut dyn FnMut(&Ready)
         verify: request.verify,
         limits: request.limits.clone(),
         scrub: request.scrub,
+        hub_largest: request.hub_largest,
         tls: request.tls.clone(),
         tokens: request.tokens.clone(),
         log: request.log.clone(),
@@ -293,6 +296,10 @@ After=network-online.target
 Wants=network-online.target
 
 [Service]
+# With secrets, that only root can read:
+#   LoadCredential=tokens:/etc/mpm/tokens.toml
+#   LoadCredential=key:/etc/mpm/key.pem
+# and `--tokens %d/tokens --tls-cert /etc/mpm/cert.pem --tls-key %d/key`. They are read again when the unit is restarted.
 ExecStart=/usr/local/bin/mpm serve{content} --listen {listen} --access-log -
 DynamicUser=yes
 StateDirectory=mpm-serve

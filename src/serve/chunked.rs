@@ -18,6 +18,8 @@ use crate::serve::{OpenBlob, Shelf, Wanted};
 
 /// Bytes of all chunks that are held at a time, in units of a KiB.
 const BUDGET: usize = 48 << 10;
+/// Bytes of small chunks that are read and compared at once.
+const TOGETHER: u32 = 512 << 10;
 /// How long a chunk waits for others' bytes to leave.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Bytes of all chunk indexes that are kept ready.
@@ -111,14 +113,38 @@ impl Source {
         Ok(Body::from_stream(pieces))
     }
 
-    /// The bytes of the first chunk that a range touches, as far as the range asks for them.
+    /// The bytes of the first chunks that a range touches, as far as the range asks for them: several small ones are read at once.
     async fn chunk(&self, list: &ChunkList, range: Range<u64>) -> io::Result<Bytes> {
-        let chunk = list.at(range.start).and_then(|number| list.get(number));
-        let chunk = chunk.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let end = chunk.offset.saturating_add(u64::from(chunk.length)).min(range.end);
-        let inner = |at: u64| usize::try_from(at.saturating_sub(chunk.offset)).unwrap_or(usize::MAX);
-        let (part, hash) = (inner(range.start)..inner(end), chunk.hash);
-        self.checked(chunk.offset, chunk.length, part, move |bytes| ChunkHash::of(bytes) == hash).await
+        let first = list.at(range.start).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let begin = list.get(first).ok_or(io::ErrorKind::UnexpectedEof)?.offset;
+        let (mut hashes, mut length) = (Vec::new(), 0_u32);
+        for number in first..list.len() {
+            let Some(chunk) = list.get(number) else { break };
+            let more = length.saturating_add(chunk.length);
+            let enough = chunk.offset >= range.end || more > TOGETHER;
+            if enough && !hashes.is_empty() {
+                break;
+            }
+            length = more;
+            hashes.push((chunk.length, chunk.hash));
+        }
+        let inner = |at: u64| usize::try_from(at.saturating_sub(begin)).unwrap_or(usize::MAX);
+        let end = begin.saturating_add(u64::from(length)).min(range.end);
+        let part = inner(range.start)..inner(end);
+        self.checked(begin, length, part, move |bytes| {
+            let (mut rest, mut good) = (bytes, 0_usize);
+            for (length, hash) in hashes {
+                let Some((chunk, behind)) = rest.split_at_checked(usize::try_from(length).unwrap_or(usize::MAX)) else {
+                    break;
+                };
+                if ChunkHash::of(chunk) != hash {
+                    break;
+                }
+                (rest, good) = (behind, good.saturating_add(chunk.len()));
+            }
+            good
+        })
+        .await
     }
 
     /// A small blob as one piece, compared by its own digest.
@@ -127,15 +153,16 @@ impl Source {
         let length = u32::try_from(pin.size).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let number = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
         let part = number(bytes.start)..number(bytes.end);
-        self.checked(0, length, part, move |bytes| Pin::of(bytes) == pin).await
+        self.checked(0, length, part, move |bytes| if Pin::of(bytes) == pin { bytes.len() } else { 0 }).await
     }
 
+    /// Reads so many bytes and gives out a part of them, as far as they fit: `good` says how many from their begin do.
     async fn checked(
         &self,
         offset: u64,
         length: u32,
         part: Range<usize>,
-        fits: impl FnOnce(&[u8]) -> bool + Send + 'static,
+        good: impl FnOnce(&[u8]) -> usize + Send + 'static,
     ) -> io::Result<Bytes> {
         let room = self.chunks.room.clone().acquire_many_owned(length.div_ceil(1024).max(1));
         let room = tokio::time::timeout(PATIENCE, room).await.map_err(|_| io::ErrorKind::TimedOut)?;
@@ -144,11 +171,16 @@ impl Source {
         let read = tokio::task::spawn_blocking(move || {
             let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
             blob.file.read_exact_at(&mut bytes, blob.offset.saturating_add(offset))?;
-            if fits(&bytes) {
-                return Ok(Bytes::from_owner(Held { bytes, part, _room: room }));
+            let good = good(&bytes);
+            if good < bytes.len() {
+                keeper.found_wrong(&*shelf, &blob);
             }
-            keeper.found_wrong(&*shelf, &blob);
-            Err(io::Error::from(io::ErrorKind::InvalidData))
+            let part = part.start..part.end.min(good);
+            // What fits before it may leave; where nothing does, the connection ends.
+            if part.is_empty() && good < bytes.len() {
+                return Err(io::Error::from(io::ErrorKind::InvalidData));
+            }
+            Ok(Bytes::from_owner(Held { bytes, part, _room: room }))
         });
         read.await.map_err(io::Error::other)?
     }

@@ -12,6 +12,7 @@ mod chunked;
 mod error;
 mod fill;
 mod flights;
+mod hub;
 mod keep;
 mod listen;
 mod log;

@@ -65,6 +65,9 @@ pub struct Options {
     pub limits: Limits,
     /// How long a scrub takes to hash everything once; none: nothing is scrubbed.
     pub scrub: Option<Duration>,
+    /// Files of more bytes are announced to clients of the hub without their length: these refuse a length beyond 50 GB, and take
+    /// the bytes.
+    pub hub_largest: u64,
     /// Certificate and key; none: no TLS.
     pub tls: Option<TlsFiles>,
     /// The file of tokens; none: everybody may read.

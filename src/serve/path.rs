@@ -133,6 +133,17 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_path_leaves_its_folder(text in "(packages|advisories|trust|tree|releases|checkpoints?)?[a-z0-9./%_-]{0,90}") {
+            if let Some(path) = IndexPath::parse(&text) {
+                let parts: Vec<&str> = path.as_str().split('/').collect();
+                proptest::prop_assert!(parts.iter().all(|part| !part.is_empty() && *part != "." && *part != ".."));
+                proptest::prop_assert!(!text.starts_with(".mpm"));
+            }
+        }
+    }
+
     #[test]
     fn blobs_have_one_spelling() {
         let digest = "ab".repeat(32);

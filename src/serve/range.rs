@@ -78,6 +78,20 @@ mod tests {
         assert_eq!(part(Some(&[0xff]), 10), Part::Whole);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_range_stays_within_the_bytes(text in "(bytes=)?[0-9,xX +=-]{0,30}", size in 0_u64..) {
+            if let Part::Some(bytes) = part(Some(text.as_bytes()), size) {
+                proptest::prop_assert!(bytes.start < bytes.end && bytes.end <= size);
+            }
+        }
+
+        #[test]
+        fn any_bytes_of_a_header_are_read(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60), size in 0_u64..) {
+            let _ = (part(Some(&bytes), size), names(&bytes, "\"a\""));
+        }
+    }
+
     #[test]
     fn tags_are_compared_whole() {
         assert!(names(b"\"a\", W/\"b\"", "\"b\"") && names(b"*", "\"b\""));

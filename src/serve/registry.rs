@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::serve::answer::plain;
 use crate::serve::blob::busy;
 use crate::serve::body::FileBody;
+use crate::serve::hub;
 use crate::serve::range::names;
 use crate::serve::site::{Caller, Site};
 use crate::serve::{IndexPath, PathKind, Wanted, path};
@@ -33,6 +34,9 @@ const ASK: &str = "no-cache";
 
 /// Whatever no other route has.
 pub(super) async fn any(State(site): State<Arc<Site>>, request: Request) -> Response<Body> {
+    if let Some(asked) = hub::read(&site, request.uri().path().trim_start_matches('/')) {
+        return hub::answer(&site, asked, request).await;
+    }
     let method = request.method().clone();
     if method != Method::GET && method != Method::HEAD {
         return read_only();

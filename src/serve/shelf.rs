@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::diagnose::Diagnose;
 use crate::model::{
-    HubCommit, HubId, Namespace, PackageKind, PackageName, Pin, RegistryId, RelPath, Sha256, Timestamp, Version,
+    HubCommit, HubId, HubRepository, Namespace, PackageKind, PackageName, Pin, RegistryId, RelPath, Sha256, Timestamp,
+    Version,
 };
 use crate::serve::IndexPath;
 use crate::statement::{PackPlace, ReleaseFiles, Statement};
@@ -59,6 +60,18 @@ pub trait Shelf: Send + Sync {
     /// Commits of hub repositories whose files locks pin and that are here.
     fn sources(&self) -> Vec<HubSource> {
         Vec::new()
+    }
+
+    /// The releases whose publishers say that they stand on the hub in this repository. What was not read yet is not known.
+    ///
+    /// # Errors
+    /// The statements can't be read.
+    fn upstreams(
+        &self,
+        _kind: PackageKind,
+        _repository: &HubRepository,
+    ) -> Result<Vec<(RegistryId, PackageName, Version)>, Trouble> {
+        Ok(Vec::new())
     }
 
     /// The open file that holds a blob; none: it is not here. Its bytes need not have been looked at.

@@ -40,6 +40,8 @@ pub(super) struct Site {
     pub(super) meter: Arc<Meter>,
     pub(super) log: Arc<Log>,
     pub(super) tls: Option<Tls>,
+    /// What the hub's role remembers.
+    pub(super) hub: crate::serve::hub::Memory,
     tokens: Option<Tokens>,
     /// Blobs that are being hashed because somebody asks for them.
     pub(super) hashing: Arc<Flights<Sha256, Option<Look>>>,
@@ -102,6 +104,7 @@ impl Site {
             meter,
             log,
             tls,
+            hub: crate::serve::hub::Memory::default(),
             tokens,
             hashing: Flights::new(),
             hashers: Arc::new(Semaphore::new(cores)),
@@ -133,6 +136,14 @@ impl Site {
             Caller::Anonymous => {
                 self.tokens.as_ref().is_none_or(|tokens| tokens.anonymous().cover(registry, namespace))
             }
+        }
+    }
+
+    /// Whether somebody may read what locks pin of the hub.
+    pub(super) fn may_read_sources(&self, caller: &Caller) -> bool {
+        match caller {
+            Caller::Token(token) => token.rights().hold_for_hub(),
+            Caller::Anonymous => self.tokens.as_ref().is_none_or(|tokens| tokens.anonymous().hold_for_hub()),
         }
     }
 

@@ -28,6 +28,8 @@ const SHORTEST: usize = 32;
 const LONGEST: usize = 512;
 /// What begins a token of ours.
 const PREFIX: &str = "mpms_";
+/// What stands in a registry's place for commits of the hub.
+const HUB: &str = "hf";
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -110,6 +112,12 @@ impl Rights {
     /// Whether they hold for everything.
     pub(super) fn are_all(&self) -> bool {
         self.0.iter().any(|right| right.registry.is_none() && right.namespace.is_none())
+    }
+
+    /// Whether they hold for commits of the hub, which are no registry's: `hf:*` says so, and `*`.
+    pub(super) fn hold_for_hub(&self) -> bool {
+        let hub = |right: &Right| right.registry.as_ref().is_none_or(|own| own.as_str() == HUB);
+        self.0.iter().any(|right| right.namespace.is_none() && hub(right))
     }
 
     fn parse(words: &[String]) -> Result<Self, String> {
@@ -321,6 +329,11 @@ mod tests {
             found.rights().cover(&id, &Namespace::parse(namespace).expect("a name"))
         };
         assert!(covers("main", "acme") && covers("other", "acme") && covers("other", "uci"));
+        let hub = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            super::Rights::parse(&words).expect("rights").hold_for_hub()
+        };
+        assert!(hub(&["acme", "hf:*"]) && hub(&["*"]) && !hub(&["hf:acme", "acme", "other:*"]) && !hub(&[]));
         assert!(!covers("main", "uci") && !covers("main", "acme-two") && !found.rights().are_all());
     }
 
@@ -330,6 +343,15 @@ mod tests {
         let block = page.split("<!-- example: tokens -->\n```toml\n").nth(1).and_then(|rest| rest.split("```").next());
         let table = parse(block.expect("an example").as_bytes()).expect("a token file");
         assert_eq!(table.tokens.len(), 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_file_is_read_or_refused(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            drop(parse(&bytes));
+            let text = [b"format = \"mpm.tokens/1\"\n", &bytes[..]].concat();
+            drop(parse(&text));
+        }
     }
 
     #[test]

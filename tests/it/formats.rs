@@ -14,15 +14,18 @@ use modelpm::statement::{
     Dependency, DependencyKind, FileEntry, Files, Licence, ListPin, Provenance, ReleaseFiles, Statement, Upstream,
     Variant, parse_list, render_list,
 };
-use modelpm::trust::{Checkpoint, NamespaceEntry, Registrar, Revocations, Role, TrustRoot, YankRecord, count_signers};
+use modelpm::trust::{
+    Checkpoint, ImportRecord, NamespaceEntry, Registrar, Revocations, Role, TrustRoot, YankRecord, count_signers,
+};
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-const FORMATS: [&str; 11] = [
+const FORMATS: [&str; 12] = [
     "root",
     "registrar",
     "namespace",
     "checkpoint",
     "yank",
+    "import",
     "statement",
     "list",
     "log",
@@ -46,6 +49,7 @@ fn again(format: &str, bytes: &[u8]) -> Outcome {
         "namespace" => NamespaceEntry::parse(bytes, &registry, &namespace).map(|file| file.render()).map_err(refuse),
         "checkpoint" => Checkpoint::parse(bytes).map(|file| file.render()).map_err(refuse),
         "yank" => YankRecord::parse(bytes).map(|file| file.render()).map_err(refuse),
+        "import" => ImportRecord::parse(bytes).map(|file| file.render()).map_err(refuse),
         "statement" => Statement::parse(bytes).map(|file| file.render()).map_err(refuse),
         "list" => parse_list(bytes, &promised(bytes)).map(|entries| render_list(&entries)).map_err(refuse),
         "log" => PackageLog::parse(bytes).map(|log| written(&log)).map_err(refuse),

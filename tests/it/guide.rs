@@ -52,6 +52,11 @@ fn the_page_about_continuous_integration_does_what_it_says() {
 }
 
 #[test]
+fn the_page_about_the_air_gap_does_what_it_says() {
+    runs("air-gap.md", 13);
+}
+
+#[test]
 fn the_page_about_mirrors_does_what_it_says() {
     runs("mirrors.md", 13);
 }
@@ -60,6 +65,7 @@ fn the_page_about_mirrors_does_what_it_says() {
 fn the_page_about_serving_does_what_it_says() {
     if crate::support::peers::peer("curl").is_some() {
         runs("serve.md", 6);
+        runs("serve-hub.md", 4);
     }
 }
 

@@ -155,6 +155,8 @@ enum Course {
     /// A sync that takes away what no longer belongs.
     Remove,
     Collect,
+    /// Making a bundle: it/bundle/taking.rs.
+    Bundle,
     /// Making a mirror: it/mirror/crash.rs.
     Mirror,
     Publish,
@@ -163,6 +165,7 @@ enum Course {
 fn course(point: &str) -> Course {
     match point {
         "gc-remove" => Course::Collect,
+        "bundle-rename" => Course::Bundle,
         "many-rename" => Course::Mirror,
         "place-remove" => Course::Remove,
         "publish-rename" => Course::Publish,

@@ -19,6 +19,7 @@ mod support;
 
 mod adopt;
 mod author;
+mod bundle;
 mod cli;
 mod containers;
 mod crash;
@@ -54,6 +55,7 @@ mod resolve;
 mod scale;
 mod schemas;
 mod serve;
+mod serve_hub;
 mod shared;
 mod store;
 mod transcripts;

@@ -90,6 +90,10 @@ fn every_command_writes_what_its_schema_says() {
     run(&["mirror", "status", "mirror"], 0);
     run(&["serve", "token", "ci", "--tokens", "tokens.toml", "--read", "acme"], 0);
     run(&["serve", "unit", "mirror"], 0);
+    run(&["bundle", "create", "-o", "site.mpmb", "acme/lora", "--registry", "acme"], 0);
+    run(&["bundle", "list", "site.mpmb"], 0);
+    run(&["bundle", "verify", "site.mpmb"], 0);
+    run(&["bundle", "import", "site.mpmb", "--into", "gap"], 0);
     run(&["sync", "--nonsense"], 2);
     seen.take(&crate::login::typed(&project, &["login", "a.example"], "t0ken\n").expect(0));
     let first = crate::serve::first_line(project.command(&["serve", "mirror", "--listen", "127.0.0.1:0"]));

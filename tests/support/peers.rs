@@ -55,7 +55,7 @@ pub fn python() -> Option<PathBuf> {
 /// caches in its own way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HubClient {
-    /// 0.36: requests instead of httpx; knows nothing of listings in the cache.
+    /// 0.36 with transformers 4: requests instead of httpx; knows nothing of listings in the cache.
     Old,
     /// 1.33: takes two ports of one host name for one host; needs a listing in the cache to read a commit offline.
     Middle,

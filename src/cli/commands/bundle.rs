@@ -41,6 +41,7 @@ enum Action {
 
 /// Make a bundle
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 struct Create {
     /// Packages, with `@` and the versions that are wanted, or patterns such as 'acme/*'; with what they need
     #[arg(value_name = "NAME[@VERSIONS]", value_parser = pattern)]

@@ -4,8 +4,8 @@ use crate::bundle;
 use crate::cli::commands::mirror::{age, amount};
 use crate::cli::printer::{Printer, visible};
 use crate::cli::text;
-use crate::mirror::{Found, Inspected};
-use crate::model::{Fingerprint, Timestamp};
+use crate::mirror::{Corrupt, Found, Inspected};
+use crate::model::{Fingerprint, PackageName, Sha256, Timestamp};
 use crate::ops::bundle_import::Into;
 use crate::ops::{bundle_create, bundle_import, bundle_look};
 
@@ -83,7 +83,7 @@ pub(super) fn looked(seen: &bundle_look::Outcome, how: Carrying, now: Timestamp,
     for found in &inspected.found {
         printer.data(&visible(&line(found, None)));
     }
-    closing(inspected, printer);
+    closing(&seen.bundle, inspected, printer);
     if inspected.missing.files > 0 {
         let blobs = text::count(inspected.missing.files, "blob");
         let bytes = text::bytes(inspected.missing.bytes);
@@ -111,7 +111,7 @@ pub(super) fn imported(outcome: &bundle_import::Outcome, into: &Into, now: Times
         let new = outcome.new.contains(&found.statement.sha256);
         printer.data(&visible(&line(found, Some(new))));
     }
-    closing(inspected, printer);
+    closing(&outcome.bundle, inspected, printer);
     let place = match into {
         Into::Store => "the store".to_owned(),
         Into::Mirror(folder) => folder.display().to_string(),
@@ -135,7 +135,7 @@ pub(super) fn imported(outcome: &bundle_import::Outcome, into: &Into, now: Times
     if let Some(object) = told.as_object_mut() {
         object.insert("into".to_owned(), place.into());
         object.insert("dry-run".to_owned(), outcome.dry_run.into());
-        let new: Vec<String> = outcome.new.iter().map(|digest| digest.hex()).collect();
+        let new: Vec<String> = outcome.new.iter().map(Sha256::hex).collect();
         object.insert("new".to_owned(), new.into());
         let left_out = outcome.mirror.as_ref().map(|made| made.left_out.clone()).unwrap_or_default();
         object.insert("left-out".to_owned(), left_out.into());
@@ -195,7 +195,18 @@ fn line(found: &Found, new: Option<bool>) -> String {
     text
 }
 
-fn closing(inspected: &Inspected, printer: &mut Printer) {
+fn closing(bundle: &bundle::Bundle, inspected: &Inspected, printer: &mut Printer) {
+    let (number, bytes) = loose(bundle);
+    if number > 0 {
+        let blobs = text::count(number, "blob");
+        printer.say(&format!(
+            "{blobs} ({}) that no release names: only a lock that pins them uses them",
+            text::bytes(bytes)
+        ));
+        for source in &bundle.table().head.sources {
+            printer.say(&visible(&format!(" + {source}, as its maker says")));
+        }
+    }
     for (name, lines) in &inspected.advisories {
         printer.say(&visible(&format!("{} about {name}", text::count(*lines, "advisory line"))));
     }
@@ -212,6 +223,12 @@ fn closing(inspected: &Inspected, printer: &mut Printer) {
     for path in &inspected.extra {
         printer.data(&visible(&format!("extra   {path}: nothing signed leads to it")));
     }
+}
+
+/// Blobs that no release names, and their bytes.
+fn loose(bundle: &bundle::Bundle) -> (u64, u64) {
+    let loose = bundle.table().blobs.values().filter(|blob| blob.loose);
+    loose.fold((0, 0), |(number, bytes), blob| (number + 1, blob.size.saturating_add(bytes)))
 }
 
 fn document(bundle: &bundle::Bundle, inspected: &Inspected, now: Timestamp) -> serde_json::Value {
@@ -233,8 +250,11 @@ fn document(bundle: &bundle::Bundle, inspected: &Inspected, now: Timestamp) -> s
             "admitted": found.admitted.time.seconds(),
         })
     };
-    let loose = table.blobs.values().filter(|blob| blob.loose);
-    let (number, bytes) = loose.fold((0_u64, 0_u64), |(number, bytes), blob| (number + 1, bytes + blob.size));
+    let advisory = |(name, lines)| serde_json::json!({ "name": PackageName::as_str(name), "lines": lines });
+    let advisories: Vec<serde_json::Value> = inspected.advisories.iter().map(advisory).collect();
+    let corrupt = |one: &Corrupt| serde_json::json!({ "path": one.path, "why": one.why });
+    let damaged = |one: &bundle::Damage| serde_json::json!({ "path": one.path, "why": one.why, "file": one.file.to_string_lossy() });
+    let (number, bytes) = loose(bundle);
     serde_json::json!({
         "table": bundle.digest().hex(),
         "registry": head.registry.as_str(),
@@ -249,10 +269,10 @@ fn document(bundle: &bundle::Bundle, inspected: &Inspected, now: Timestamp) -> s
         "sources": table.head.sources,
         "source-files": { "files": number, "bytes": bytes },
         "missing": amount(&inspected.missing),
-        "advisories": inspected.advisories.iter().map(|(name, lines)| (name.to_string(), *lines)).collect::<std::collections::BTreeMap<_, _>>(),
+        "advisories": advisories,
         "revoked": inspected.revoked,
-        "corrupt": inspected.corrupt.iter().map(|one| serde_json::json!({ "path": one.path, "why": one.why })).collect::<Vec<_>>(),
-        "damaged": inspected.damages.iter().map(|one| serde_json::json!({ "path": one.path, "why": one.why, "file": one.file.to_string_lossy() })).collect::<Vec<_>>(),
+        "corrupt": inspected.corrupt.iter().map(corrupt).collect::<Vec<_>>(),
+        "damaged": inspected.damages.iter().map(damaged).collect::<Vec<_>>(),
         "extra": inspected.extra,
     })
 }

@@ -58,6 +58,9 @@ struct Start {
     /// Hash everything again once in so long (seconds, or with m, h, d); 0: never
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = span)]
     scrub: Duration,
+    /// Tell clients of the Hugging Face hub no length of larger files: they refuse lengths beyond 50 GB, and take the bytes
+    #[arg(long, value_name = "BYTES", default_value = "50000000000", value_parser = rate)]
+    hub_largest: u64,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
@@ -223,6 +226,7 @@ impl Start {
             },
             limits: self.limits(),
             scrub: (!self.scrub.is_zero()).then_some(self.scrub),
+            hub_largest: self.hub_largest,
             tls: match files {
                 (Some(certificate), Some(key)) => Some(TlsFiles { certificate: at(certificate), key: at(key) }),
                 _ => None,

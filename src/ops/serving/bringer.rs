@@ -12,7 +12,6 @@ use crate::fetch::{FetchError, Job, Place, Seeds};
 use crate::index::{self, Freshness, Gate, Opening, Origin, OriginError, Registry, World};
 use crate::manifest::IndexAddress;
 use crate::model::{Pin, SafeUrl, Sha256};
-use crate::ops::registries::air_gap;
 use crate::ops::serving::Blobs;
 use crate::ops::serving::pulled::PulledBlobs;
 use crate::ops::serving::pulling::{Listed, Pulled};
@@ -85,7 +84,7 @@ impl Bringer {
             mirrors: Vec::new(),
             floor: None,
             gate: Gate::Locked,
-            air_gap: air_gap(&self.services),
+            air_gap: crate::ops::registries::air_gap(&self.services),
         };
         let origin: Arc<dyn Origin> =
             Arc::new(Patient { inner: index::origin(&opening, &self.world())?, asked: Mutex::default() });

@@ -2,9 +2,9 @@
 //!
 //! A release may have a million files, so an entry is a line of fixed length in one sorted list.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Namespace, Pin, RegistryId, Sha256};
+use crate::model::{HubRepository, Namespace, PackageKind, PackageName, Pin, RegistryId, Sha256, Version};
 use crate::statement::{Files, ReleaseFiles, Statement};
 
 /// Nothing, among numbers.
@@ -21,6 +21,9 @@ struct Entry {
     owner: u32,
 }
 
+/// A release.
+type Named = (RegistryId, PackageName, Version);
+
 /// Blobs that statements name.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -28,6 +31,8 @@ pub(super) struct Known {
     sorted: usize,
     chunks: Vec<Pin>,
     owners: Vec<(RegistryId, Namespace)>,
+    /// Releases by where their publishers say that they stand on the hub.
+    upstreams: BTreeMap<(PackageKind, HubRepository), BTreeSet<Named>>,
 }
 
 impl Known {
@@ -53,6 +58,10 @@ impl Known {
     pub(super) fn add_statement(&mut self, statement: &Statement, pin: &Pin) {
         let owner = self.owner(&statement.registry, &statement.name.namespace());
         self.push(pin, NONE, owner);
+        if let Some(upstream) = &statement.upstream {
+            let release = (statement.registry.clone(), statement.name.clone(), statement.version.clone());
+            self.upstreams.entry((statement.kind, upstream.repository.clone())).or_default().insert(release);
+        }
         for pack in &statement.packs {
             self.push(pack, NONE, owner);
         }
@@ -117,6 +126,12 @@ impl Known {
     pub(super) fn chunks(&self, digest: &Sha256) -> Option<Pin> {
         let number = self.of(digest).iter().map(|entry| entry.chunks).find(|number| *number != NONE)?;
         self.chunks.get(usize::try_from(number).ok()?).copied()
+    }
+
+    /// The releases that stand on the hub in a repository.
+    pub(super) fn upstreams(&self, kind: PackageKind, repository: &HubRepository) -> Vec<Named> {
+        let found = self.upstreams.get(&(kind, repository.clone()));
+        found.into_iter().flatten().cloned().collect()
     }
 
     /// The namespaces that name it.

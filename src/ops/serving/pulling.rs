@@ -14,7 +14,7 @@ use crate::diagnose::Diagnose as _;
 use crate::index::Memory;
 use crate::lock::Lock;
 use crate::manifest::RegistryDeclaration;
-use crate::model::{Namespace, PackageName, Pin, RegistryId, Sha256, Version};
+use crate::model::{HubRepository, Namespace, PackageKind, PackageName, Pin, RegistryId, Sha256, Version};
 use crate::ops::serving::Blobs as _;
 use crate::ops::serving::bringer::{Bringer, Guarded, Places, copy_of};
 use crate::ops::serving::known::Known;
@@ -295,6 +295,14 @@ impl Shelf for Pulling {
             return Ok(None);
         }
         open_at(&*self.bringer.blobs, wanted).map_err(|error| unreadable(&wanted.sha256, error))
+    }
+
+    fn upstreams(
+        &self,
+        kind: PackageKind,
+        repository: &HubRepository,
+    ) -> Result<Vec<(RegistryId, PackageName, Version)>, Trouble> {
+        Ok(self.known().upstreams(kind, repository))
     }
 
     fn owners(&self, digest: &Sha256) -> Result<BTreeSet<(RegistryId, Namespace)>, Trouble> {

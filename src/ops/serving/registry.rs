@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::catalog::MAX_LOG;
-use crate::index::{AirGap, Extent, Freshness, Gate, IndexError, Opening, Origin, Registry, World};
+use crate::index::{Extent, Freshness, Gate, IndexError, Opening, Origin, Registry, World};
 use crate::manifest::IndexAddress;
-use crate::model::{Namespace, PackageName, Pin, RegistryId, Sha256, Version};
+use crate::model::{HubRepository, Namespace, PackageKind, PackageName, Pin, RegistryId, Sha256, Version};
 use crate::ops::PipelineError;
 use crate::ops::serving::known::Known;
 use crate::ops::serving::{Blobs, Found};
@@ -154,7 +154,7 @@ impl RegistryShelf {
             mirrors: Vec::new(),
             floor: None,
             gate: Gate::Locked,
-            air_gap: AirGap::default(),
+            air_gap: crate::index::AirGap::default(),
         };
         let opening = self.opening.clone().unwrap_or_else(alone);
         let trust = self.trust.clone().unwrap_or_default();
@@ -409,6 +409,14 @@ impl Shelf for RegistryShelf {
 
     fn open(&self, wanted: &Wanted) -> Result<Option<OpenBlob>, Trouble> {
         open_at(&*self.blobs, wanted).map_err(|error| unreadable(&wanted.sha256, error))
+    }
+
+    fn upstreams(
+        &self,
+        kind: PackageKind,
+        repository: &HubRepository,
+    ) -> Result<Vec<(RegistryId, PackageName, Version)>, Trouble> {
+        Ok(self.known()?.upstreams(kind, repository))
     }
 
     fn owners(&self, digest: &Sha256) -> Result<BTreeSet<(RegistryId, Namespace)>, Trouble> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::index::{Memory, Remembered};
-use crate::model::{Namespace, PackageName, Pin, RegistryId, Sha256, Timestamp, Version};
+use crate::model::{HubRepository, Namespace, PackageKind, PackageName, Pin, RegistryId, Sha256, Timestamp, Version};
 use crate::ops::serving::known::Known;
 use crate::ops::serving::registry::{open_at, read_files, read_small, unreadable};
 use crate::ops::serving::{Blobs, Found};
@@ -233,6 +233,14 @@ impl Shelf for StoreShelf {
             return Ok(None);
         }
         open_at(self, wanted).map_err(|error| unreadable(&wanted.sha256, error))
+    }
+
+    fn upstreams(
+        &self,
+        kind: PackageKind,
+        repository: &HubRepository,
+    ) -> Result<Vec<(RegistryId, PackageName, Version)>, Trouble> {
+        Ok(self.seen()?.known.upstreams(kind, repository))
     }
 
     fn owners(&self, digest: &Sha256) -> Result<BTreeSet<(RegistryId, Namespace)>, Trouble> {

@@ -188,3 +188,36 @@ fn a_record_is_believed_after_a_restart_and_broken_notes_cost_a_hash() {
         serving.stop();
     }
 }
+
+#[test]
+fn many_who_ask_for_a_blob_wait_for_one_hash() {
+    let (registry, bytes) = chunked();
+    let (machine, to) = mirror(&registry);
+    let serving = Serving::start(&machine, &[&to.display().to_string(), "--scrub", "0"]);
+    let path = blob_path(&bytes);
+    std::thread::scope(|scope| {
+        let many: Vec<_> = (0..12).map(|_| scope.spawn(|| serving.get(&path, &[]))).collect();
+        for one in many {
+            assert!(one.join().unwrap().body == bytes);
+        }
+    });
+    assert_eq!(serving.figure("hashed_bytes_total"), bytes.len() as u64);
+}
+
+#[test]
+fn a_blob_that_is_written_to_while_it_is_sent_is_cut_off() {
+    let (registry, bytes) = chunked();
+    let (machine, to) = mirror(&registry);
+    let serving = Serving::start(&machine, &[&to.display().to_string(), "--scrub", "0", "--max-rate", "6M"]);
+    let (path, file) = (blob_path(&bytes), blob_file(&to, &bytes));
+    assert_eq!(serving.get(&path, &["range: bytes=0-0"]).status, 206);
+    let answer = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| serving.get(&path, &[]));
+        std::thread::sleep(Duration::from_millis(500));
+        flip(&file, bytes.len() - 10);
+        asked.join().unwrap()
+    });
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.len() < bytes.len(), "its last piece must not leave");
+    assert_eq!(serving.get(&path, &["range: bytes=0-0"]).status, 500);
+}

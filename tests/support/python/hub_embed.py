@@ -1,6 +1,6 @@
 """How alike sentences are, by a MiniLM sentence embedder that is loaded by its hub id: JSON with a similarity for each pair.
 
-    hub_embed.py ID [--revision R] SENTENCE SENTENCE [SENTENCE SENTENCE]...
+    hub_embed.py ID [--revision R | --folder] SENTENCE SENTENCE [SENTENCE SENTENCE]...
 
 The forward pass of BERT in numpy: it needs config.json, tokenizer.json, 1_Pooling/config.json and model.safetensors, each
 asked of the hub's client; where the cache is and whether anything may be asked at all is the caller's environment.
@@ -28,9 +28,9 @@ def softmax(values):
 
 
 class Embedder:
-    def __init__(self, id, revision):
+    def __init__(self, id, revision, folder):
         def path(name):
-            return hf_hub_download(id, name, revision=revision)
+            return f"{id}/{name}" if folder else hf_hub_download(id, name, revision=revision)
 
         def document(name):
             with open(path(name), encoding="utf-8") as file:
@@ -82,11 +82,12 @@ def main():
     parser.add_argument("id")
     parser.add_argument("sentences", nargs="+")
     parser.add_argument("--revision")
+    parser.add_argument("--folder", action="store_true", help="ID is a folder with the files")
     arguments = parser.parse_intermixed_args()
-    embedder = Embedder(arguments.id, arguments.revision)
+    embedder = Embedder(arguments.id, arguments.revision, arguments.folder)
     vectors = [embedder.embed(sentence) for sentence in arguments.sentences]
     pairs = zip(vectors[::2], vectors[1::2], strict=True)
-    print(json.dumps({"similarities": [round(float(one @ other), 4) for one, other in pairs]}))
+    print(json.dumps({"similarities": [round(float(one @ other), 6) for one, other in pairs]}))
 
 
 main()
