@@ -341,6 +341,11 @@ fn a_name_that_several_claim_is_nobodys() {
     let text = "Google/BERT may be any of acme: acme/bert, acme: evil/bert";
     refuses(&serving, "/api/models/Google/BERT", &[], 404, "RepoNotFound", text);
     assert_eq!(leads(&serving, "acme/bert", "main"), other);
+    // Unless the operator says whom to believe.
+    let believing = Serving::start(&machine, &[&to.display().to_string(), "--upstream", "acme"]);
+    assert_eq!(leads(&believing, "Google/BERT", "main"), other);
+    let believing = Serving::start(&machine, &[&to.display().to_string(), "--upstream", "google"]);
+    refuses(&believing, "/api/models/Google/BERT", &[], 404, "RepoNotFound", "no model");
 }
 
 #[test]
