@@ -62,6 +62,8 @@ pub struct Request {
     pub scrub: Option<Duration>,
     /// Files of more bytes are announced to clients of the hub without their length.
     pub hub_largest: u64,
+    /// Namespaces whose publishers may say where their releases stand on the hub; empty: all.
+    pub upstreams: Vec<Namespace>,
     /// Certificate and key, absolute.
     pub tls: Option<TlsFiles>,
     /// The file of tokens, absolute.
@@ -100,6 +102,7 @@ pub fn run(services: &Services, request: &Request, ready: &mut dyn FnMut(&Ready)
         limits: request.limits.clone(),
         scrub: request.scrub,
         hub_largest: request.hub_largest,
+        upstreams: request.upstreams.clone(),
         tls: request.tls.clone(),
         tokens: request.tokens.clone(),
         log: request.log.clone(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::Namespace;
 use crate::progress::Progress;
 use crate::serve::{LogPlace, TlsFiles};
 use crate::sys::Clock;
@@ -68,6 +69,8 @@ pub struct Options {
     /// Files of more bytes are announced to clients of the hub without their length: these refuse a length beyond 50 GB, and take
     /// the bytes.
     pub hub_largest: u64,
+    /// Namespaces whose publishers may say where their releases stand on the hub; empty: all.
+    pub upstreams: Vec<Namespace>,
     /// Certificate and key; none: no TLS.
     pub tls: Option<TlsFiles>,
     /// The file of tokens; none: everybody may read.

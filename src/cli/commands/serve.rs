@@ -61,6 +61,9 @@ struct Start {
     /// Tell clients of the Hugging Face hub no length of larger files: they refuse lengths beyond 50 GB, and take the bytes
     #[arg(long, value_name = "BYTES", default_value = "50000000000", value_parser = rate)]
     hub_largest: u64,
+    /// Believe only publishers of this namespace where on the Hugging Face hub their releases stand; may be given several times
+    #[arg(long = "upstream", value_name = "NAMESPACE", value_parser = Namespace::parse)]
+    upstreams: Vec<Namespace>,
     #[command(flatten)]
     access: Access,
     #[command(flatten)]
@@ -227,6 +230,7 @@ impl Start {
             limits: self.limits(),
             scrub: (!self.scrub.is_zero()).then_some(self.scrub),
             hub_largest: self.hub_largest,
+            upstreams: self.upstreams.clone(),
             tls: match files {
                 (Some(certificate), Some(key)) => Some(TlsFiles { certificate: at(certificate), key: at(key) }),
                 _ => None,

@@ -197,6 +197,13 @@ impl<'s> Repository<'s> {
 }
 
 impl Looking<'_> {
+    /// Whether the publisher of a package may say where it stands on the hub.
+    fn is_believed(&self, name: &PackageName) -> bool {
+        let believed = &self.site.options.upstreams;
+        let own = name.namespace().normalised();
+        believed.is_empty() || believed.iter().any(|one| one.normalised() == own)
+    }
+
     /// Packages of this name.
     fn own(&self, found: &mut Found) -> Result<(), Trouble> {
         let Ok(name) = PackageName::parse(&self.name) else { return Ok(()) };
@@ -222,7 +229,7 @@ impl Looking<'_> {
         let mut packages: BTreeMap<(RegistryId, PackageName), BTreeSet<Version>> = BTreeMap::new();
         for (registry, name, version) in self.shelf.upstreams(self.kind, &repository)? {
             let readable = self.site.may_read(self.caller, &registry, &name.namespace());
-            if self.registries.contains(&registry) && readable {
+            if self.registries.contains(&registry) && readable && self.is_believed(&name) {
                 packages.entry((registry, name)).or_default().insert(version);
             }
         }

@@ -1,5 +1,7 @@
 //! Answers and refusals, header by header.
 
+use modelpm::model::{FileClass, Pin, RelPath, Sha256};
+use modelpm::statement::{FileEntry, Files};
 use serde_json::Value;
 
 use super::{TOKENS, UPSTREAM, commit, registry, serving};
@@ -103,7 +105,7 @@ fn files_leave_with_the_hubs_headers() {
     let registry = registry();
     let (_machine, serving) = serving(&registry);
     let (config, weights) = (super::CONFIG.as_bytes(), blob::safetensors(2, 3_000));
-    let digest = modelpm::model::Sha256::of(config).hex();
+    let digest = Sha256::of(config).hex();
     for method in ["HEAD", "GET"] {
         let answer = serving.ask(method, "/acme/tiny/resolve/main/config.json", &[]);
         assert_eq!(answer.status, 200);
@@ -235,7 +237,18 @@ fn a_token_opens_its_namespace_and_a_bad_one_nothing() {
 
 #[test]
 fn what_is_pulled_through_is_promised_at_once_and_brought_when_it_is_asked_for() {
-    let registry = registry();
+    let mut registry = registry();
+    // A file that nobody has, and that would not fit through the wall of the clients.
+    let huge = Pin { sha256: Sha256::of(b"huge"), size: 51_000_000_000 };
+    let entry = FileEntry {
+        path: RelPath::parse("huge.gguf").unwrap(),
+        pin: huge,
+        class: FileClass::Weights,
+        variant: None,
+        pack: None,
+        chunks: None,
+    };
+    registry.release("acme/huge", "1.0.0").edit(|statement| statement.files = Files::Inline(vec![entry])).publish();
     let origin = crate::support::server::Server::start(registry.folder());
     let machine = crate::support::project::Project::new().manifest(&crate::flows::fixture::manifest(
         &registry,
@@ -256,6 +269,14 @@ fn what_is_pulled_through_is_promised_at_once_and_brought_when_it_is_asked_for()
         assert_eq!((got.status, got.body == weights), (200, true));
     }
     assert_eq!(blobs(), 1);
+
+    let length = |agent: &str| {
+        let answer = serving.ask("HEAD", "/acme/huge/resolve/main/huge.gguf", &[&format!("user-agent: {agent}")]);
+        assert_eq!((answer.status, answer.header("accept-ranges")), (200, "bytes"));
+        answer.header("content-length").to_owned()
+    };
+    assert_eq!(length("unknown/None; hf_hub/2.4.0"), "");
+    assert_eq!(length("unknown/None; hf_hub/0.36.0"), "51000000000");
 }
 
 #[test]
@@ -272,7 +293,7 @@ fn the_store_answers_for_what_was_verified_and_a_corrupt_file_for_nobody() {
     let whole = Serving::start(&machine, &[&crate::flows::fixture::folder(&registry)]);
     let mut wrong = weights.clone();
     wrong[200] ^= 1;
-    std::fs::write(registry.blob(&modelpm::model::Sha256::of(&weights)), wrong).unwrap();
+    std::fs::write(registry.blob(&Sha256::of(&weights)), wrong).unwrap();
     let answer = whole.get("/acme/tiny/resolve/main/model.safetensors", &[]);
     assert_eq!((answer.status, answer.header("x-error-code")), (500, ""));
     assert!(answer.header("x-error-message").contains("its bytes are wrong"), "{}", answer.header("x-error-message"));
@@ -320,6 +341,11 @@ fn a_name_that_several_claim_is_nobodys() {
     let text = "Google/BERT may be any of acme: acme/bert, acme: evil/bert";
     refuses(&serving, "/api/models/Google/BERT", &[], 404, "RepoNotFound", text);
     assert_eq!(leads(&serving, "acme/bert", "main"), other);
+    // Unless the operator says whom to believe.
+    let believing = Serving::start(&machine, &[&to.display().to_string(), "--upstream", "acme"]);
+    assert_eq!(leads(&believing, "Google/BERT", "main"), other);
+    let believing = Serving::start(&machine, &[&to.display().to_string(), "--upstream", "google"]);
+    refuses(&believing, "/api/models/Google/BERT", &[], 404, "RepoNotFound", "no model");
 }
 
 #[test]
