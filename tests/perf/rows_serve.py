@@ -1,5 +1,6 @@
 """The row about the server: many clients at once, beside a bare hyper file server and nginx; and pull-through."""
 
+import json
 import os
 import signal
 import subprocess
@@ -54,10 +55,11 @@ def bare(world):
     """The yardstick's program, built as the release is."""
     build = ["cargo", "bench", "--quiet", "--locked", "--bench", "bare", "--no-run", "--message-format=json"]
     answer = subprocess.run(build, cwd=TREE, capture_output=True, text=True)
-    parts = answer.stdout.split('"executable":"')
-    if answer.returncode != 0 or len(parts) < 2:
+    told = [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("{")]
+    made = [one["executable"] for one in told if one.get("target", {}).get("name") == "bare" and one.get("executable")]
+    if answer.returncode != 0 or not made:
         raise Failed(f"cargo bench: {answer.stderr.strip()[-300:]}")
-    return Served([parts[-1].split('"', 1)[0], str(world.registry)])
+    return Served([made[0], str(world.registry)])
 
 
 def clients(url, number=CLIENTS):
