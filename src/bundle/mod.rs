@@ -15,6 +15,7 @@ mod write;
 use std::path::Path;
 
 pub use error::BundleError;
+pub use parse::TableError;
 pub use read::{Bundle, Damage};
 pub use table::{Blob, FileEntry, Head, Since, Table};
 pub use write::{Shape, Source, Sources, write};

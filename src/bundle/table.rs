@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::bundle::parse::{self, TableError};
 use crate::model::{CheckpointNumber, Pin, RegistryId, Sha256, VariantName};
 
 /// First word of a bundle.
@@ -115,6 +116,14 @@ impl Table {
         let table = Self { head, files: laid, blobs: laid_blobs, data: at };
         let many = table.files.len().saturating_add(table.blobs.len()) > MAX_ENTRIES;
         (at <= MAX_WHOLE && !many).then_some(table)
+    }
+
+    /// Reads the text of a table, without the first line.
+    ///
+    /// # Errors
+    /// A rule that is broken, or another form than the one that is written.
+    pub fn parse(bytes: &[u8]) -> Result<Self, TableError> {
+        parse::table(bytes)
     }
 
     /// Its text, without the first line.

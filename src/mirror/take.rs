@@ -186,7 +186,13 @@ pub fn inspect(
         let path = bundle.path().to_owned();
         return Err(MirrorError::Unsound { path, what: "checkpoint.json".to_owned(), why });
     }
-    let shelf = Carried { bundle, besides: how.besides, lent: how.lent };
+    // Where blobs lie there follows from the checkpoint, which counts by now.
+    let besides = how.besides.map(|besides| Destination::at(besides.folder(), &opening.id, root)).transpose()?;
+    let besides = besides.map(|mut besides| {
+        besides.set_base(&head.bases);
+        besides
+    });
+    let shelf = Carried { bundle, besides: besides.as_ref(), lent: how.lent };
     let seen = Look::new(&registry, &shelf, &table.head.variants, how.cancel).walk()?;
     let mut extra: Vec<String> =
         table.files.keys().filter(|path| !seen.known.contains(*path) && *path != "checkpoint.json").cloned().collect();

@@ -3,6 +3,7 @@
 //! A body may not panic, nor take long, whatever comes. Where a format has one fixed form, what parses is written and read again,
 //! and must be the same.
 
+use modelpm::bundle::Table;
 use modelpm::catalog::{Node, PackageLog};
 use modelpm::chunk::ChunkList;
 use modelpm::hub::{next_query, parse_commit, parse_tree};
@@ -16,7 +17,7 @@ use modelpm::model::{
 use modelpm::scan::{look, name_rules};
 use modelpm::statement::{ListPin, Statement, parse_list, render_list};
 use modelpm::sys::{netrc_hosts, parse_content_range};
-use modelpm::trust::{Checkpoint, NamespaceEntry, Registrar, TrustRoot, YankRecord, count_signers};
+use modelpm::trust::{Checkpoint, ImportRecord, NamespaceEntry, Registrar, TrustRoot, YankRecord, count_signers};
 
 /// Names and bodies, in the order of the pipeline.
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
@@ -29,6 +30,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("namespace", namespace),
     ("checkpoint", checkpoint),
     ("yank", yank),
+    ("import", import),
     ("signature", signature),
     ("keys", keys),
     ("packages_node", packages_node),
@@ -37,6 +39,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("statement", statement),
     ("file_list", file_list),
     ("chunk_index", chunk_index),
+    ("bundle_table", bundle_table),
     ("hub_commit", hub_commit),
     ("hub_tree", hub_tree),
     ("content", content),
@@ -200,6 +203,17 @@ pub fn content(bytes: &[u8]) {
 pub fn content_range(bytes: &[u8]) {
     if let Some((first, last, total)) = parse_content_range(&String::from_utf8_lossy(bytes)) {
         assert!(first <= last && total.is_none_or(|total| last < total));
+    }
+}
+
+pub fn import(bytes: &[u8]) {
+    same(bytes, ImportRecord::parse, ImportRecord::render);
+}
+
+pub fn bundle_table(bytes: &[u8]) {
+    if let Ok(table) = Table::parse(bytes) {
+        assert_eq!(table.render().as_bytes(), bytes, "one table, one form");
+        assert!(!table.files.keys().any(|path| path.starts_with('/') || path.split('/').any(|part| part == "..")));
     }
 }
 

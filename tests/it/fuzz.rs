@@ -54,6 +54,16 @@ fn texts(all: &[(&str, &str)]) -> Seeds {
     all.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect()
 }
 
+/// Tables of bundles.
+fn tables() -> Seeds {
+    let page = std::fs::read_to_string(folder("../docs/formats/bundle.md")).expect("a page");
+    let (_, rest) = page.split_once("<!-- example: table -->\n```text\n").expect("an example");
+    let (text, _) = rest.split_once("```\n").expect("it ends");
+    let digest = "0263829989b6fd954f72baaf2fc64bc2e2f01d692d4de72986ea808f6e99813f";
+    let more = text.replace("variant", &format!("since 1.40 {digest}\npartial\nvariant"));
+    texts(&[("example", text), ("more", &more), ("escape", &text.replace("trust/root", "trust/../root"))])
+}
+
 /// What a target's corpus is made from.
 fn seeds(target: &str) -> Seeds {
     let signed = |name: &str| name.ends_with(".minisig");
@@ -63,6 +73,8 @@ fn seeds(target: &str) -> Seeds {
         "root" | "registrar" | "namespace" | "checkpoint" | "yank" => {
             only(golden("trust", &[&format!("{target}.")]), |name| !signed(name))
         }
+        "import" => golden("trust", &["import."]),
+        "bundle_table" => tables(),
         "signature" => only(golden("trust", &["checkpoint", "yank"]), signed)
             .into_iter()
             .chain(only(golden("minisign", &[""]), signed))

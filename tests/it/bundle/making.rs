@@ -27,6 +27,13 @@ fn two_runs_on_two_machines_make_the_same_bytes_whatever_way_they_come() {
     let (four, _) = first.make("four.mpmb", &["--all", "--from", &one.display().to_string()]);
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(three).unwrap());
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(four).unwrap());
+    // And back into a mirror, as from any copy.
+    let (second, root) = (first.at("second").display().to_string(), registry.root_sha256().prefixed());
+    let back = Project::new();
+    let from = one.display().to_string();
+    ok(&back, &["mirror", "sync", &second, "--all", "--from", &from, "--root", &root]);
+    let looked = ok(&back, &["--json", "mirror", "verify", &second]).json();
+    assert_eq!(looked["releases"]["whole"], 8);
     assert_eq!(told["releases"], 8);
     // Nothing is left of the work.
     let names: Vec<_> =

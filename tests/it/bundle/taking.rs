@@ -99,6 +99,35 @@ fn a_bundle_that_goes_on_from_what_the_site_lacks_is_refused() {
 }
 
 #[test]
+fn blobs_that_a_mirror_has_are_found_where_the_checkpoint_says_they_lie() {
+    let mut registry = registry();
+    let bases = Some(vec!["https://cdn.example/acme/".to_owned(), "data".to_owned()]);
+    let request = modelpm::registry::CheckpointRequest { now: registry.now(), signers: &[&registry.index], bases };
+    modelpm::registry::checkpoint(&registry.handle(), &request).unwrap();
+    std::fs::create_dir_all(registry.folder().join("data")).unwrap();
+    std::fs::rename(registry.folder().join("blobs"), registry.folder().join("data/blobs")).unwrap();
+    let maker = Maker::of(&registry, &folder(&registry));
+    let (first, _) = maker.make("first.mpmb", &["acme/minilm@=1.0.0"]);
+    registry.release("acme/minilm", "3.0.0").file("docs/card.md", "# minilm 1.0.0\n").file("new.txt", "x\n").publish();
+    for blob in ["# minilm 1.0.0\n", "x\n"] {
+        let path = modelpm::sys::blob_path(&modelpm::model::Sha256::of(blob.as_bytes()));
+        let to = registry.folder().join("data").join(&path);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::write(to, blob).unwrap();
+    }
+    let (second, _) = maker.make("second.mpmb", &["acme/minilm@3", "--since", &first.display().to_string()]);
+    let site = Site::of(&registry);
+    site.import(&first, &[]).expect(0);
+    assert!(site.folder.join("data/blobs").is_dir() && !site.folder.join("blobs").exists());
+    site.import(&second, &[]).expect(0);
+    let looked = ok(&site.project, &["--json", "mirror", "verify", &site.text()]).json();
+    assert_eq!((&looked["releases"]["partial"], &looked["extra"]), (&0.into(), &serde_json::json!([])));
+    // The bundle itself gives its blobs whatever the checkpoint says of bases.
+    let rest = "[models]\n\"acme/minilm\" = \"=1.0.0\"\n";
+    ok(&Project::new().manifest(&manifest(&registry, &first.display().to_string(), rest)), &["--offline", "sync"]);
+}
+
+#[test]
 fn the_store_takes_a_bundle_and_a_lock_installs_with_no_index_at_all() {
     let registry = registry();
     let origin = project(&registry, REST);
