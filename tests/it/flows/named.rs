@@ -151,8 +151,10 @@ fn the_script_for_bash_completes_names() {
          COMP_WORDS=(mpm upd) COMP_CWORD=1\n_mpm_named mpm upd mpm\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
     );
     let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    // As an argument it would be too long by now.
+    project.write("asked.sh", ask);
     let output = Command::new("bash")
-        .args(["--norc", "-c", &ask])
+        .args(["--norc", "asked.sh"])
         .current_dir(project.folder())
         .env_clear()
         .env("PATH", path)
