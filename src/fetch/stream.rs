@@ -101,10 +101,11 @@ pub(super) fn open(place: &Place, http: &HttpClient, ask: &Ask<'_>) -> Result<Op
             streamed(body, ask)?
         }
         Place::Hub(hub) => {
+            let scope = hub.scope(http).map_err(Problem::Http)?;
             let body = hub.open(http, &ask.pin.sha256, ask.stopped, |url| {
                 block_on(watched(
                     ask.stopped,
-                    http.open_range(url, ByteRange::from(ask.from), ask.etag, hub.scope(), Lines::Shared),
+                    http.open_range(url, ByteRange::from(ask.from), ask.etag, scope, Lines::Shared),
                 ))
             });
             let body = body.map_err(|unopened| match unopened {

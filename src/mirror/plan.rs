@@ -23,6 +23,8 @@ pub(super) struct Plan {
     listed: Vec<(String, Statement)>,
     /// Releases that the place which is copied lacks.
     pub(super) left_out: Vec<String>,
+    /// Releases that count for nobody any more, and why.
+    pub(super) revoked: Vec<String>,
 }
 
 /// Reads the statements of what was chosen. What the place lacks leaves `chosen`, where that is allowed.
@@ -33,6 +35,14 @@ pub(super) fn plan(registry: &Registry, wish: &Wish, chosen: &mut Chosen) -> Res
         for (version, release) in versions {
             let verified = match registry.statement(name, release) {
                 Err(IndexError::Missing { .. }) if wish.available => {
+                    plan.left_out.push(format!("{name} {version}"));
+                    lacking.push((name.clone(), version.clone()));
+                    continue;
+                }
+                // Whoever asks for exactly this one is told; whoever asks for all gets what still counts.
+                Err(error) if !wish.pins(name, version) => {
+                    let why = registry.revoked(name, &error).ok_or(error)?;
+                    plan.revoked.push(format!("{name} {version}: {why}"));
                     lacking.push((name.clone(), version.clone()));
                     continue;
                 }
@@ -42,7 +52,6 @@ pub(super) fn plan(registry: &Registry, wish: &Wish, chosen: &mut Chosen) -> Res
         }
     }
     for (name, version) in lacking {
-        plan.left_out.push(format!("{name} {version}"));
         if let Some(versions) = chosen.get_mut(&name) {
             versions.remove(&version);
         }

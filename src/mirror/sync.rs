@@ -164,6 +164,9 @@ pub fn sync(
     let held = run.held(registry, wish, &chosen, &mut record)?;
     let mut blobs = planned.blobs;
     let mut left_out = planned.left_out;
+    for revoked in &planned.revoked {
+        rules.progress.warn("revoked", format!("left out of the copy: {revoked}"));
+    }
     if wish.available {
         blobs.retain(|pin, what| {
             run.can_be_had(pin) || {

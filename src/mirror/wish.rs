@@ -48,6 +48,11 @@ pub enum Pattern {
 pub(super) type Chosen = BTreeMap<PackageName, BTreeMap<Version, ListedRelease>>;
 
 impl Wish {
+    /// Whether exactly this release is asked for.
+    pub(super) fn pins(&self, name: &PackageName, version: &Version) -> bool {
+        self.locked.get(name).is_some_and(|versions| versions.contains_key(version))
+    }
+
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
         !self.all && self.patterns.is_empty() && self.locked.is_empty()

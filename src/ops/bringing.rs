@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnose::{Class, Diagnose as _};
+use crate::fetch::hub::HubPlace;
 use crate::fetch::{FetchError, FetchOutcome, Fetcher, Health, Job, Landed, Place, Seeds, room_for, room_for_jobs};
 use crate::index::Base;
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
@@ -345,7 +346,7 @@ fn jobs(
                 Group::Registry(id) => registries.bases(id)?.into_iter().map(place).collect(),
                 Group::Hub(id, commit) => {
                     let digests = paths.remove(&(*id, *commit)).unwrap_or_default();
-                    hub_places(services, id, commit, digests)?
+                    hub_places(services, id, commit, digests)
                 }
             });
             numbers.insert(group, places.len() - 1);
@@ -363,10 +364,12 @@ pub(super) fn hub_places(
     id: &HubId,
     commit: &HubCommit,
     digests: BTreeMap<Sha256, RelPath>,
-) -> Result<Vec<Place>, PipelineError> {
+) -> Vec<Place> {
     let mirrors = services.config.hub_mirrors.iter().map(|mirror| place(registries::mirror(services, mirror)));
-    let hub = services.hub()?.place(id, commit, digests);
-    Ok(mirrors.chain([Place::Hub(Arc::new(hub))]).collect())
+    let settings = &services.hub;
+    let (token, gate) = (settings.token.clone(), Arc::clone(&settings.gate));
+    let hub = HubPlace::new(&settings.endpoint, token, gate, id, commit, digests);
+    mirrors.chain([Place::Hub(Arc::new(hub))]).collect()
 }
 
 pub(super) fn place(base: Base) -> Place {

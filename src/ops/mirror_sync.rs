@@ -176,7 +176,7 @@ pub(super) fn extra(services: &Services, locks: &[ReadLock]) -> Result<(Vec<Extr
     for ((id, commit), files) in wanted {
         let digests = files.iter().map(|(pin, path)| (pin.sha256, path.clone())).collect();
         let mut places = vec![Place::Folder(services.folders.store.join("v1"))];
-        places.extend(bringing::hub_places(services, &id, &commit, digests)?);
+        places.extend(bringing::hub_places(services, &id, &commit, digests));
         let one = |(pin, path): (Pin, RelPath)| Extra { pin, what: format!("{id} {path}"), places: places.clone() };
         extra.extend(files.into_iter().map(one));
     }

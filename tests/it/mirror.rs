@@ -4,6 +4,7 @@ mod copies;
 mod crash;
 mod looking;
 mod parts;
+mod revoked;
 mod users;
 mod wrong;
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::diagnose::{Class, Hint};
-use crate::fetch::hub::{Gate, Hub};
+use crate::fetch::hub::Gate;
 use crate::hub::{Endpoint, Refusal, Told, refusal_hints};
 use crate::model::{HubCommit, HubId, RelPath, SafeUrl, Sha256};
 use crate::sys::{HttpClient, HttpError, RangeBody, Scope};
@@ -14,7 +14,8 @@ use crate::sys::{HttpClient, HttpError, RangeBody, Scope};
 #[derive(Debug, Clone)]
 pub struct HubPlace {
     endpoint: Endpoint,
-    scope: Scope,
+    /// Known once it was asked.
+    scope: OnceLock<Scope>,
     token: Option<String>,
     gate: Arc<Gate>,
     id: HubId,
@@ -46,21 +47,6 @@ pub enum HubProblem {
     },
 }
 
-impl Hub<'_> {
-    /// The commit as a place for these digests.
-    pub fn place(&self, id: &HubId, commit: &HubCommit, paths: BTreeMap<Sha256, RelPath>) -> HubPlace {
-        HubPlace {
-            endpoint: self.endpoint.clone(),
-            scope: self.scope,
-            token: self.token.clone(),
-            gate: Arc::clone(&self.gate),
-            id: id.clone(),
-            commit: commit.clone(),
-            paths,
-        }
-    }
-}
-
 /// Why a blob could not be opened here.
 pub(in crate::fetch) enum Unopened {
     Absent,
@@ -70,6 +56,20 @@ pub(in crate::fetch) enum Unopened {
 }
 
 impl HubPlace {
+    /// A commit of a hub that need not be asked: its host's name is looked up when it is. The token is where it comes from, in
+    /// words.
+    pub fn new(
+        endpoint: &Endpoint,
+        token: Option<String>,
+        gate: Arc<Gate>,
+        id: &HubId,
+        commit: &HubCommit,
+        paths: BTreeMap<Sha256, RelPath>,
+    ) -> Self {
+        let (endpoint, id, commit) = (endpoint.clone(), id.clone(), commit.clone());
+        Self { endpoint, scope: OnceLock::new(), token, gate, id, commit, paths }
+    }
+
     /// What to call it in messages.
     pub fn name(&self) -> String {
         format!("{} on {}", self.id.name(), self.endpoint.url())
@@ -123,8 +123,12 @@ impl HubPlace {
     }
 
     /// The scope of its requests.
-    pub(in crate::fetch) fn scope(&self) -> Scope {
-        self.scope
+    pub(in crate::fetch) fn scope(&self, http: &HttpClient) -> Result<Scope, HttpError> {
+        if let Some(scope) = self.scope.get() {
+            return Ok(*scope);
+        }
+        let scope = http.scope_of(self.endpoint.url())?;
+        Ok(*self.scope.get_or_init(|| scope))
     }
 }
 

@@ -32,6 +32,11 @@ impl Registry {
         let path = format!("releases/{}.json", pin.sha256);
         // A path of digits alone tells a person nothing.
         let told = format!("the release statement of {} {version} ({path})", looked.leaf.name);
+        // Known before it is read, so that a copy which leaves it out need not have it.
+        if let Some(reason) = self.revocations().releases.get(&pin.sha256) {
+            let error = TrustError::RevokedRelease { statement: pin.sha256, reason: reason.clone() };
+            return Err(self.source.refused(&told)(error));
+        }
         let cap = pin.size.min(MAX_STATEMENT);
         let wanted = [Pinned { path: path.clone(), sha256: pin.sha256, cap }];
         let bytes = match self.source.pinned(&wanted) {
@@ -53,16 +58,27 @@ impl Registry {
             let check = known.entry.check(&bytes, signatures, self.revocations(), &retired_counts);
             check.map_err(self.source.refused(&told))
         })?;
-        if let Some(reason) = self.revocations().releases.get(&pin.sha256) {
-            let error = TrustError::RevokedRelease { statement: pin.sha256, reason: reason.clone() };
-            return Err(self.source.refused(&told)(error));
-        }
         let statement = self.identified(looked, event, &bytes)?;
         // An index that replays an old yank or unyank is caught with every release that it is about.
         self.standing(name, version)?;
         let signers = signed.signers().clone();
         self.seen().verified.insert(pin.sha256, signers.clone());
         Ok(VerifiedStatement { statement, bytes, signers })
+    }
+
+    /// Why a release counts for nobody any more, if what refused it is that its registrar revoked it, or a key of its namespace:
+    /// nothing is wrong with the place then.
+    pub fn revoked(&self, name: &PackageName, refused: &IndexError) -> Option<String> {
+        let IndexError::Trust { source, .. } = refused else { return None };
+        match &**source {
+            TrustError::RevokedRelease { reason, .. } => Some(format!("it is revoked: {reason}")),
+            TrustError::Signatures { .. } => {
+                let known = self.entry(&name.namespace()).ok()?;
+                let revoked = keys_of(&known.entry).any(|key| self.revocations().has(key));
+                revoked.then(|| "without the signature of a key that is revoked too few are left".to_owned())
+            }
+            _ => None,
+        }
     }
 
     /// The event of a release in a log, which must be there under this pin, and where its line ends.
