@@ -56,6 +56,9 @@ const TOUR: &[(&str, &str)] = &[
     ("mpm sync --dry-run", "Would fetch nothing"),
     ("mpm mirror sync site --lock Model.lock --registry acme", "1 release of 1 package"),
     ("mpm mirror verify site", "all good"),
+    ("mpm bundle create -o acme.mpmb --lock Model.lock --registry acme", "acme.mpmb"),
+    ("mpm bundle verify acme.mpmb", "all good"),
+    ("mpm bundle import acme.mpmb --into inside", "acme/tiny 0.1.0"),
 ];
 
 /// Stands between the outputs of two commands.
