@@ -89,7 +89,7 @@ pub(super) struct FileBody {
 impl FileBody {
     pub(super) fn new(bytes: Extents, frames: Arc<Frames>) -> Self {
         frames.active.fetch_add(1, Ordering::Relaxed);
-        let left = bytes.pieces().iter().filter(|piece| piece.length > 0).cloned().collect();
+        let left = bytes.into_pieces().into_iter().filter(|piece| piece.length > 0).collect();
         Self { left, frames, stands: None, reading: None }
     }
 

@@ -42,6 +42,11 @@ impl Extents {
         &self.0
     }
 
+    /// The pieces, for whoever goes through them.
+    pub fn into_pieces(self) -> Vec<Extent> {
+        self.0
+    }
+
     /// Some of the bytes; of those beyond the end, none.
     #[must_use]
     pub fn part(&self, bytes: Range<u64>) -> Self {

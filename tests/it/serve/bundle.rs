@@ -188,7 +188,15 @@ fn what_is_no_bundle_is_said_before_anybody_comes() {
     std::fs::write(&bad, &good).unwrap();
     start(&[]).says(&["--root SHA256", &root]);
     start(&["--root", &"0".repeat(64)]).expect(4).says(&[&root]);
-    // A checkpoint that nobody signed.
+    // Where the site wants each checkpoint let in by a record, a bundle is no way around that.
+    let strict = Project::new();
+    ok(&strict, &["key", "new", "import.key", "--no-password"]);
+    let key = strict.text("import.key.pub").unwrap().lines().nth(1).unwrap().to_owned();
+    let config = strict.home().join("site.toml");
+    std::fs::write(&config, format!("import-key = \"{key}\"\n")).unwrap();
+    let strict = strict.variable("MPM_TEST_SITE_CONFIG", config);
+    strict.mpm(&["serve", &text, "--root", &root]).expect(4).says(&["E0126"]);
+    // A checkpoint that rotted.
     let open = Bundle::open(std::slice::from_ref(&made)).unwrap();
     flip(&bad, open.data_begin() + open.table().files["checkpoint.json"].offset + 20);
     start(&["--root", &root]).says(&["E0141"]);
