@@ -333,7 +333,8 @@ fn sources(paths: &[PathBuf]) -> Result<Vec<HubSource>, PipelineError> {
 }
 
 /// A systemd unit for a server: it may read what it serves, write its own notes, and nothing else.
-pub fn unit(folder: Option<&Path>, listen: SocketAddr) -> String {
+pub fn unit(folder: Option<&Path>, root: Option<&Sha256>, listen: SocketAddr) -> String {
+    let root = root.map_or_else(String::new, |root| format!(" --root {}", root.prefixed()));
     let content = folder.map_or_else(String::new, |folder| format!(" {}", quoted(folder)));
     format!(
         "\
@@ -349,7 +350,7 @@ Wants=network-online.target
 #   LoadCredential=tokens:/etc/mpm/tokens.toml
 #   LoadCredential=key:/etc/mpm/key.pem
 # and `--tokens %d/tokens --tls-cert /etc/mpm/cert.pem --tls-key %d/key`. They are read again when the unit is restarted.
-ExecStart=/usr/local/bin/mpm serve{content} --listen {listen} --access-log -
+ExecStart=/usr/local/bin/mpm serve{content}{root} --listen {listen} --access-log -
 DynamicUser=yes
 StateDirectory=mpm-serve
 Environment=HOME=/var/lib/mpm-serve

@@ -153,9 +153,12 @@ struct NewToken {
 
 #[derive(Debug, Args)]
 struct Unit {
-    /// The folder that is served; none: the store
-    #[arg(value_name = "DIR")]
+    /// The folder or bundle that is served; none: the store
+    #[arg(value_name = "DIR|BUNDLE")]
     folder: Option<PathBuf>,
+    /// The sha256 of the first root that its registry must have; a bundle needs it
+    #[arg(long, value_name = "SHA256", value_parser = Sha256::parse)]
+    root: Option<Sha256>,
     /// Where to listen
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -309,7 +312,7 @@ impl NewToken {
 impl Unit {
     fn exec(&self, context: &mut Context<'_>) -> Status {
         let folder = self.folder.as_ref().map(|folder| context.settings.start.join(folder));
-        let text = serve::unit(folder.as_deref(), self.listen);
+        let text = serve::unit(folder.as_deref(), self.root.as_ref(), self.listen);
         for line in text.lines() {
             context.printer.data(line);
         }

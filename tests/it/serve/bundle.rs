@@ -196,6 +196,8 @@ fn what_is_no_bundle_is_said_before_anybody_comes() {
     std::fs::write(&config, format!("import-key = \"{key}\"\n")).unwrap();
     let strict = strict.variable("MPM_TEST_SITE_CONFIG", config);
     strict.mpm(&["serve", &text, "--root", &root]).expect(4).says(&["E0126"]);
+    let unit = site.mpm(&["serve", "unit", "/srv/site.mpmb", "--root", &root]).expect(0).stdout;
+    assert!(unit.contains(&format!("mpm serve /srv/site.mpmb --root sha256:{root} --listen")), "{unit}");
     // A checkpoint that rotted.
     let open = Bundle::open(std::slice::from_ref(&made)).unwrap();
     flip(&bad, open.data_begin() + open.table().files["checkpoint.json"].offset + 20);
