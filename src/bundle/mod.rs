@@ -27,3 +27,8 @@ pub const SUFFIX: &str = ".mpmb";
 pub fn is_named(path: &Path) -> bool {
     path.extension().is_some_and(|found| found == "mpmb")
 }
+
+/// Whether what lies at a path is meant as a bundle: by its name, because it is a file, or a folder with a bundle's table.
+pub fn is_meant(path: &Path) -> bool {
+    is_named(path) || path.is_file() || path.join(read::FOLDER_TABLE).is_file()
+}

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::bundle::BundleError;
 use crate::bundle::parse::number;
 use crate::bundle::table::MAX_WHOLE;
 use crate::model::Sha256;
-use crate::sys::files;
+use crate::sys::{Extent, Extents, files};
 
 /// First word of a volume.
 pub(super) const VOLUME: &str = "mpm.volume/1";
@@ -25,7 +26,7 @@ pub(super) struct Parts(Vec<Part>);
 #[derive(Debug)]
 struct Part {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     /// First byte of the bundle that is in it.
     begin: u64,
     /// Bytes of the bundle in it.
@@ -87,7 +88,10 @@ impl Parts {
                 return Err(BundleError::Volumes { why: format!("{} is a whole bundle", first.display()) });
             }
             let length = opened.length;
-            return Ok((Self(vec![Part { begin: 0, skip: 0, length, path: opened.path, file: opened.file }]), None));
+            return Ok((
+                Self(vec![Part { begin: 0, skip: 0, length, path: opened.path, file: Arc::new(opened.file) }]),
+                None,
+            ));
         };
         let paths = if paths.len() == 1 { beside(first, &head) } else { paths.to_vec() };
         let mut found: Vec<Option<Part>> = Vec::new();
@@ -107,7 +111,7 @@ impl Parts {
             let slot = slot.ok_or_else(|| wrong("has a number that it can't have"))?;
             let part = Part {
                 path: opened.path,
-                file: opened.file,
+                file: Arc::new(opened.file),
                 begin: other.begin,
                 length: other.length,
                 skip: VOLUME_HEAD,
@@ -151,6 +155,12 @@ impl Parts {
         let length = buffer.len().min(left);
         let buffer = buffer.get_mut(..length).unwrap_or_default();
         part.file.read_at(buffer, part.skip.saturating_add(within))
+    }
+
+    /// Where so many bytes from an offset on lie.
+    pub(super) fn extents(&self, at: u64, length: u64) -> Extents {
+        let whole = |part: &Part| Extent { file: Arc::clone(&part.file), offset: part.skip, length: part.length };
+        Extents::several(self.0.iter().map(whole).collect()).part(at..at.saturating_add(length))
     }
 
     /// The file that a byte lies in.

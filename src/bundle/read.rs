@@ -13,7 +13,7 @@ use crate::bundle::table::{Blob, FIRST_LINE, FileEntry, GRAIN, MAX_TABLE, aligne
 use crate::bundle::{BundleError, Table};
 use crate::model::{Pin, Sha256};
 use crate::sys::files::{self, Kind};
-use crate::sys::{BlobReader, Cancel, blob_path, hash};
+use crate::sys::{BlobReader, Cancel, Extents, blob_path, hash};
 
 /// The table of a bundle that is a folder.
 pub(super) const FOLDER_TABLE: &str = "BUNDLE";
@@ -178,6 +178,24 @@ impl Bundle {
     pub fn blob_from(&self, pin: &Pin, from: u64) -> io::Result<Option<Box<dyn Read + Send>>> {
         let Some(Blob { offset, size, .. }) = self.0.table.blob(pin) else { return Ok(None) };
         Ok(Some(Box::new(self.reader(&blob_path(&pin.sha256), *offset, *size, from)?)))
+    }
+
+    /// Where the bytes of a blob lie, if it is in the bundle: in one file, or in the volumes that it goes on through.
+    ///
+    /// # Errors
+    /// It can't be opened, or has another length than the table says.
+    pub fn extents(&self, digest: &Sha256) -> io::Result<Option<Extents>> {
+        let Some(Blob { offset, size, .. }) = self.0.table.blobs.get(digest) else { return Ok(None) };
+        match &self.0.place {
+            Place::Parts { parts, data } => Ok(Some(parts.extents(data.saturating_add(*offset), *size))),
+            Place::Folder(root) => {
+                let Some(file) = files::open_below(root, Path::new(&blob_path(digest)))? else { return Ok(None) };
+                if file.metadata()?.len() != *size {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "it has another length than in the table"));
+                }
+                Ok(Some(Extents::one(Arc::new(file), 0, *size)))
+            }
+        }
     }
 
     fn reader(&self, path: &str, offset: u64, size: u64, from: u64) -> io::Result<Reader> {

@@ -198,34 +198,40 @@ struct Trusted {
 
 fn trusted(services: &Services, request: &Request<'_>, bundle: &Bundle) -> Result<Trusted, ImportError> {
     let head = &bundle.table().head;
-    let (id, said) = (head.registry.clone(), head.root);
+    let id = head.registry.clone();
     let declared = mirroring::around(&request.start, &[])?.registries.get(&id).cloned();
     let marked = match &request.into {
         Into::Mirror(folder) => Destination::existing(folder).ok().map(|found| found.root()),
         Into::Store => None,
     };
+    let known = request.root.or(marked).or(declared.as_ref().map(|declared| declared.root));
+    let root = root(services, bundle, known)?;
+    let root_at = declared.filter(|declared| declared.root == root).and_then(|declared| declared.root_at);
+    let project = Project::open(&request.start).ok();
+    let locked = project.and_then(|project| Some(project.whole_lock().ok()?.registries.get(&id)?.clone()));
+    let floor = locked.filter(|locked| locked.root == root).map(|locked| locked.floor);
+    Ok(Trusted { id, root, root_at, floor })
+}
+
+/// The root that counts for a bundle: the one that is known, or one that the configuration lists under its name.
+///
+/// # Errors
+/// Nobody but the bundle says which it is; the site's rule does not allow it.
+pub(super) fn root(services: &Services, bundle: &Bundle, known: Option<Sha256>) -> Result<Sha256, PipelineError> {
+    let (id, said) = (&bundle.table().head.registry, bundle.table().head.root);
     let config = &services.config;
     // That this machine has met a root says nothing about which registry is meant here.
     let listed = config.trusted.get(&said).is_some_and(|known| known == id.as_str());
-    let root = request
-        .root
-        .or(marked)
-        .or(declared.as_ref().map(|declared| declared.root))
-        .or(listed.then_some(said))
-        .ok_or_else(|| PipelineError::Unanswered {
+    let root = known.or(listed.then_some(said)).ok_or_else(|| PipelineError::Unanswered {
         question: format!(
             "which root has registry {id}? Compare it with what its owners say: the bundle says sha256:{said}"
         ),
         flag: "--root SHA256",
     })?;
     if config.registry_rule == Some(RegistryRule::Listed) && !config.trusted.contains_key(&root) {
-        return Err(PipelineError::NotListed { registry: id, root }.into());
+        return Err(PipelineError::NotListed { registry: id.clone(), root });
     }
-    let root_at = declared.filter(|declared| declared.root == root).and_then(|declared| declared.root_at);
-    let project = Project::open(&request.start).ok();
-    let locked = project.and_then(|project| Some(project.whole_lock().ok()?.registries.get(&id)?.clone()));
-    let floor = locked.filter(|locked| locked.root == root).map(|locked| locked.floor);
-    Ok(Trusted { id, root, root_at, floor })
+    Ok(root)
 }
 
 /// New trust is given here: what has expired is refused, but for what the site's configuration says. A record is not asked for:

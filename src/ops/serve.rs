@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::bundle::Bundle;
 use crate::diagnose::Diagnose as _;
-use crate::index;
+use crate::index::{self, Gate, Opening};
 use crate::lock::SourceFiles;
 use crate::manifest::IndexAddress;
-use crate::mirror::Destination;
+use crate::mirror::{Destination, MirrorError};
 use crate::model::{Namespace, RegistryId, Sha256};
-use crate::ops::serving::{FolderBlobs, Listed, Pulling, RegistryShelf, StoreShelf};
-use crate::ops::{PipelineError, Services, mirroring, project};
+use crate::ops::registries::air_gap;
+use crate::ops::serving::{BundleBlobs, BundleIndex, FolderBlobs, Listed, Pulling, RegistryShelf, StoreShelf};
+use crate::ops::{PipelineError, Services, bundle_import, mirroring, project};
 use crate::serve::{self, HubSource, Limits, Listener, LogPlace, Options, Shelf, TlsFiles, Verify};
 use crate::sys::{Cancel, Clock, block_on_server};
 
@@ -22,6 +24,9 @@ use crate::sys::{Cancel, Clock, block_on_server};
 pub enum Content {
     /// A folder that is a registry, absolute.
     Folder(PathBuf),
+    /// A bundle that is one, in volumes of which this is one, or a folder, absolute; and where to look for a Model.toml that names its
+    /// registry.
+    Bundle(PathBuf, PathBuf),
     /// What the store holds of releases that this machine has verified.
     Store,
     /// Registries of a project, read and brought as they are asked for.
@@ -133,7 +138,7 @@ fn warnings(request: &Request) -> Option<String> {
 /// The server's own folder: one for each folder that is served.
 fn state(services: &Services, content: &Content) -> PathBuf {
     let place = match content {
-        Content::Folder(folder) => folder.clone(),
+        Content::Folder(place) | Content::Bundle(place, _) => place.clone(),
         Content::Store => services.folders.store.clone(),
         Content::Through(through) => {
             through.folder.clone().unwrap_or_else(|| services.folders.store.with_file_name("pulled"))
@@ -154,6 +159,7 @@ fn content(services: &Services, request: &Request) -> Result<(serve::Content, Ve
     let sources = sources(&request.locks)?;
     let (shelf, notes) = match &request.content {
         Content::Folder(folder) => folder_shelf(services, request, folder, sources)?,
+        Content::Bundle(path, start) => bundle_shelf(services, request, (path, start), sources)?,
         Content::Store => store_shelf(services, sources)?,
         Content::Through(through) => return pulling(services, request, through),
     };
@@ -251,6 +257,46 @@ fn folder_shelf(
     Ok((Arc::new(make(base).in_folder(folder).with_sources(sources)), notes))
 }
 
+/// A bundle as it lies there. Nobody vouches for it: whom to trust, and how far, is what `mpm bundle import` asks too.
+fn bundle_shelf(
+    services: &Services,
+    request: &Request,
+    (path, start): (&Path, &Path),
+    sources: Vec<HubSource>,
+) -> Result<(Arc<dyn Shelf>, Vec<String>), PipelineError> {
+    let bundle = Bundle::open(&[path.to_owned()]).map_err(MirrorError::from)?;
+    let head = &bundle.table().head;
+    let id = head.registry.clone();
+    let declared = mirroring::around(start, &[])?.registries.get(&id).map(|declared| declared.root);
+    let root = bundle_import::root(services, &bundle, request.root.or(declared))?;
+    if root != head.root {
+        return Err(PipelineError::RootChanged { registry: id, found: head.root, locked: root });
+    }
+    let opening = Opening {
+        id: id.clone(),
+        root,
+        root_at: None,
+        address: IndexAddress::Folder(path.to_string_lossy().into_owned()),
+        mirrors: Vec::new(),
+        floor: None,
+        gate: Gate::Locked,
+        air_gap: air_gap(services),
+    };
+    let origin = Arc::new(BundleIndex::of(&bundle));
+    let blobs = Arc::new(BundleBlobs::of(&bundle));
+    let shelf = RegistryShelf::new((id, root), origin, blobs, services.http.clone(), Arc::clone(&request.clock));
+    let shelf = shelf.at(opening).with_sources(sources).only_named().map_err(PipelineError::Serving)?;
+    let mut notes = Vec::new();
+    if let Some(since) = &head.since {
+        let text = "the bundle holds only what is new since checkpoint";
+        notes.push(format!("{text} {}: import it into a mirror to serve both", since.checkpoint));
+    }
+    if !head.sources.is_empty() && request.locks.is_empty() {
+        notes.push("the bundle holds files of `hf` sources: they are served with `--lock Model.lock`".to_owned());
+    }
+    Ok((Arc::new(shelf), notes))
+}
+
 fn store_shelf(services: &Services, sources: Vec<HubSource>) -> Result<(Arc<dyn Shelf>, Vec<String>), PipelineError> {
     let store = services.store(Duration::ZERO)?;
     let shelf = StoreShelf::new(store, &services.folders.trust, sources);
@@ -287,7 +333,8 @@ fn sources(paths: &[PathBuf]) -> Result<Vec<HubSource>, PipelineError> {
 }
 
 /// A systemd unit for a server: it may read what it serves, write its own notes, and nothing else.
-pub fn unit(folder: Option<&Path>, listen: SocketAddr) -> String {
+pub fn unit(folder: Option<&Path>, root: Option<&Sha256>, listen: SocketAddr) -> String {
+    let root = root.map_or_else(String::new, |root| format!(" --root {}", root.prefixed()));
     let content = folder.map_or_else(String::new, |folder| format!(" {}", quoted(folder)));
     format!(
         "\
@@ -303,7 +350,7 @@ Wants=network-online.target
 #   LoadCredential=tokens:/etc/mpm/tokens.toml
 #   LoadCredential=key:/etc/mpm/key.pem
 # and `--tokens %d/tokens --tls-cert /etc/mpm/cert.pem --tls-key %d/key`. They are read again when the unit is restarted.
-ExecStart=/usr/local/bin/mpm serve{content} --listen {listen} --access-log -
+ExecStart=/usr/local/bin/mpm serve{content}{root} --listen {listen} --access-log -
 DynamicUser=yes
 StateDirectory=mpm-serve
 Environment=HOME=/var/lib/mpm-serve

@@ -112,11 +112,11 @@ impl Site {
                 Some(Look::Unknown) | None => return Err(busy("the blob can't be verified: it does not stand still")),
             }
         }
-        let at = open.offset.saturating_add(bytes.start)..open.offset.saturating_add(bytes.end);
-        let (keeper, blob, file) = (Arc::clone(&self.keeper), open.clone(), open.file);
+        let part = open.bytes.part(bytes);
+        let keeper = Arc::clone(&self.keeper);
         // Whoever writes to the file while it is sent is noticed before its last piece leaves.
-        let stands = move || keeper.look(&blob).is_ok_and(|look| look == Look::Good);
-        Ok(Body::new(FileBody::new(file, at, Arc::clone(&self.frames)).while_it_stands(stands)))
+        let stands = move || keeper.look(&open).is_ok_and(|look| look == Look::Good);
+        Ok(Body::new(FileBody::new(part, Arc::clone(&self.frames)).while_it_stands(stands)))
     }
 
     /// The bytes chunk by chunk; none: there is no chunk index of it here.

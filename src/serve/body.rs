@@ -3,10 +3,10 @@
 //! What the system has in memory is read where the request stands, without a change of threads; what must come from a disk is
 //! read on threads that may wait. However many clients there are, the pieces of all of them together stay within [`BUDGET`].
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::future::Future as _;
 use std::io;
-use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +15,8 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
+
+use crate::sys::{Extent, Extents};
 
 /// Bytes of all pieces that are on their way, as long as clients come one by one.
 const BUDGET: usize = 24 << 20;
@@ -74,10 +76,9 @@ impl Drop for Piece {
     }
 }
 
-/// A part of a file as a body.
+/// Parts of files as a body.
 pub(super) struct FileBody {
-    file: Arc<File>,
-    left: Range<u64>,
+    left: VecDeque<Extent>,
     frames: Arc<Frames>,
     /// Whether the file is still what it was, asked before the last piece leaves.
     stands: Option<Box<dyn Fn() -> bool + Send + Sync>>,
@@ -86,9 +87,10 @@ pub(super) struct FileBody {
 }
 
 impl FileBody {
-    pub(super) fn new(file: Arc<File>, bytes: Range<u64>, frames: Arc<Frames>) -> Self {
+    pub(super) fn new(bytes: Extents, frames: Arc<Frames>) -> Self {
         frames.active.fetch_add(1, Ordering::Relaxed);
-        Self { file, left: bytes, frames, stands: None, reading: None }
+        let left = bytes.into_pieces().into_iter().filter(|piece| piece.length > 0).collect();
+        Self { left, frames, stands: None, reading: None }
     }
 
     /// The same, cut off before its end where the file changes meanwhile.
@@ -100,15 +102,15 @@ impl FileBody {
 
     /// The next piece's size in bytes.
     fn next(&self) -> usize {
-        let left = self.left.end.saturating_sub(self.left.start);
+        let left = self.left.front().map_or(0, |piece| piece.length);
         self.frames.size().min(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
     /// The next piece, if the system has it in memory.
     fn at_hand(&self) -> Option<Piece> {
         let mut buffer = self.frames.take();
-        let wanted = self.next();
-        let length = buffer.get_mut(..wanted).and_then(|room| read_now(&self.file, room, self.left.start));
+        let (wanted, from) = (self.next(), self.left.front());
+        let length = buffer.get_mut(..wanted).and_then(|room| read_now(&from?.file, room, from?.offset));
         match length {
             Some(length) if length > 0 => Some(Piece { buffer, length, frames: Arc::clone(&self.frames) }),
             _ => {
@@ -119,7 +121,14 @@ impl FileBody {
     }
 
     fn advance(&mut self, piece: Piece) -> io::Result<Frame<Bytes>> {
-        self.left.start = self.left.start.saturating_add(piece.length as u64);
+        let read = piece.length as u64;
+        if let Some(from) = self.left.front_mut() {
+            from.offset = from.offset.saturating_add(read);
+            from.length = from.length.saturating_sub(read);
+            if from.length == 0 {
+                self.left.pop_front();
+            }
+        }
         if self.left.is_empty() && self.stands.as_ref().is_some_and(|stands| !stands()) {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -139,14 +148,11 @@ impl HttpBody for FileBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if self.reading.is_none() {
-            if self.left.is_empty() {
-                return Poll::Ready(None);
-            }
+            let Some(Extent { file, offset: at, .. }) = self.left.front().cloned() else { return Poll::Ready(None) };
             if let Some(piece) = self.at_hand() {
                 return Poll::Ready(Some(self.advance(piece)));
             }
-            let (file, at, wanted, frames) =
-                (Arc::clone(&self.file), self.left.start, self.next(), Arc::clone(&self.frames));
+            let (wanted, frames) = (self.next(), Arc::clone(&self.frames));
             self.reading = Some(tokio::task::spawn_blocking(move || {
                 let mut buffer = frames.take();
                 buffer.resize(buffer.len().max(wanted), 0);
@@ -167,7 +173,7 @@ impl HttpBody for FileBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left.end.saturating_sub(self.left.start))
+        SizeHint::with_exact(self.left.iter().fold(0, |sum, piece| sum.saturating_add(piece.length)))
     }
 }
 

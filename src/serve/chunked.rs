@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,7 +73,7 @@ impl Chunks {
         }
         let open = shelf.open(&Wanted::pinned(index)).ok()??;
         let mut bytes = vec![0; usize::try_from(index.size).ok()?];
-        open.file.read_exact_at(&mut bytes, open.offset).ok()?;
+        open.bytes.read_exact_at(&mut bytes, 0).ok()?;
         if Pin::of(&bytes) != *index {
             return None;
         }
@@ -170,7 +169,7 @@ impl Source {
         let (shelf, keeper, blob) = (Arc::clone(&self.shelf), Arc::clone(&self.keeper), self.blob.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-            blob.file.read_exact_at(&mut bytes, blob.offset.saturating_add(offset))?;
+            blob.bytes.read_exact_at(&mut bytes, offset)?;
             let good = good(&bytes);
             if good < bytes.len() {
                 keeper.found_wrong(&*shelf, &blob);

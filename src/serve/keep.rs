@@ -4,10 +4,11 @@
 //! inode, such as a disk that forgets, only the scrub sees: it hashes everything again, once in a while.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::num::NonZeroU64;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -106,7 +107,7 @@ impl Keeper {
 
     /// What is known of an open blob.
     pub(super) fn look(&self, blob: &OpenBlob) -> io::Result<Look> {
-        let stand = stand(blob, &blob.file.metadata()?);
+        let stand = stand(blob)?;
         if self.wrong.lock().unwrap_or_else(PoisonError::into_inner).get(&blob.pin.sha256) == Some(&stand) {
             return Ok(Look::Wrong);
         }
@@ -121,8 +122,8 @@ impl Keeper {
 
     /// A chunk of a blob was wrong: whatever its record says.
     pub(super) fn found_wrong(&self, shelf: &dyn Shelf, blob: &OpenBlob) {
-        if let Ok(file) = blob.file.metadata() {
-            self.condemn(shelf, blob, stand(blob, &file));
+        if let Ok(stand) = stand(blob) {
+            self.condemn(shelf, blob, stand);
         }
     }
 
@@ -135,9 +136,9 @@ impl Keeper {
     fn hash(&self, shelf: &dyn Shelf, blob: &OpenBlob, go_on: &mut dyn FnMut(u64) -> bool) -> io::Result<Option<Look>> {
         let mut buffer = vec![0; PIECE];
         for _ in 0..TRIES {
-            let before = stand(blob, &blob.file.metadata()?);
+            let before = stand(blob)?;
             let Some(found) = digest(blob, &mut buffer, go_on)? else { return Ok(None) };
-            if before != stand(blob, &blob.file.metadata()?) {
+            if before != stand(blob)? {
                 // Touched while it was read: what was hashed may not be what is there.
                 continue;
             }
@@ -177,7 +178,7 @@ impl Keeper {
         let what = if gone { "it was taken out" } else { "it could not be moved from its place" };
         let error = ServeError::Corrupt { sha256: digest };
         let text = format!(
-            "{}: {error}; {what}. Bring it again: `mpm mirror sync`, or `mpm sync` for the store",
+            "{}: {error}; {what}. Bring it again: `mpm mirror sync`, `mpm sync` for the store, or another copy of the bundle",
             error.code()
         );
         self.progress.warn("corrupt-blob", text);
@@ -202,12 +203,14 @@ impl Keeper {
             let walked = shelf.each(&mut |digest| {
                 if let Ok(Some(blob)) = shelf.open(&Wanted::named(digest)) {
                     // Off the disk, not out of memory.
-                    let _ = rustix::fs::fadvise(
-                        &*blob.file,
-                        blob.offset,
-                        NonZeroU64::new(blob.pin.size),
-                        rustix::fs::Advice::DontNeed,
-                    );
+                    for piece in blob.bytes.pieces() {
+                        let _ = rustix::fs::fadvise(
+                            &*piece.file,
+                            piece.offset,
+                            NonZeroU64::new(piece.length),
+                            rustix::fs::Advice::DontNeed,
+                        );
+                    }
                     let _ = self.hash(shelf, &blob, &mut |bytes| {
                         done = done.saturating_add(bytes);
                         waits_until(begun + share(period, done, total))
@@ -250,11 +253,11 @@ fn share(period: Duration, done: u64, total: u64) -> Duration {
 /// The digest of a blob's bytes; none: `go_on`, which is told of each piece, had enough.
 fn digest(blob: &OpenBlob, buffer: &mut [u8], go_on: &mut dyn FnMut(u64) -> bool) -> io::Result<Option<Sha256>> {
     let mut hasher = Sha256Hasher::new();
-    let (mut at, mut left) = (blob.offset, blob.pin.size);
+    let (mut at, mut left) = (0_u64, blob.pin.size);
     while left > 0 {
         let room = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
         let piece = buffer.get_mut(..room).unwrap_or_default();
-        blob.file.read_exact_at(piece, at)?;
+        blob.bytes.read_exact_at(piece, at)?;
         hasher.update(piece);
         at = at.saturating_add(room as u64);
         left = left.saturating_sub(room as u64);
@@ -265,20 +268,24 @@ fn digest(blob: &OpenBlob, buffer: &mut [u8], go_on: &mut dyn FnMut(u64) -> bool
     Ok(Some(hasher.finish()))
 }
 
-fn stand(blob: &OpenBlob, file: &Metadata) -> Stand {
-    let text = format!(
-        "{FORMAT} {} {} {} {} {}.{} {}.{} {}",
-        blob.pin.sha256,
-        blob.offset,
-        blob.pin.size,
-        file.len(),
-        file.mtime(),
-        file.mtime_nsec(),
-        file.ctime(),
-        file.ctime_nsec(),
-        file.ino()
-    );
-    key(&Sha256::of(text.as_bytes()))
+fn stand(blob: &OpenBlob) -> io::Result<Stand> {
+    let mut text = format!("{FORMAT} {}", blob.pin.sha256);
+    for piece in blob.bytes.pieces() {
+        let file = piece.file.metadata()?;
+        let _ = write!(
+            text,
+            " {} {} {} {}.{} {}.{} {}",
+            piece.offset,
+            piece.length,
+            file.len(),
+            file.mtime(),
+            file.mtime_nsec(),
+            file.ctime(),
+            file.ctime_nsec(),
+            file.ino()
+        );
+    }
+    Ok(key(&Sha256::of(text.as_bytes())))
 }
 
 /// The first half of a digest: enough to tell a machine's blobs apart.

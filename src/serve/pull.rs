@@ -18,6 +18,7 @@ use crate::serve::fill::Grown;
 use crate::serve::keep::Look;
 use crate::serve::site::Site;
 use crate::serve::{Fill, Trouble, Wanted};
+use crate::sys::Extents;
 
 /// How often a blob that comes is looked at where no news come.
 const LOOK: Duration = Duration::from_millis(200);
@@ -167,16 +168,15 @@ impl Coming {
 
     /// A chunk out of the blob, or out of what there is of it, if its bytes fit.
     async fn read(&self, offset: u64, length: u32, hash: ChunkHash) -> Option<Bytes> {
-        use std::os::unix::fs::FileExt as _;
         let (shelf, fill, pin) = (Arc::clone(&self.site.shelf), Arc::clone(&self.fill), self.pin);
         let read = tokio::task::spawn_blocking(move || {
-            let (file, begin) = match shelf.open(&Wanted::pinned(&pin)) {
-                Ok(Some(open)) => (open.file, open.offset),
-                Ok(None) => (Arc::new(fill.partial(&pin)?), 0),
+            let found = match shelf.open(&Wanted::pinned(&pin)) {
+                Ok(Some(open)) => open.bytes,
+                Ok(None) => Extents::one(Arc::new(fill.partial(&pin)?), 0, pin.size),
                 Err(_) => return None,
             };
             let mut bytes = vec![0; usize::try_from(length).ok()?];
-            file.read_exact_at(&mut bytes, begin.saturating_add(offset)).ok()?;
+            found.read_exact_at(&mut bytes, offset).ok()?;
             (ChunkHash::of(&bytes) == hash).then(|| Bytes::from(bytes))
         });
         read.await.ok().flatten()

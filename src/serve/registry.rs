@@ -16,6 +16,7 @@ use crate::serve::hub;
 use crate::serve::range::names;
 use crate::serve::site::{Caller, Site};
 use crate::serve::{IndexPath, PathKind, Wanted, path};
+use crate::sys::Extents;
 
 /// Who may keep what never changes, and for how long: what a token opened is for nobody's shared cache.
 pub(super) fn kept(caller: &Caller) -> &'static str {
@@ -46,10 +47,13 @@ pub(super) async fn any(State(site): State<Arc<Site>>, request: Request) -> Resp
     let Some((registry, rest)) = registry_of(&site, &whole) else {
         return not_found("there is no such registry here");
     };
-    if !site.may_enter(&caller, &registry) {
+    let asked = path::blob(&rest);
+    // Files of the hub are blobs of no registry.
+    let of_hub = asked.is_some() && site.may_read_sources(&caller);
+    if !of_hub && !site.may_enter(&caller, &registry) {
         return refused(&caller);
     }
-    if let Some(digest) = path::blob(&rest) {
+    if let Some(digest) = asked {
         return blob(&site, &caller, digest, &method, request.headers()).await;
     }
     match IndexPath::parse(&rest) {
@@ -192,7 +196,8 @@ fn large(
     }
     own.insert(header::CONTENT_LENGTH, HeaderValue::from(found.len()));
     if *method == Method::GET {
-        *answer.body_mut() = Body::new(FileBody::new(Arc::new(file), 0..found.len(), Arc::clone(&site.frames)));
+        let whole = Extents::one(Arc::new(file), 0, found.len());
+        *answer.body_mut() = Body::new(FileBody::new(whole, Arc::clone(&site.frames)));
     }
     Ok(Some(answer))
 }

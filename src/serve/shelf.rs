@@ -11,6 +11,7 @@ use crate::model::{
 };
 use crate::serve::IndexPath;
 use crate::statement::{PackPlace, ReleaseFiles, Statement};
+use crate::sys::Extents;
 
 /// Why a shelf can't answer.
 pub type Trouble = Box<dyn Diagnose>;
@@ -60,6 +61,11 @@ pub trait Shelf: Send + Sync {
     /// Commits of hub repositories whose files locks pin and that are here.
     fn sources(&self) -> Vec<HubSource> {
         Vec::new()
+    }
+
+    /// Whether one of those files has this digest.
+    fn is_of_a_source(&self, digest: &Sha256) -> bool {
+        self.sources().iter().any(|source| source.names(digest))
     }
 
     /// The releases whose publishers say that they stand on the hub in this repository. What was not read yet is not known.
@@ -161,6 +167,13 @@ pub struct HubSource {
     pub files: Vec<(RelPath, Pin)>,
 }
 
+impl HubSource {
+    /// Whether one of its files has this digest.
+    pub fn names(&self, digest: &Sha256) -> bool {
+        self.files.iter().any(|(_, pin)| pin.sha256 == *digest)
+    }
+}
+
 /// A blob that is asked for, as the one who asks knows it.
 #[derive(Debug, Clone)]
 pub struct Wanted {
@@ -193,13 +206,11 @@ impl Wanted {
     }
 }
 
-/// A blob in an open file.
+/// A blob in an open file, or in several that it goes on through.
 #[derive(Debug, Clone)]
 pub struct OpenBlob {
-    /// The file.
-    pub file: Arc<File>,
-    /// Where the blob begins in it.
-    pub offset: u64,
+    /// Where its bytes lie.
+    pub bytes: Extents,
     /// Its digest and size.
     pub pin: Pin,
 }

@@ -170,6 +170,9 @@ impl Site {
         if self.may_read_all(caller) {
             return Ok(true);
         }
+        if self.may_read_sources(caller) && self.shelf.is_of_a_source(&digest) {
+            return Ok(true);
+        }
         let owners: BTreeSet<(RegistryId, Namespace)> = self.ask_far(move |shelf| shelf.owners(&digest)).await?;
         Ok(owners.iter().any(|(registry, namespace)| self.may_read(caller, registry, namespace)))
     }

@@ -2,7 +2,7 @@
 
 mod format;
 mod gap;
-mod hostile;
+pub(crate) mod hostile;
 mod making;
 mod taking;
 

@@ -1,5 +1,6 @@
 //! `mpm serve` as a process, and what asks it: sockets, curl, and `mpm` itself.
 
+mod bundle;
 mod integrity;
 mod limits;
 mod pull;

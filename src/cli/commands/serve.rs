@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::bundle;
 use crate::cli::commands::{Context, Status};
 use crate::cli::errors::Failed;
 use crate::cli::settings::Settings;
@@ -18,7 +19,7 @@ use crate::ops::serve_token;
 use crate::serve::{Limits, LogPlace, TlsFiles, Verify};
 use crate::sys::Clock;
 
-/// Serve a mirror's folder, or what the store holds, to clients inside a site: mpm, and what speaks to the Hugging Face hub
+/// Serve a mirror's folder, a bundle, or what the store holds, to clients inside a site: mpm, and what speaks to the Hugging Face hub
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(in crate::cli) struct Serve {
@@ -38,8 +39,8 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Start {
-    /// A folder that is a registry, such as `mpm mirror sync` makes; none: the store
-    #[arg(value_name = "DIR")]
+    /// A folder that is a registry, such as `mpm mirror sync` makes, or a bundle as it lies there; none: the store
+    #[arg(value_name = "DIR|BUNDLE")]
     folder: Option<PathBuf>,
     /// Where to listen; port 0 takes one that is free and tells it
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
@@ -152,9 +153,12 @@ struct NewToken {
 
 #[derive(Debug, Args)]
 struct Unit {
-    /// The folder that is served; none: the store
-    #[arg(value_name = "DIR")]
+    /// The folder or bundle that is served; none: the store
+    #[arg(value_name = "DIR|BUNDLE")]
     folder: Option<PathBuf>,
+    /// The sha256 of the first root that its registry must have; a bundle needs it
+    #[arg(long, value_name = "SHA256", value_parser = Sha256::parse)]
+    root: Option<Sha256>,
     /// Where to listen
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -210,6 +214,7 @@ impl Start {
         let files = (&self.access.tls_cert, &self.access.tls_key);
         serve::Request {
             content: match &self.folder {
+                Some(path) if bundle::is_meant(&at(path)) => Content::Bundle(at(path), settings.start.clone()),
                 Some(folder) => Content::Folder(at(folder)),
                 None if self.through.listed.is_empty() => Content::Store,
                 None => Content::Through(serve::Through {
@@ -307,7 +312,7 @@ impl NewToken {
 impl Unit {
     fn exec(&self, context: &mut Context<'_>) -> Status {
         let folder = self.folder.as_ref().map(|folder| context.settings.start.join(folder));
-        let text = serve::unit(folder.as_deref(), self.listen);
+        let text = serve::unit(folder.as_deref(), self.root.as_ref(), self.listen);
         for line in text.lines() {
             context.printer.data(line);
         }

@@ -1,14 +1,13 @@
 //! Blobs below a folder.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::Sha256;
-use crate::ops::serving::{Blobs, Found};
-use crate::sys::{blob_path, files};
+use crate::ops::serving::Blobs;
+use crate::sys::{Extents, blob_path, files};
 
 /// Blobs below a base of a registry's folder.
 pub(in crate::ops) struct FolderBlobs {
@@ -31,10 +30,10 @@ impl FolderBlobs {
 }
 
 impl Blobs for FolderBlobs {
-    fn open(&self, digest: &Sha256) -> io::Result<Option<Found>> {
+    fn open(&self, digest: &Sha256) -> io::Result<Option<Extents>> {
         let Some(file) = files::open_below(&self.folder, &self.below(digest))? else { return Ok(None) };
         let size = file.metadata()?.len();
-        Ok(Some(Found { file: Arc::new(file), offset: 0, size }))
+        Ok(Some(Extents::one(Arc::new(file), 0, size)))
     }
 
     fn each(&self, visit: &mut dyn FnMut(Sha256) -> bool) -> io::Result<()> {
@@ -58,10 +57,11 @@ impl Blobs for FolderBlobs {
         Ok(())
     }
 
-    fn take_out(&self, digest: &Sha256, wrong: &File) -> bool {
+    fn take_out(&self, digest: &Sha256, wrong: &Extents) -> bool {
         let Some(aside) = &self.aside else { return false };
         let path = self.folder.join(self.below(digest));
-        let (Ok(found), Ok(open)) = (path.symlink_metadata(), wrong.metadata()) else { return false };
+        let Some(wrong) = wrong.pieces().first() else { return false };
+        let (Ok(found), Ok(open)) = (path.symlink_metadata(), wrong.file.metadata()) else { return false };
         // Another file may stand there by now.
         if (found.dev(), found.ino()) != (open.dev(), open.ino()) {
             return false;

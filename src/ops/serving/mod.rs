@@ -4,6 +4,7 @@
 //! else holds a registry.
 
 mod bringer;
+mod bundle;
 mod folder;
 mod known;
 mod pulled;
@@ -11,34 +12,23 @@ mod pulling;
 mod registry;
 mod store;
 
+pub(super) use bundle::{BundleBlobs, BundleIndex};
 pub(super) use folder::FolderBlobs;
 pub(super) use pulling::{Listed, Pulling};
 pub(super) use registry::RegistryShelf;
 pub(super) use store::StoreShelf;
 
-use std::fs::File;
-use std::sync::Arc;
-
 use crate::model::Sha256;
-
-/// A file in which a blob stands.
-pub(super) struct Found {
-    /// The file.
-    pub(super) file: Arc<File>,
-    /// Where the blob begins.
-    pub(super) offset: u64,
-    /// Its bytes.
-    pub(super) size: u64,
-}
+use crate::sys::Extents;
 
 /// A place of blobs that can be opened by digest. Nothing is promised of their bytes.
 pub(super) trait Blobs: Send + Sync {
     /// Opens a blob; none: it is not here.
-    fn open(&self, digest: &Sha256) -> std::io::Result<Option<Found>>;
+    fn open(&self, digest: &Sha256) -> std::io::Result<Option<Extents>>;
 
     /// The digests of what is here, one after the other, until the visitor says that it is enough.
     fn each(&self, visit: &mut dyn FnMut(Sha256) -> bool) -> std::io::Result<()>;
 
-    /// Takes a blob out whose bytes are wrong in this open file: whether it is gone from here.
-    fn take_out(&self, digest: &Sha256, wrong: &File) -> bool;
+    /// Takes a blob out whose bytes, opened here, are wrong: whether it is gone from here.
+    fn take_out(&self, digest: &Sha256, wrong: &Extents) -> bool;
 }

@@ -3,15 +3,15 @@
 //! What was asked for last stays longest. Statements, file lists and chunk indexes stay: they say what the rest is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::{Pin, Sha256};
 use crate::ops::PipelineError;
-use crate::ops::serving::{Blobs, FolderBlobs, Found};
+use crate::ops::serving::{Blobs, FolderBlobs};
 use crate::store::Store;
+use crate::sys::Extents;
 
 /// Blobs that were pulled through.
 pub(super) struct PulledBlobs {
@@ -80,8 +80,9 @@ impl PulledBlobs {
         let unreadable = |source: io::Error| crate::serve::ServeError::State { path: folder.to_owned(), source };
         own.each(&mut |digest| {
             if let Ok(Some(blob)) = own.open(&digest) {
-                let used = blob.file.metadata().and_then(|file| file.accessed());
-                found.push((used.unwrap_or(std::time::UNIX_EPOCH), digest, blob.size));
+                let file = blob.pieces().first().and_then(|piece| piece.file.metadata().ok());
+                let used = file.and_then(|file| file.accessed().ok());
+                found.push((used.unwrap_or(std::time::UNIX_EPOCH), digest, blob.length()));
             }
             true
         })
@@ -135,11 +136,11 @@ impl Drop for Room<'_> {
 }
 
 impl Blobs for PulledBlobs {
-    fn open(&self, digest: &Sha256) -> io::Result<Option<Found>> {
+    fn open(&self, digest: &Sha256) -> io::Result<Option<Extents>> {
         if let Some(found) = self.own.open(digest)? {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             if held.blobs.contains_key(digest) {
-                held.put(*digest, found.size);
+                held.put(*digest, found.length());
             }
             return Ok(Some(found));
         }
@@ -163,9 +164,8 @@ impl Blobs for PulledBlobs {
         Ok(())
     }
 
-    fn take_out(&self, digest: &Sha256, wrong: &File) -> bool {
-        let Ok(size) = wrong.metadata().map(|found| found.len()) else { return false };
-        let gone = self.store.recheck(&Pin { sha256: *digest, size }).is_ok_and(|good| !good);
+    fn take_out(&self, digest: &Sha256, wrong: &Extents) -> bool {
+        let gone = self.store.recheck(&Pin { sha256: *digest, size: wrong.length() }).is_ok_and(|good| !good);
         let passed = self.store.pass_over(digest).is_ok();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.passed.insert(*digest);

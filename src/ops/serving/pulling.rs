@@ -322,7 +322,7 @@ impl Shelf for Pulling {
     }
 
     fn take_out(&self, blob: &OpenBlob) -> bool {
-        self.bringer.blobs.take_out(&blob.pin.sha256, &blob.file)
+        self.bringer.blobs.take_out(&blob.pin.sha256, &blob.bytes)
     }
 }
 

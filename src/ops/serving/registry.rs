@@ -13,12 +13,12 @@ use crate::index::{Extent, Freshness, Gate, IndexError, Opening, Origin, Registr
 use crate::manifest::IndexAddress;
 use crate::model::{HubRepository, Namespace, PackageKind, PackageName, Pin, RegistryId, Sha256, Version};
 use crate::ops::PipelineError;
+use crate::ops::serving::Blobs;
 use crate::ops::serving::known::Known;
-use crate::ops::serving::{Blobs, Found};
 use crate::progress::Silent;
 use crate::serve::{HubSource, IndexPath, Listed, OpenBlob, Package, Release, ServeError, Shelf, Trouble, Wanted};
 use crate::statement::{Files, ListPin, MAX_LIST, ReleaseFiles, Statement, parse_list};
-use crate::sys::{Clock, HttpClient, files};
+use crate::sys::{Clock, Extents, HttpClient, files};
 use crate::trust::MAX_CHECKPOINT;
 use crate::verify::Mismatch;
 
@@ -44,6 +44,8 @@ pub(in crate::ops) struct RegistryShelf {
     folder: Option<PathBuf>,
     /// How it is met, in place of a folder without mirrors.
     opening: Option<Opening>,
+    /// Blobs that nothing signed leads to, and no lock, are not handed out.
+    only_named: bool,
     /// Brings a file list that is not here.
     bring: Option<Arc<Bring>>,
     view: Mutex<View>,
@@ -89,6 +91,7 @@ impl RegistryShelf {
             folder: None,
             trust: None,
             opening: None,
+            only_named: false,
             bring: None,
             view: Mutex::default(),
         }
@@ -111,8 +114,18 @@ impl RegistryShelf {
     }
 
     /// The same, with bases counted from where its index is.
-    pub(super) fn at(self, opening: Opening) -> Self {
+    pub(in crate::ops) fn at(self, opening: Opening) -> Self {
         Self { opening: Some(opening), ..self }
+    }
+
+    /// The same, handing out only blobs that statements of it or its sources name: it came from a stranger.
+    ///
+    /// # Errors
+    /// The registry does not count from its root.
+    pub(in crate::ops) fn only_named(self) -> Result<Self, Trouble> {
+        let shelf = Self { only_named: true, ..self };
+        shelf.known()?;
+        Ok(shelf)
     }
 
     /// The registry as its checkpoint shows it now.
@@ -314,13 +327,12 @@ fn read_list(blobs: &dyn Blobs, list: &ListPin, statement: &Statement) -> Result
 }
 
 /// A small blob's bytes.
-pub(super) fn read_small(found: &Found, cap: u64) -> Option<Vec<u8>> {
-    use std::os::unix::fs::FileExt as _;
-    if found.size > cap {
+pub(super) fn read_small(found: &Extents, cap: u64) -> Option<Vec<u8>> {
+    if found.length() > cap {
         return None;
     }
-    let mut bytes = vec![0; usize::try_from(found.size).ok()?];
-    found.file.read_exact_at(&mut bytes, found.offset).ok()?;
+    let mut bytes = vec![0; usize::try_from(found.length()).ok()?];
+    found.read_exact_at(&mut bytes, 0).ok()?;
     Some(bytes)
 }
 
@@ -329,18 +341,16 @@ pub(super) fn open_at(blobs: &dyn Blobs, wanted: &Wanted) -> std::io::Result<Opt
     let Some(place) = &wanted.pack else {
         let Some(found) = blobs.open(&wanted.sha256)? else { return Ok(None) };
         // Of another size it is another blob, or a part of one.
-        if wanted.size.is_some_and(|size| size != found.size) {
+        if wanted.size.is_some_and(|size| size != found.length()) {
             return Ok(None);
         }
-        let pin = Pin { sha256: wanted.sha256, size: found.size };
-        return Ok(Some(OpenBlob { file: found.file, offset: found.offset, pin }));
+        let pin = Pin { sha256: wanted.sha256, size: found.length() };
+        return Ok(Some(OpenBlob { bytes: found, pin }));
     };
     let (Some(pack), Some(size)) = (blobs.open(&place.pack)?, wanted.size) else { return Ok(None) };
-    if place.offset.checked_add(size).is_none_or(|end| end > pack.size) {
-        return Ok(None);
-    }
+    let Some(end) = place.offset.checked_add(size).filter(|end| *end <= pack.length()) else { return Ok(None) };
     let pin = Pin { sha256: wanted.sha256, size };
-    Ok(Some(OpenBlob { file: pack.file, offset: pack.offset.saturating_add(place.offset), pin }))
+    Ok(Some(OpenBlob { bytes: pack.part(place.offset..end), pin }))
 }
 
 impl Shelf for RegistryShelf {
@@ -407,7 +417,15 @@ impl Shelf for RegistryShelf {
         self.sources.clone()
     }
 
+    fn is_of_a_source(&self, digest: &Sha256) -> bool {
+        self.sources.iter().any(|source| source.names(digest))
+    }
+
     fn open(&self, wanted: &Wanted) -> Result<Option<OpenBlob>, Trouble> {
+        let digest = wanted.pack.map_or(wanted.sha256, |place| place.pack);
+        if self.only_named && !self.is_of_a_source(&digest) && !self.known()?.has(&digest) {
+            return Ok(None);
+        }
         open_at(&*self.blobs, wanted).map_err(|error| unreadable(&wanted.sha256, error))
     }
 
@@ -432,7 +450,7 @@ impl Shelf for RegistryShelf {
     }
 
     fn take_out(&self, blob: &OpenBlob) -> bool {
-        self.blobs.take_out(&blob.pin.sha256, &blob.file)
+        self.blobs.take_out(&blob.pin.sha256, &blob.bytes)
     }
 }
 

@@ -1,20 +1,19 @@
 //! A shelf over the store: blobs that verified statements name. The store holds no index, so none is served from it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::index::{Memory, Remembered};
 use crate::model::{HubRepository, Namespace, PackageKind, PackageName, Pin, RegistryId, Sha256, Timestamp, Version};
+use crate::ops::serving::Blobs;
 use crate::ops::serving::known::Known;
 use crate::ops::serving::registry::{open_at, read_files, read_small, unreadable};
-use crate::ops::serving::{Blobs, Found};
 use crate::serve::{HubSource, IndexPath, Listed, OpenBlob, Package, Release, Shelf, Trouble, Wanted};
 use crate::statement::{MAX_STATEMENT, Statement};
 use crate::store::Store;
-use crate::sys::files;
+use crate::sys::{Extents, files};
 
 /// How often the memory is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -155,16 +154,15 @@ impl StoreShelf {
     }
 
     fn named(&self, digest: &Sha256) -> Result<bool, Trouble> {
-        let ours = |source: &HubSource| source.files.iter().any(|(_, pin)| pin.sha256 == *digest);
-        Ok(self.seen()?.known.has(digest) || self.sources.iter().any(ours))
+        Ok(self.seen()?.known.has(digest) || self.is_of_a_source(digest))
     }
 }
 
 impl Blobs for StoreShelf {
-    fn open(&self, digest: &Sha256) -> std::io::Result<Option<Found>> {
+    fn open(&self, digest: &Sha256) -> std::io::Result<Option<Extents>> {
         let Some(file) = self.store.lend(digest) else { return Ok(None) };
         let size = file.metadata()?.len();
-        Ok(Some(Found { file: Arc::new(file), offset: 0, size }))
+        Ok(Some(Extents::one(Arc::new(file), 0, size)))
     }
 
     fn each(&self, visit: &mut dyn FnMut(Sha256) -> bool) -> std::io::Result<()> {
@@ -177,10 +175,9 @@ impl Blobs for StoreShelf {
         Ok(())
     }
 
-    fn take_out(&self, digest: &Sha256, wrong: &File) -> bool {
+    fn take_out(&self, digest: &Sha256, wrong: &Extents) -> bool {
         // The store hashes it itself, and sets it aside.
-        let Ok(size) = wrong.metadata().map(|found| found.len()) else { return false };
-        self.store.recheck(&Pin { sha256: *digest, size }).is_ok_and(|found| !found)
+        self.store.recheck(&Pin { sha256: *digest, size: wrong.length() }).is_ok_and(|found| !found)
     }
 }
 
@@ -227,6 +224,10 @@ impl Shelf for StoreShelf {
         self.sources.clone()
     }
 
+    fn is_of_a_source(&self, digest: &Sha256) -> bool {
+        self.sources.iter().any(|source| source.names(digest))
+    }
+
     fn open(&self, wanted: &Wanted) -> Result<Option<OpenBlob>, Trouble> {
         // What came in another way, from a hub perhaps, under a licence perhaps, is not this server's to hand out.
         if !self.named(&wanted.sha256)? {
@@ -256,6 +257,6 @@ impl Shelf for StoreShelf {
     }
 
     fn take_out(&self, blob: &OpenBlob) -> bool {
-        Blobs::take_out(self, &blob.pin.sha256, &blob.file)
+        Blobs::take_out(self, &blob.pin.sha256, &blob.bytes)
     }
 }

@@ -13,7 +13,7 @@ use crate::flows::fixture::{folder, ok, registry, tree};
 use crate::support::project::Project;
 
 /// A bundle written again from changed contents, with a table that fits them: what whoever has the medium can do.
-fn rewritten(
+pub(crate) fn rewritten(
     bundle: &Path,
     to: &Path,
     change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>, &mut BTreeMap<Sha256, Vec<u8>>),
