@@ -15,8 +15,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt as _;
 
 use crate::serve::ServeError;
@@ -31,6 +32,11 @@ use crate::serve::wire::Wire;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Most headers of a request.
 const HEADERS: usize = 100;
+/// How many who are turned away are told so at a time, and how long.
+const LEAVING: usize = 64;
+const FAREWELL: Duration = Duration::from_secs(1);
+/// KiB of what they say that are heard.
+const HEARD: usize = 16;
 /// What a connection beyond the limits gets.
 const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 40\r\n\
@@ -88,7 +94,7 @@ pub(super) async fn accept(
         .max_headers(HEADERS)
         .max_buf_size(limits.head.max(8192));
     let serving = Serving { addresses: Addresses::new(limits.clone()), site, router, http };
-    let graceful = GracefulShutdown::new();
+    let (graceful, leaving) = (GracefulShutdown::new(), Arc::new(Semaphore::new(LEAVING)));
     let mut shutdown = pin!(shutdown);
     loop {
         let (stream, peer) = tokio::select! {
@@ -103,9 +109,10 @@ pub(super) async fn accept(
         };
         let Some(place) = serving.addresses.enter(peer.ip()) else {
             serving.site.meter.turned_away();
-            if serving.site.tls.is_none() {
-                // As far as it goes: nobody waits for who is turned away.
-                let _ = stream.try_write(TOO_MANY);
+            match Arc::clone(&leaving).try_acquire_owned() {
+                Ok(leave) if serving.site.tls.is_none() => drop(tokio::spawn(turn_away(stream, leave))),
+                // Nobody waits for all who are turned away.
+                _ => {}
             }
             continue;
         };
@@ -115,6 +122,22 @@ pub(super) async fn accept(
     drop(listener);
     let _ = tokio::time::timeout(limits.grace, graceful.shutdown()).await;
     Ok(())
+}
+
+/// Tells somebody why, and hears what was said already: a connection that is closed on unread bytes takes the answer along.
+async fn turn_away(mut stream: TcpStream, _leave: OwnedSemaphorePermit) {
+    let farewell = async {
+        stream.write_all(TOO_MANY).await?;
+        stream.shutdown().await?;
+        let mut heard = [0; 1024];
+        for _ in 0..HEARD {
+            if stream.read(&mut heard).await? == 0 {
+                break;
+            }
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let _ = tokio::time::timeout(FAREWELL, farewell).await;
 }
 
 impl Serving {
