@@ -1,17 +1,14 @@
 //! `mpm bundle create`: a part of a registry, in a form that can be carried.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::bundle::{self, Bundle, Shape};
-use crate::fetch::Health;
-use crate::mirror::{self, Held, MirrorError, Packed, Packing, Rules, Wish};
+use crate::mirror::{self, Held, MirrorError, Packed, Packing, Wish};
 use crate::model::{CheckpointNumber, Sha256};
-use crate::ops::bringing::JOBS;
-use crate::ops::mirroring::{self, Source};
-use crate::ops::{PipelineError, Services, Travel, mirror_sync, narrowing, pipeline};
+use crate::ops::mirroring::{self, Copying, Source};
+use crate::ops::{PipelineError, Services, mirror_sync, narrowing};
 use crate::select::Choice;
 
 /// What is asked.
@@ -105,37 +102,20 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
             Held::Bundle(bundle)
         }
     };
-    let refusal = RefCell::new(None);
-    let consent = |amount: mirror::Amount, free: u64| {
-        let travel = Travel { blobs: amount.files, bytes: amount.bytes, free, ..Travel::default() };
-        let answer = pipeline::ask_about(services, request.yes, &travel);
-        answer.map_err(|error| *refusal.borrow_mut() = Some(error)).is_ok()
-    };
-    let known = Health::read(&services.folders.cache.join("places.json"), services.now);
-    let rules = Rules {
-        known: &known,
+    let copying = Copying {
+        services,
         check: false,
         prune: true,
         dry_run: request.dry_run,
-        jobs: services.config.jobs.unwrap_or(JOBS),
+        yes: request.yes,
         wait: request.wait,
-        now: services.now,
-        http: &services.http,
-        cancel: &services.cancel,
-        progress: &*services.progress,
-        in_place: &|_| false,
         held: &held,
         along: &[],
-        consent: &consent,
     };
     let packing =
         Packing { to: &request.to, shape: request.shape, wish: &wish, sources: sources.iter().cloned().collect() };
     let registry = registries.open(&id)?;
-    let packed = mirror::pack(registry, declaration.root, &packing, &supply, &rules);
-    if let Some(refused) = refusal.take() {
-        return Err(refused);
-    }
-    let packed = packed?;
+    let packed = copying.run(|rules| mirror::pack(registry, declaration.root, &packing, &supply, rules))?;
     if !request.dry_run {
         registry.remember(&BTreeMap::new(), &*services.progress)?;
     }

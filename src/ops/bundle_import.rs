@@ -1,6 +1,5 @@
 //! `mpm bundle import`: a bundle into a mirror's folder or the store. The medium is hostile; opens no socket.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,18 +8,19 @@ use std::time::Duration;
 use crate::bundle::Bundle;
 use crate::config::RegistryRule;
 use crate::diagnose::{Class, Code, Diagnose, Hint};
-use crate::fetch::{Health, Place};
+use crate::fetch::Place;
 use crate::index::{AirGap, Carried, Gate, Memory, Opening, Registry};
 use crate::keys::{AskPassword, SecretKey, signature_path};
 use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
-use crate::mirror::{self, Destination, Extra, Found, Held, Inspected, Inspection, MirrorError, Rules, Supply, Wish};
+use crate::mirror::{self, Destination, Extra, Found, Held, Inspected, Inspection, MirrorError, Supply, Wish};
 use crate::model::{Floor, PackageName, Pin, RegistryId, Sha256, VariantName};
 use crate::ops::authoring::{Protection, open_key};
-use crate::ops::bringing::{JOBS, Supplier, Wanted, bring, missing};
+use crate::ops::bringing::{Supplier, Wanted, bring, missing};
 use crate::ops::bundle_look::world;
+use crate::ops::mirroring::{self, Copying};
 use crate::ops::project::Project;
 use crate::ops::registries::{Registries, air_gap};
-use crate::ops::{AuthoringError, PipelineError, Services, Travel, mirroring, pipeline};
+use crate::ops::{AuthoringError, PipelineError, Services, Travel, pipeline};
 use crate::statement::{FileEntry, Files, ReleaseFiles, Statement, parse_list};
 use crate::store::Store;
 use crate::sys::BlobReader as _;
@@ -335,34 +335,17 @@ fn into_mirror(
     for found in &inspected.found {
         wish.locked.entry(found.name.clone()).or_default().insert(found.version.clone(), found.statement);
     }
-    let refusal = RefCell::new(None);
-    let consent = |amount: mirror::Amount, free: u64| {
-        let travel = Travel { blobs: amount.files, bytes: amount.bytes, free, ..Travel::default() };
-        let answer = pipeline::ask_about(services, request.yes, &travel);
-        answer.map_err(|error| *refusal.borrow_mut() = Some(error)).is_ok()
-    };
-    let known = Health::read(&services.folders.cache.join("places.json"), services.now);
-    let rules = Rules {
-        known: &known,
+    let copying = Copying {
+        services,
         check: false,
         prune: false,
         dry_run: request.dry_run,
-        jobs: services.config.jobs.unwrap_or(JOBS),
+        yes: request.yes,
         wait: request.wait,
-        now: services.now,
-        http: &services.http,
-        cancel: &services.cancel,
-        progress: &*services.progress,
-        in_place: &|_| false,
         held: &Held::Nothing,
         along,
-        consent: &consent,
     };
-    let made = mirror::sync(registry, destination, &wish, &supply, &rules);
-    if let Some(refused) = refusal.take() {
-        return Err(refused.into());
-    }
-    Ok(made?)
+    Ok(copying.run(|rules| mirror::sync(registry, destination, &wish, &supply, rules))?)
 }
 
 /// Packages whose logs a bundle holds.

@@ -1,18 +1,17 @@
 //! `mpm mirror sync`: a copy of a registry, or of a part of it, in a folder.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::fetch::{Health, Place};
+use crate::fetch::Place;
 use crate::lock::SourceFiles;
-use crate::mirror::{self, Destination, Extra, Held, Rules, Supply, Wish};
+use crate::mirror::{self, Destination, Extra, Held, Supply, Wish};
 use crate::model::{HubCommit, HubId, Pin, RegistryId, RelPath, Sha256};
-use crate::ops::bringing::{self, JOBS};
-use crate::ops::mirroring::{self, ReadLock, Source};
+use crate::ops::bringing;
+use crate::ops::mirroring::{self, Copying, ReadLock, Source};
 use crate::ops::registries::Registries;
-use crate::ops::{PipelineError, Services, Travel, pipeline, project};
+use crate::ops::{PipelineError, Services, project};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,35 +81,18 @@ pub fn run(services: &Services, request: &Request) -> Result<Outcome, PipelineEr
     }
     let (extra, sources) = extra(services, &locks)?;
     let supply = supply(services, &mut registries, &id, &request.source, extra)?;
-    let refusal = RefCell::new(None);
-    let consent = |amount: mirror::Amount, free: u64| {
-        let travel = Travel { blobs: amount.files, bytes: amount.bytes, free, ..Travel::default() };
-        let answer = pipeline::ask_about(services, request.yes, &travel);
-        answer.map_err(|error| *refusal.borrow_mut() = Some(error)).is_ok()
-    };
-    let known = Health::read(&services.folders.cache.join("places.json"), services.now);
-    let rules = Rules {
-        known: &known,
+    let copying = Copying {
+        services,
         check: request.check,
         prune: request.prune,
         dry_run: request.dry_run,
-        jobs: services.config.jobs.unwrap_or(JOBS),
+        yes: request.yes,
         wait: request.wait,
-        now: services.now,
-        http: &services.http,
-        cancel: &services.cancel,
-        progress: &*services.progress,
-        in_place: &|_| false,
         held: &Held::Nothing,
         along: &[],
-        consent: &consent,
     };
     let registry = registries.open(&id)?;
-    let made = mirror::sync(registry, destination, &wish, &supply, &rules);
-    if let Some(refused) = refusal.take() {
-        return Err(refused);
-    }
-    let made = made?;
+    let made = copying.run(|rules| mirror::sync(registry, destination, &wish, &supply, rules))?;
     if !request.dry_run {
         registry.remember(&BTreeMap::new(), &*services.progress)?;
     }

@@ -1,16 +1,20 @@
 //! Which registry a mirror is of, and where it is copied from.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::bundle::{self, Bundle};
-use crate::index::Gate;
+use crate::fetch::Health;
+use crate::index::{Carried, Gate};
 use crate::lock::{Found, Lock, LockedRegistry};
 use crate::manifest::{IndexAddress, Manifest, RegistryDeclaration};
-use crate::mirror::{Destination, MirrorError};
+use crate::mirror::{Amount, Destination, Held, MirrorError, Rules};
 use crate::model::{RegistryId, Sha256};
+use crate::ops::bringing::JOBS;
 use crate::ops::project::{self, Project};
 use crate::ops::registries::Registries;
-use crate::ops::{PipelineError, ProjectError, Services};
+use crate::ops::{PipelineError, ProjectError, Services, Travel, pipeline};
 
 /// What says which registry is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,6 +25,61 @@ pub struct Source {
     pub from: Option<String>,
     /// Digest of the registry's first root, where no project names it.
     pub root: Option<Sha256>,
+}
+
+/// How a copy is made or taken, as those who do either ask for it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
+pub(super) struct Copying<'a> {
+    pub(super) services: &'a Services,
+    /// Whether blobs that are there are hashed.
+    pub(super) check: bool,
+    /// Whether what is not asked for any more goes.
+    pub(super) prune: bool,
+    /// Only tell.
+    pub(super) dry_run: bool,
+    /// Every question is answered with yes.
+    pub(super) yes: bool,
+    /// How long to wait for another run.
+    pub(super) wait: Duration,
+    /// What need not be in it.
+    pub(super) held: &'a Held,
+    /// Files that come along.
+    pub(super) along: &'a [Carried],
+}
+
+impl Copying<'_> {
+    /// Does the work by these rules. Where the user does not consent to what it would bring, that refusal is the error.
+    pub(super) fn run<T>(&self, work: impl FnOnce(&Rules<'_>) -> Result<T, MirrorError>) -> Result<T, PipelineError> {
+        let services = self.services;
+        let refusal = RefCell::new(None);
+        let consent = |amount: Amount, free: u64| {
+            let travel = Travel { blobs: amount.files, bytes: amount.bytes, free, ..Travel::default() };
+            let answer = pipeline::ask_about(services, self.yes, &travel);
+            answer.map_err(|error| *refusal.borrow_mut() = Some(error)).is_ok()
+        };
+        let known = Health::read(&services.folders.cache.join("places.json"), services.now);
+        let rules = Rules {
+            known: &known,
+            check: self.check,
+            prune: self.prune,
+            dry_run: self.dry_run,
+            jobs: services.config.jobs.unwrap_or(JOBS),
+            wait: self.wait,
+            now: services.now,
+            http: &services.http,
+            cancel: &services.cancel,
+            progress: &*services.progress,
+            in_place: &|_| false,
+            held: self.held,
+            along: self.along,
+            consent: &consent,
+        };
+        let done = work(&rules);
+        match refusal.take() {
+            Some(refused) => Err(refused),
+            None => Ok(done?),
+        }
+    }
 }
 
 /// A lock with the folder that it lies in.

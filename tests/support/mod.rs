@@ -15,3 +15,4 @@ pub mod schema;
 pub mod server;
 pub mod ssh;
 pub mod transcript;
+pub mod unshared;

@@ -8,16 +8,15 @@ use crate::bundle::Shape;
 use crate::cli::args::{ChoiceArgs, WaitArgs};
 use crate::cli::ask::password;
 use crate::cli::commands::bundle_told::{self as told, Carrying};
-use crate::cli::commands::mirror::pattern;
+use crate::cli::commands::part::PartArgs;
 use crate::cli::commands::{Context, Status};
 use crate::cli::errors::Failed;
 use crate::cli::settings::Settings;
 use crate::diagnose::Class;
-use crate::mirror::{Pattern, Wish};
-use crate::model::{CheckpointNumber, HumanSize, RegistryId, Sha256, VariantName};
+use crate::model::{CheckpointNumber, HumanSize, Sha256};
 use crate::ops::bundle_create::SinceWhat;
 use crate::ops::bundle_import::Into;
-use crate::ops::{Source, bundle_create, bundle_import, bundle_look};
+use crate::ops::{bundle_create, bundle_import, bundle_look};
 use crate::sys::NetworkPolicy;
 
 /// A part of a registry in one file, to carry where there is no network; it is a registry as it stands
@@ -41,28 +40,14 @@ enum Action {
 
 /// Make a bundle
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 struct Create {
-    /// Packages, with `@` and the versions that are wanted, or patterns such as 'acme/*'; with what they need
-    #[arg(value_name = "NAME[@VERSIONS]", value_parser = pattern)]
-    names: Vec<Pattern>,
     /// The file of the bundle, such as site.mpmb
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Exactly what this Model.lock pins, sources of the hub too; may be given several times
-    #[arg(long = "lock", value_name = "FILE")]
-    locks: Vec<PathBuf>,
+    #[command(flatten)]
+    part: PartArgs,
     #[command(flatten)]
     choice: ChoiceArgs,
-    /// Everything
-    #[arg(long)]
-    all: bool,
-    /// Only this variant, of releases that have variants, and common files; may be given several times
-    #[arg(long = "variant", value_name = "VARIANT")]
-    variants: Vec<VariantName>,
-    /// Of each package only so many of the newest versions
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
-    newest: Option<u32>,
     /// Only what is new since an earlier bundle, or since a checkpoint such as 1.42
     #[arg(long, value_name = "FILE|CHECKPOINT")]
     since: Option<PathBuf>,
@@ -72,26 +57,6 @@ struct Create {
     /// A folder in place of a file
     #[arg(long)]
     folder: bool,
-    /// The registry, where the project or the locks name several
-    #[arg(long, value_name = "ID")]
-    registry: Option<RegistryId>,
-    /// Take it from this index, mirror or bundle (an address as in Model.toml, a folder, or a file), not from the project's
-    #[arg(long, value_name = "INDEX")]
-    from: Option<String>,
-    /// The sha256 of the registry's first root, where no project names it
-    #[arg(long, value_name = "SHA256", value_parser = Sha256::parse)]
-    root: Option<Sha256>,
-    /// Leave out what the place that is copied lacks itself
-    #[arg(long)]
-    available: bool,
-    /// Only tell what would be fetched, with bytes and free space
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Fetch more than 20 GB without a question
-    #[arg(short, long, env = "MPM_YES", hide_env_values = true, value_parser = clap::builder::BoolishValueParser::new())]
-    yes: bool,
-    #[command(flatten)]
-    wait: WaitArgs,
 }
 
 /// A bundle to look at
@@ -149,30 +114,22 @@ fn since(typed: &std::path::Path, settings: &Settings) -> SinceWhat {
 
 impl Create {
     fn to_request(&self, settings: &Settings) -> bundle_create::Request {
-        let at = |path: &PathBuf| settings.start.join(path);
         bundle_create::Request {
             start: settings.start.clone(),
-            to: at(&self.output),
+            to: settings.start.join(&self.output),
             shape: match (self.folder, self.volume_size) {
                 (true, _) => Shape::Folder,
                 (false, Some(size)) => Shape::Volumes(size),
                 (false, None) => Shape::File,
             },
-            source: Source { registry: self.registry.clone(), from: self.from.clone(), root: self.root },
-            locks: self.locks.iter().map(at).collect(),
+            source: self.part.source(),
+            locks: self.part.locks(settings),
             choice: self.choice.narrowed(),
-            wish: Wish {
-                all: self.all,
-                patterns: self.names.clone(),
-                variants: self.variants.iter().cloned().collect(),
-                newest: self.newest.and_then(|number| usize::try_from(number).ok()),
-                available: self.available,
-                ..Wish::default()
-            },
+            wish: self.part.wish(),
             since: self.since.as_deref().map(|typed| since(typed, settings)),
-            dry_run: self.dry_run,
-            yes: self.yes,
-            wait: self.wait.duration(),
+            dry_run: self.part.dry_run,
+            yes: self.part.yes,
+            wait: self.part.wait(),
         }
     }
 

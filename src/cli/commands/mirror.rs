@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::args::WaitArgs;
+use crate::cli::commands::part::PartArgs;
 use crate::cli::commands::{Context, Status};
 use crate::cli::errors::Failed;
 use crate::cli::printer::{Printer, visible};
 use crate::cli::settings::Settings;
 use crate::cli::text;
 use crate::diagnose::Class;
-use crate::mirror::{Amount, Depth, Pattern, Survey, Wish};
-use crate::model::{Glob, PackageName, RegistryId, Requirement, Sha256, Timestamp, VariantName};
-use crate::ops::{Source, mirror_sync, mirror_verify};
+use crate::mirror::{Amount, Depth, Survey};
+use crate::model::{Sha256, Timestamp};
+use crate::ops::{mirror_sync, mirror_verify};
 
 /// Copies of registries, all or a part: folders that any web server can serve, and that are registries themselves
 #[derive(Debug, Args)]
@@ -34,52 +34,18 @@ enum Action {
 
 /// Make a copy of a registry, or bring one up to date
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 pub(in crate::cli) struct Sync {
     /// The folder of the mirror: empty, not there yet, or made by this command
     #[arg(value_name = "DEST")]
     to: PathBuf,
-    /// Packages, with `@` and the versions that are wanted, or patterns such as 'acme/*'; with what they need
-    #[arg(value_name = "NAME[@VERSIONS]", value_parser = pattern)]
-    names: Vec<Pattern>,
-    /// Exactly what this Model.lock pins, sources of the hub too; may be given several times
-    #[arg(long = "lock", value_name = "FILE")]
-    locks: Vec<PathBuf>,
-    /// Everything
-    #[arg(long)]
-    all: bool,
-    /// Only this variant, of releases that have variants, and common files; may be given several times
-    #[arg(long = "variant", value_name = "VARIANT")]
-    variants: Vec<VariantName>,
-    /// Of each package only so many of the newest versions
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
-    newest: Option<u32>,
-    /// The registry, where the project or the locks name several
-    #[arg(long, value_name = "ID")]
-    registry: Option<RegistryId>,
-    /// Copy from this index (an address as in Model.toml, or a folder), not from the project's
-    #[arg(long, value_name = "INDEX")]
-    from: Option<String>,
-    /// The sha256 of the registry's first root, where no project names it
-    #[arg(long, value_name = "SHA256", value_parser = Sha256::parse)]
-    root: Option<Sha256>,
-    /// Leave out what the place that is copied lacks itself
-    #[arg(long)]
-    available: bool,
+    #[command(flatten)]
+    part: PartArgs,
     /// Hash the blobs that are there, and fetch again what is damaged
     #[arg(long)]
     check: bool,
     /// Remove what is not asked for any more, of what this command placed
     #[arg(long)]
     prune: bool,
-    /// Only tell what would be done, with bytes and free space
-    #[arg(short = 'n', long)]
-    dry_run: bool,
-    /// Fetch more than 20 GB without a question
-    #[arg(short, long, env = "MPM_YES", hide_env_values = true, value_parser = clap::builder::BoolishValueParser::new())]
-    yes: bool,
-    #[command(flatten)]
-    wait: WaitArgs,
 }
 
 /// A mirror to look at
@@ -103,41 +69,19 @@ pub(super) fn age(seconds: u64) -> String {
     }
 }
 
-/// A package with the versions that are wanted, or a pattern.
-pub(super) fn pattern(typed: &str) -> Result<Pattern, String> {
-    if typed.contains(['*', '?', '[', '{']) {
-        return Glob::parse(typed).map(Pattern::Glob).map_err(|error| error.to_string());
-    }
-    let (name, versions) = match typed.split_once('@') {
-        None => (typed, None),
-        Some((name, versions)) => (name, Some(versions)),
-    };
-    let name = PackageName::parse(name).map_err(|error| error.to_string())?;
-    let versions = versions.map(Requirement::parse).transpose().map_err(|error| error.to_string())?;
-    Ok(Pattern::Name(name, versions))
-}
-
 impl Sync {
     pub(in crate::cli) fn to_request(&self, settings: &Settings) -> mirror_sync::Request {
-        let at = |path: &PathBuf| settings.start.join(path);
         mirror_sync::Request {
             start: settings.start.clone(),
-            to: at(&self.to),
-            source: Source { registry: self.registry.clone(), from: self.from.clone(), root: self.root },
-            locks: self.locks.iter().map(at).collect(),
-            wish: Wish {
-                all: self.all,
-                patterns: self.names.clone(),
-                variants: self.variants.iter().cloned().collect(),
-                newest: self.newest.and_then(|number| usize::try_from(number).ok()),
-                available: self.available,
-                ..Wish::default()
-            },
+            to: settings.start.join(&self.to),
+            source: self.part.source(),
+            locks: self.part.locks(settings),
+            wish: self.part.wish(),
             check: self.check,
             prune: self.prune,
-            dry_run: self.dry_run,
-            yes: self.yes,
-            wait: self.wait.duration(),
+            dry_run: self.part.dry_run,
+            yes: self.part.yes,
+            wait: self.part.wait(),
         }
     }
 

@@ -19,6 +19,7 @@ mod lock;
 mod login;
 mod mirror;
 mod outdated;
+mod part;
 mod path;
 mod publish;
 mod remove;

@@ -2,8 +2,8 @@
 
 use super::{Maker, Site};
 use crate::flows::fixture::{folder, manifest, ok, registry};
-use crate::support::peers;
 use crate::support::project::Project;
+use crate::support::unshared::runs_without_sockets;
 
 const DAY: u64 = 86_400;
 
@@ -124,7 +124,6 @@ fn a_site_without_a_network_imports_and_installs() {
     let mirror = site.home().join("mirror").display().to_string();
     let root = registry.root_sha256().prefixed();
     let site = site.config(&format!("[index-mirrors]\n\"{root}\" = [\"{mirror}\"]\n"));
-    let (Some(unshare), Some(strace)) = (peers::peer("unshare"), peers::peer("strace")) else { return };
     let (trace, file) = (site.home().join("trace"), bundle.display().to_string());
     for arguments in [
         &["bundle", "list", &file][..],
@@ -133,21 +132,9 @@ fn a_site_without_a_network_imports_and_installs() {
         &["bundle", "import", &file, "--into", "store"],
         &["sync"],
     ] {
-        let command = site.command(arguments);
-        let mut outer = std::process::Command::new(&unshare);
-        outer.args(["-n", "--"]).arg(&strace).args(["-f", "-e", "trace=socket", "-o"]).arg(&trace);
-        outer.arg(command.get_program()).args(command.get_args()).current_dir(site.folder()).env_clear();
-        outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let output = outer.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if said.contains("unshare failed") || said.contains("PTRACE_TRACEME") {
-            peers::skip("the right to take the network from a process");
+        if !runs_without_sockets(&site, arguments, &trace) {
             return;
         }
-        assert!(output.status.success(), "{arguments:?}: {said}");
-        let sockets = std::fs::read_to_string(&trace).unwrap();
-        let inet: Vec<&str> = sockets.lines().filter(|line| line.contains("AF_INET")).collect();
-        assert!(inet.is_empty(), "{arguments:?}: {inet:?}");
     }
     assert!(site.read("models/acme/minilm/model.safetensors").is_some());
 }

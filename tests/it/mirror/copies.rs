@@ -6,6 +6,7 @@ use crate::support::peers;
 use crate::support::project::Project;
 use crate::support::registry::git;
 use crate::support::server::Server;
+use crate::support::unshared::runs_without_sockets;
 
 const REST: &str = "[models]\n\"acme/minilm\" = \"1\"\n\n[datasets]\n\"uci/digits\" = \"1\"\n";
 
@@ -160,7 +161,6 @@ fn a_site_without_a_network_copies_verifies_and_uses_a_mirror() {
     let second = site.home().join("second").display().to_string();
     let config = format!("[index-mirrors]\n\"{root}\" = [\"{second}\"]\n");
     let site = site.config(&config);
-    let (Some(unshare), Some(strace)) = (peers::peer("unshare"), peers::peer("strace")) else { return };
     let trace = site.home().join("trace");
     for arguments in [
         &["mirror", "sync", &second, "--all", "--from", &keeper.text()][..],
@@ -168,21 +168,9 @@ fn a_site_without_a_network_copies_verifies_and_uses_a_mirror() {
         &["mirror", "status", &second],
         &["sync"],
     ] {
-        let command = site.command(arguments);
-        let mut outer = std::process::Command::new(&unshare);
-        outer.args(["-n", "--"]).arg(&strace).args(["-f", "-e", "trace=socket", "-o"]).arg(&trace);
-        outer.arg(command.get_program()).args(command.get_args()).current_dir(site.folder()).env_clear();
-        outer.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let output = outer.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if said.contains("unshare failed") || said.contains("PTRACE_TRACEME") {
-            peers::skip("the right to take the network from a process");
+        if !runs_without_sockets(&site, arguments, &trace) {
             return;
         }
-        assert!(output.status.success(), "{arguments:?}: {said}");
-        let sockets = std::fs::read_to_string(&trace).unwrap();
-        let inet: Vec<&str> = sockets.lines().filter(|line| line.contains("AF_INET")).collect();
-        assert!(inet.is_empty(), "{arguments:?}: {inet:?}");
     }
     let expected = project(&registry, REST);
     ok(&expected, &["sync"]);
